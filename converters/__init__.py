@@ -1,0 +1,1 @@
+"""From a trained Keras model to a verified Larq Compute Engine file."""

@@ -1,0 +1,21 @@
+"""Binary neural networks in Keras: train with `fit`, ship as Larq Compute Engine files.
+
+Import kbnn before TensorFlow: it selects Keras 2 (the package tf-keras), which Larq needs.
+"""
+
+from kbnn import _legacy_keras
+from kbnn._version import __version__
+
+_legacy_keras.select()
+
+from kbnn import callbacks, converters, data, models, quantizers, training  # noqa: E402
+
+__all__ = [
+    "__version__",
+    "callbacks",
+    "converters",
+    "data",
+    "models",
+    "quantizers",
+    "training",
+]

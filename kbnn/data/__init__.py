@@ -1,0 +1,1 @@
+"""Image data as batched, shuffled tf.data pipelines."""

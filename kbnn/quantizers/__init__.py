@@ -1,0 +1,1 @@
+"""Quantizers: real tensors to +-1."""

@@ -1,0 +1,1 @@
+"""Training wrappers and the graph rewrite."""
