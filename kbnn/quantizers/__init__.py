@@ -1,1 +1,5 @@
-"""Quantizers: real tensors to +-1."""
+"""Quantizers: real tensors to +-1. Larq's own work wherever kbnn takes a quantizer."""
+
+from kbnn.quantizers.clone import clone
+
+__all__ = ["clone"]

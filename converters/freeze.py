@@ -1,0 +1,158 @@
+"""From a training model to the plain binary network that ships."""
+
+from typing import Any
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.training.rewrite import Replacement, layers_of, rewrite
+
+# A Larq layer's quantizer arguments, and the weight that each one quantizes.
+KERNEL_QUANTIZERS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+    "recurrent_quantizer": "recurrent_kernel",
+}
+
+# Their forward pass is the hard sign, so in the frozen model all of them are ste_sign.
+_SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+_SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
+
+
+def freeze(model: keras.Model) -> keras.Model:
+    """Turn a trained model into the plain network that ships: Larq and Keras layers, +-1 kernels.
+
+    Every kernel is evaluated through its quantizer and written as a constant, marked with
+    `larq.quantizers.NoOp(precision=...)` so that Larq's summary still counts its bits. Every input
+    quantizer becomes Larq's `ste_sign` if its forward pass is the sign, and otherwise stays.
+    Constraints, regularisers and mixed precision, which only training needs, are dropped. The
+    result computes what `model(x, training=False)` computes, in float32, and loads where Larq is
+    installed and kbnn is not.
+
+    A quantizer or layer of your own says what it freezes to by a method:
+
+    - `quantizer.frozen_quantizer()` returns the Larq quantizer that takes the place of an input
+      quantizer. (A kernel quantizer needs none: its kernel is evaluated.)
+    - `layer.frozen_layer()` returns the layer that takes its place, or a
+      `kbnn.training.Replacement` of layer and weights.
+
+    Args:
+        model: a built functional or Sequential model, trained or not.
+
+    Returns:
+        A new model with the same layer names, not compiled. The given one is left as it is.
+
+    Raises:
+        TypeError: the model is subclassed or belongs to Keras 3.
+        ValueError: the model is not built, or weights are not finite; the message names the layer.
+
+    >>> import kbnn, numpy as np
+    >>> frozen = kbnn.converters.freeze(kbnn.models.vgg_tiny())
+    >>> np.unique(frozen.get_layer("conv_1").get_weights()[0]).tolist()
+    [-1.0, 1.0]
+    """
+    frozen = rewrite(model, _frozen_layer)
+    return frozen
+
+
+def check_finite(model: keras.Model) -> None:
+    """Raise ValueError, with the layers' names, if a weight is NaN or infinite."""
+    broken = [
+        f"{layer.name} ({weight.name}: {int(count)} of {weight.shape.num_elements()})"
+        for layer in layers_of(model)
+        for weight in layer.weights
+        if weight.dtype.is_floating
+        and (count := tf.reduce_sum(tf.cast(~tf.math.is_finite(weight), tf.int64)))
+    ]
+    if broken:
+        raise ValueError(
+            "Expected finite weights. Received: NaN or infinite values in " + "; ".join(broken)
+        )
+
+
+def _frozen_layer(layer: keras.layers.Layer) -> Replacement | keras.layers.Layer:
+    if hasattr(layer, "frozen_layer"):
+        return layer.frozen_layer()
+    if isinstance(layer, lq.quantizers.Quantizer):
+        return _frozen_quantizer(layer)
+    config = layer.get_config()
+    if "dtype" in config:
+        config["dtype"] = "float32"
+    weights = layer.get_weights()
+    kernels = _quantized_kernels(layer)
+    for argument, kernel in kernels.items():
+        variable = getattr(layer, KERNEL_QUANTIZERS[argument])
+        weights[_position(layer, variable)] = kernel
+        precision = getattr(getattr(layer, argument), "precision", None)
+        marker = None if precision is None else lq.quantizers.NoOp(precision=precision)
+        config[argument] = lq.quantizers.serialize(marker)
+    for argument in list(config):
+        if argument.endswith(("_constraint", "_regularizer")):
+            config[argument] = None
+    if getattr(layer, "input_quantizer", None) is not None:
+        config["input_quantizer"] = lq.quantizers.serialize(
+            _frozen_quantizer(layer.input_quantizer)
+        )
+    if is_quantizer(getattr(layer, "activation", None)):
+        config["activation"] = lq.quantizers.serialize(_frozen_quantizer(layer.activation))
+    owned = _quantizer_weights(layer)
+    weights = [
+        value
+        for value, variable in zip(weights, layer.weights, strict=True)
+        if id(variable) not in owned
+    ]
+    return Replacement(type(layer).from_config(config), weights)
+
+
+def is_quantizer(activation: Any) -> bool:
+    """Whether an activation is a Larq quantizer, as an object or as a function."""
+    return (
+        isinstance(activation, lq.quantizers.Quantizer)
+        or getattr(activation, "__name__", None) in _SIGN_FUNCTIONS
+    )
+
+
+def is_sign(quantizer: Any) -> bool:
+    """Whether a quantizer's forward pass is the sign, with sign(0) = +1."""
+    return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
+
+
+def _frozen_quantizer(quantizer: Any) -> Any:
+    if hasattr(quantizer, "frozen_quantizer"):
+        return quantizer.frozen_quantizer()
+    name = getattr(quantizer, "name", None)
+    if is_sign(quantizer):
+        return lq.quantizers.SteSign(name=name) if name else lq.quantizers.SteSign()
+    if isinstance(quantizer, keras.layers.Layer):
+        return type(quantizer).from_config({**quantizer.get_config(), "dtype": "float32"})
+    return quantizer
+
+
+def _quantized_kernels(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
+    """The layer's kernels as its forward pass reads them, by the argument that quantizes them."""
+    with lq.context.quantized_scope(True):
+        return {
+            argument: tf.cast(tf.convert_to_tensor(getattr(layer, kernel)), tf.float32).numpy()
+            for argument, kernel in KERNEL_QUANTIZERS.items()
+            if getattr(layer, argument, None) is not None and hasattr(layer, kernel)
+        }
+
+
+def _position(layer: keras.layers.Layer, kernel: Any) -> int:
+    """Where a kernel stands in the layer's list of weights."""
+    return next(i for i, weight in enumerate(layer.weights) if weight is kernel)
+
+
+def _quantizer_weights(layer: keras.layers.Layer) -> set[int]:
+    """The variables that belong to the layer's quantizers, which the frozen layer has no more."""
+    arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]
+    owners = [getattr(layer, argument, None) for argument in arguments]
+    return {
+        id(variable)
+        for owner in owners
+        if isinstance(owner, keras.layers.Layer)
+        for variable in owner.weights
+    }

@@ -1,0 +1,63 @@
+"""VGG-tiny: the small chain on which kbnn compares techniques."""
+
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn.models import blocks
+
+
+def vgg_tiny(
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    classes: int = 10,
+    width: int = 32,
+    input_quantizer: Any = "ste_sign",
+    kernel_quantizer: Any = "ste_sign",
+    *,
+    preprocessing: keras.layers.Layer | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str = "vgg_tiny",
+) -> keras.Model:
+    """A real stem of stride 2, three binary convolutions, a real classifier.
+
+    9.1 million multiply-accumulates for a 28x28 image at the default width: small enough to be
+    trained many times on a laptop, large enough that binarisation costs accuracy that can be seen.
+    A chain, as `vgg_small`; the topology is kbnn's own.
+
+    Args:
+        input_shape: (height, width, channels) of an image, each side 4 or more.
+        classes: number of classes.
+        width: filters of the stem; the binary convolutions have 2, 2 and 4 times as many.
+        input_quantizer: for each binary convolution's input: a Larq quantizer, an alias or None
+            (a ReLU: the real-valued network). Each layer gets a clone.
+        kernel_quantizer: the same for its kernel; None leaves it real.
+        preprocessing: a layer between a uint8 image and the stem, as
+            `kbnn.data.normalization_layer()`. By default the model takes float32 images.
+        classifier_activation: "softmax", or None for logits.
+        name: name of the model.
+
+    Returns:
+        A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
+
+    Raises:
+        ValueError: a shape, a number or an activation out of range.
+        TypeError: a layer or quantizer of Keras 3.
+
+    >>> import kbnn
+    >>> kbnn.models.vgg_tiny(classifier_activation=None).output_names
+    ['logits']
+    """
+    blocks.check_width(width)
+    quantizers = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}
+    image, x = blocks.image_input(input_shape, preprocessing)
+    if min(input_shape[:2]) < 4:
+        raise ValueError(
+            "Expected `input_shape` to be at least 4x4: it is halved twice. "
+            f"Received: input_shape={input_shape}"
+        )
+    x = blocks.stem(x, width, strides=2)
+    x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **quantizers)
+    x = blocks.binary_convolution(x, 2 * width, "conv_2", **quantizers)
+    x = blocks.binary_convolution(x, 4 * width, "conv_3", **quantizers)
+    x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
+    return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)

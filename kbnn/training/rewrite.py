@@ -1,0 +1,132 @@
+"""Replaces layers of a model: the one graph rewrite that everything else is made of."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tf_keras as keras
+
+from kbnn import _keras_check
+
+
+class Replacement(NamedTuple):
+    """What a layer is replaced with.
+
+    Attributes:
+        layer: the new layer, or model; not yet called.
+        weights: arrays for the new layer's `set_weights`. By default the weights that both layers
+            have, by name and shape, are carried over, and the others keep their initial values.
+    """
+
+    layer: keras.layers.Layer
+    weights: list[np.ndarray] | None = None
+
+
+Replace = Callable[[keras.layers.Layer], Replacement | keras.layers.Layer | None]
+
+
+def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) -> keras.Model:
+    """Copy a model, some of its layers replaced, the weights carried over.
+
+    Layers that are used several times are replaced once and stay shared; nested models are
+    rewritten inside, to any depth. The given model is left as it is. A training-only layer is
+    removed by replacing it with `keras.layers.Activation("linear")`.
+
+    Args:
+        model: a built functional or Sequential model.
+        replace: called once with each layer that is not itself a functional or Sequential model.
+            Returns the layer's replacement, or None to keep a copy of it. A replacement takes and
+            gives the tensors that the layer did; it may be a small model.
+        name: name of the new model; the old one's by default.
+
+    Returns:
+        The new model, not compiled.
+
+    Raises:
+        TypeError: the model, or one nested in it, is subclassed, or belongs to Keras 3.
+        ValueError: the model is not built.
+
+    >>> import kbnn, tf_keras as keras
+    >>> model = keras.Sequential([keras.Input((4,)), keras.layers.ReLU(), keras.layers.Dense(2)])
+    >>> smooth = lambda layer: (
+    ...     keras.layers.Activation("gelu") if isinstance(layer, keras.layers.ReLU) else None)
+    >>> [type(layer).__name__ for layer in kbnn.training.rewrite(model, smooth).layers]
+    ['Activation', 'Dense']
+    """
+    _check_rewritable(model, path="model")
+    copies: dict[int, keras.layers.Layer] = {}
+    kept: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+    replaced: list[tuple[keras.layers.Layer, Replacement]] = []
+
+    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
+        if id(layer) not in copies:
+            if isinstance(layer, keras.Model):
+                copies[id(layer)] = keras.models.clone_model(layer, clone_function=copy)
+                copies[id(layer)]._name = layer.name
+            elif (replacement := replace(layer)) is None:
+                copies[id(layer)] = type(layer).from_config(layer.get_config())
+                kept.append((layer, copies[id(layer)]))
+            else:
+                if not isinstance(replacement, Replacement):
+                    replacement = Replacement(replacement)
+                _keras_check.check_layer(replacement.layer, "replace(layer)")
+                copies[id(layer)] = replacement.layer
+                replaced.append((layer, replacement))
+        return copies[id(layer)]
+
+    new_model = copy(model)
+    for layer, twin in kept:
+        twin.set_weights(layer.get_weights())
+    for layer, replacement in replaced:
+        if replacement.weights is None:
+            _carry_weights(layer, replacement.layer)
+        else:
+            replacement.layer.set_weights(replacement.weights)
+    if name is not None:
+        new_model._name = name
+    return new_model
+
+
+def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a model and of the models nested in it, each once, in order of use."""
+    seen: dict[int, keras.layers.Layer] = {}
+    for layer in model.layers:
+        inner = layers_of(layer) if isinstance(layer, keras.Model) else [layer]
+        seen.update((id(found), found) for found in inner)
+    return list(seen.values())
+
+
+def _check_rewritable(model: Any, path: str) -> None:
+    _keras_check.check_model(model)
+    if not (isinstance(model, keras.Sequential) or model._is_graph_network):
+        raise TypeError(
+            "Expected a functional or Sequential model, whose layers and connections Keras knows. "
+            f"Received: {path}={model.name!r}, a subclassed model ({type(model).__name__}). "
+            "Build it with keras.Model(inputs, outputs)."
+        )
+    if not model.built or not model.inputs:
+        raise ValueError(
+            "Expected a built model. "
+            f"Received: {path}={model.name!r} without an input shape. Give it a keras.Input."
+        )
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            _check_rewritable(layer, path=f"{path}/{layer.name}")
+
+
+def _carry_weights(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    sources = _by_name(old)
+    for name, variable in _by_name(new).items():
+        source = sources.get(name)
+        if source is not None and source.shape == variable.shape:
+            variable.assign(source)
+
+
+def _by_name(layer: keras.layers.Layer) -> dict[str, Any]:
+    """A layer's variables by the last part of their names (`kernel`, `gamma`), where unambiguous."""
+    names = [variable.name.split("/")[-1].split(":")[0] for variable in layer.weights]
+    return {
+        name: variable
+        for name, variable in zip(names, layer.weights, strict=True)
+        if names.count(name) == 1
+    }
