@@ -1,0 +1,151 @@
+"""Reads what a `.tflite` file holds: its operators, their tensors and options."""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from flatbuffers import flexbuffers
+
+_TYPES = {
+    schema.TensorType.FLOAT32: np.dtype(np.float32),
+    schema.TensorType.FLOAT16: np.dtype(np.float16),
+    schema.TensorType.INT32: np.dtype(np.int32),
+    schema.TensorType.UINT8: np.dtype(np.uint8),
+    schema.TensorType.INT64: np.dtype(np.int64),
+    schema.TensorType.BOOL: np.dtype(np.bool_),
+    schema.TensorType.INT8: np.dtype(np.int8),
+    schema.TensorType.INT16: np.dtype(np.int16),
+}
+
+
+class Tensor(NamedTuple):
+    """A tensor of the file; `data` holds a constant's values."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype | None
+    data: np.ndarray | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensor takes in the file: none unless it is a constant."""
+        return 0 if self.data is None else self.data.nbytes
+
+
+class Operator(NamedTuple):
+    """An operator in the order of execution. `name` is `CONV_2D`, `LceBconv2d`, ..."""
+
+    name: str
+    inputs: list[Tensor | None]
+    outputs: list[Tensor]
+    options: dict[str, Any]
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of the operator's weights, biases and thresholds."""
+        return sum(tensor.nbytes for tensor in self.inputs if tensor is not None)
+
+
+class Port(NamedTuple):
+    """An input or output of the model, by its name in the signature."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype | None
+
+
+class Flatbuffer(NamedTuple):
+    """The parts of a `.tflite` file that kbnn reads."""
+
+    operators: list[Operator]
+    inputs: list[Port]
+    outputs: list[Port]
+
+
+def read(content: bytes) -> Flatbuffer:
+    """Read a file's content, which `lce.check_file` must have accepted before.
+
+    Raises:
+        ValueError: the file holds several subgraphs (control flow), or none.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    if len(model.subgraphs) != 1:
+        raise ValueError(
+            f"Expected a file with one subgraph. Received: {len(model.subgraphs)} subgraphs"
+        )
+    graph = model.subgraphs[0]
+
+    @functools.cache
+    def tensor(index: int) -> Tensor:
+        found = graph.tensors[index]
+        dtype = _TYPES.get(found.type)
+        shape = tuple(int(size) for size in found.shape) if found.shape is not None else ()
+        raw = model.buffers[found.buffer].data
+        data = None
+        if raw is not None and len(raw) and dtype is not None:
+            data = np.frombuffer(bytes(raw), dtype).reshape(shape)
+        return Tensor(found.name.decode(), shape, dtype, data)
+
+    def ports(indices: Any, names: dict[int, str]) -> list[Port]:
+        return [
+            Port(names.get(i, tensor(i).name), tensor(i).shape, tensor(i).dtype) for i in indices
+        ]
+
+    operators = [
+        Operator(
+            _operator_name(model.operatorCodes[operator.opcodeIndex]),
+            [tensor(i) if i >= 0 else None for i in operator.inputs],
+            [tensor(i) for i in operator.outputs],
+            _options(operator),
+        )
+        for operator in graph.operators
+    ]
+    signature = model.signatureDefs[0] if model.signatureDefs else None
+    named_inputs = signature.inputs if signature else []
+    named_outputs = signature.outputs if signature else []
+    return Flatbuffer(
+        operators,
+        ports(graph.inputs, {port.tensorIndex: port.name.decode() for port in named_inputs}),
+        ports(graph.outputs, {port.tensorIndex: port.name.decode() for port in named_outputs}),
+    )
+
+
+def unpack_filters(packed: np.ndarray, channels: int) -> np.ndarray:
+    """The +-1 filters of an `LceBconv2d`: int32 words, bit 1 means -1, lowest bit first.
+
+    Args:
+        packed: `(out, height, width, ceil(channels / 32))`, int32.
+        channels: input channels of one filter.
+
+    Returns:
+        `(height, width, channels, out)`, float32: Keras's layout.
+    """
+    words = np.ascontiguousarray(packed.astype("<i4")).view(np.uint8)
+    bits = np.unpackbits(words, axis=-1, bitorder="little")[..., :channels]
+    return np.transpose(1.0 - 2.0 * bits.astype(np.float32), (1, 2, 3, 0))
+
+
+def _operator_name(code: Any) -> str:
+    if code.customCode:
+        return code.customCode.decode()
+    # Files of older converters use the 8-bit field alone; newer ones set both.
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    return _builtin_names()[number]
+
+
+@functools.cache
+def _builtin_names() -> dict[int, str]:
+    return {
+        number: name
+        for name, number in vars(schema.BuiltinOperator).items()
+        if not name.startswith("_")
+    }
+
+
+def _options(operator: Any) -> dict[str, Any]:
+    if operator.customOptions is not None and len(operator.customOptions):
+        loaded = flexbuffers.Loads(bytes(operator.customOptions))
+        return loaded if isinstance(loaded, dict) else {}
+    options = operator.builtinOptions
+    return {} if options is None else dict(vars(options))

@@ -1,0 +1,200 @@
+"""Larq Compute Engine's converter and interpreter, each call in a process that may die."""
+
+import atexit
+import contextlib
+import io
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from typing import IO, Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+# Lines of the worker's standard error that say nothing about a failure.
+_NOTE = re.compile(r"^(WARNING: All log messages before|[IW]\d{4} |\d{4}-\d\d-\d\d \S+ [IW] )")
+
+
+class ConversionError(RuntimeError):
+    """The model cannot be converted, or its file does not do what the model does."""
+
+
+class Worker:
+    """A worker process, started at the first call and again after a crash.
+
+    Start-up costs seconds (it imports TensorFlow), so one worker serves all calls.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._errors: IO[str] = io.StringIO()
+
+    def call(self, command: str, **arguments: Any) -> Any:
+        """Have the worker run a command.
+
+        Raises:
+            ConversionError: the command failed or killed the worker; with its own first error.
+        """
+        with self._lock:
+            process = self._running()
+            self._errors.seek(0)
+            self._errors.truncate()
+            line = _exchange(process, json.dumps({"command": command, **arguments}))
+            if not line:
+                code = process.wait()
+                self._process = None
+                raise ConversionError(
+                    f"Larq Compute Engine killed its process in `{command}` "
+                    f"({_exit_reason(code)}).{self._first_error()}"
+                )
+            answer = json.loads(line)
+            if "error" in answer:
+                raise ConversionError(
+                    f"Larq Compute Engine failed in `{command}`: "
+                    f"{answer['error']}{self._first_error()}"
+                )
+            return answer["result"]
+
+    def close(self) -> None:
+        """End the process; the next call starts another."""
+        with self._lock:
+            if self._process is not None:
+                self._process.kill()
+                self._process.communicate()
+                self._process = None
+
+    def _running(self) -> "subprocess.Popen[str]":
+        if self._process is None or self._process.poll() is not None:
+            self._errors = tempfile.TemporaryFile("w+", errors="replace")
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "kbnn.converters.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                text=True,
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"},
+            )
+        return self._process
+
+    def _first_error(self) -> str:
+        self._errors.seek(0)
+        lines = [line.rstrip() for line in self._errors if not _NOTE.match(line)]
+        native = [line for line in lines if re.search(r"\berror:|ERROR|LLVM|Check failed", line)]
+        first = (native or [line for line in lines if line.strip()])[:1]
+        return f" Its first message: {first[0].strip()}" if first else ""
+
+
+WORKER = Worker()
+atexit.register(WORKER.close)
+
+
+def to_flatbuffer(frozen: keras.Model) -> bytes:
+    """Convert a frozen model to an LCE `.tflite` file's content.
+
+    Inputs and outputs keep the Keras names in the file's signature `serving_default`.
+
+    Raises:
+        ConversionError: LCE's converter refused the model or died.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        saved_model = os.path.join(folder, "saved_model")
+        output = pathlib.Path(folder, "model.tflite")
+        _save(frozen, saved_model)
+        WORKER.call("convert", saved_model=saved_model, output=str(output))
+        return output.read_bytes()
+
+
+def predict(
+    path: str | os.PathLike, batches: Iterator[list[np.ndarray]], *, reference: bool = False
+) -> Iterator[list[np.ndarray]]:
+    """Run a checked file with LCE's interpreter, batch by batch.
+
+    Args:
+        path: an LCE file that `check_file` has accepted.
+        batches: for each batch the list of the model's inputs.
+        reference: use LCE's slow reference kernel for binary convolutions.
+
+    Yields:
+        For each batch the list of the model's outputs.
+    """
+    path = str(pathlib.Path(path).resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        for batch in batches:
+            inputs = [os.path.join(folder, f"input_{i}.npy") for i in range(len(batch))]
+            for file, array in zip(inputs, batch, strict=True):
+                np.save(file, array, allow_pickle=False)
+            outputs = os.path.join(folder, "output")
+            count = WORKER.call(
+                "predict", model=path, inputs=inputs, outputs=outputs, reference=reference
+            )
+            yield [np.load(f"{outputs}_{i}.npy", allow_pickle=False) for i in range(count)]
+
+
+def check_file(content: bytes, name: str) -> None:
+    """Have LiteRT verify a flatbuffer: LCE's interpreter crashes on a broken one.
+
+    Raises:
+        ValueError: the content is no valid `.tflite` file.
+    """
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        Interpreter(model_content=content)
+    except ValueError as error:
+        raise ValueError(
+            f"Expected `{name}` to be a valid .tflite file. "
+            f"Received: {len(content)} bytes that LiteRT refuses ({error})"
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A temporary path beside `path` that takes its place if the block succeeds."""
+    path = pathlib.Path(path)
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    try:
+        yield pathlib.Path(temporary)
+        os.replace(temporary, path)
+    finally:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+
+
+def _save(model: keras.Model, folder: str) -> None:
+    specs = [
+        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    ]
+
+    @tf.function(input_signature=specs)
+    def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, list(inputs))))
+        return dict(zip(model.output_names, outputs, strict=True))
+
+    module = tf.Module()
+    module.model = model
+    tf.saved_model.save(module, folder, signatures={"serving_default": serve})
+
+
+def _exchange(process: "subprocess.Popen[str]", request: str) -> str:
+    """Send a line and read the answer; an empty one if the process died."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("Expected the worker to have pipes.")
+    try:
+        process.stdin.write(request + "\n")
+        process.stdin.flush()
+        return process.stdout.readline()
+    except BrokenPipeError:
+        return ""
+
+
+def _exit_reason(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit status {code}"
