@@ -1,5 +1,5 @@
 """Training wrappers, and the graph rewrite."""
 
-from kbnn.training.rewrite import Replacement, layers_of, rewrite
+from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 
-__all__ = ["Replacement", "layers_of", "rewrite"]
+__all__ = ["REMOVE", "Replacement", "layers_of", "rewrite"]

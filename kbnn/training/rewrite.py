@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _keras_check
@@ -22,21 +23,27 @@ class Replacement(NamedTuple):
     weights: list[np.ndarray] | None = None
 
 
-Replace = Callable[[keras.layers.Layer], Replacement | keras.layers.Layer | None]
+class _Remove:
+    """The type of `REMOVE`."""
+
+
+REMOVE = _Remove()
+
+Replace = Callable[[keras.layers.Layer], Replacement | keras.layers.Layer | _Remove | None]
 
 
 def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) -> keras.Model:
     """Copy a model, some of its layers replaced, the weights carried over.
 
     Layers that are used several times are replaced once and stay shared; nested models are
-    rewritten inside, to any depth. The given model is left as it is. A training-only layer is
-    removed by replacing it with `keras.layers.Activation("linear")`.
+    rewritten inside, to any depth. The given model is left as it is.
 
     Args:
         model: a built functional or Sequential model.
         replace: called once with each layer that is not itself a functional or Sequential model.
-            Returns the layer's replacement, or None to keep a copy of it. A replacement takes and
-            gives the tensors that the layer did; it may be a small model.
+            Returns the layer's replacement, None to keep a copy of it, or `REMOVE` to hand the
+            layer's first argument on in place of its output. A replacement takes and gives the
+            tensors that the layer did; it may be a small model.
         name: name of the new model; the old one's by default.
 
     Returns:
@@ -54,27 +61,33 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
     ['Activation', 'Dense']
     """
     _check_rewritable(model, path="model")
-    copies: dict[int, keras.layers.Layer] = {}
+    copies: dict[int, Callable] = {}
     kept: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
     replaced: list[tuple[keras.layers.Layer, Replacement]] = []
 
-    def copy(layer: keras.layers.Layer) -> keras.layers.Layer:
-        if id(layer) not in copies:
-            if isinstance(layer, keras.Model):
-                copies[id(layer)] = keras.models.clone_model(layer, clone_function=copy)
-                copies[id(layer)]._name = layer.name
-            elif (replacement := replace(layer)) is None:
-                copies[id(layer)] = type(layer).from_config(layer.get_config())
-                kept.append((layer, copies[id(layer)]))
+    def copy(layer: keras.layers.Layer) -> Callable:
+        if id(layer) in copies:
+            return copies[id(layer)]
+        new: Callable
+        if isinstance(layer, keras.Model):
+            new = _copy_graph(layer, copy)
+        else:
+            replacement = replace(layer)
+            if replacement is None:
+                new = type(layer).from_config(layer.get_config())
+                kept.append((layer, new))
+            elif isinstance(replacement, _Remove):
+                new = _first_argument
             else:
                 if not isinstance(replacement, Replacement):
                     replacement = Replacement(replacement)
-                _keras_check.check_layer(replacement.layer, "replace(layer)")
-                copies[id(layer)] = replacement.layer
+                new = replacement.layer
+                _keras_check.check_layer(new, "replace(layer)")
                 replaced.append((layer, replacement))
-        return copies[id(layer)]
+        copies[id(layer)] = new
+        return new
 
-    new_model = copy(model)
+    new_model = _copy_graph(model, copy, name)
     for layer, twin in kept:
         twin.set_weights(layer.get_weights())
     for layer, replacement in replaced:
@@ -82,8 +95,6 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
             _carry_weights(layer, replacement.layer)
         else:
             replacement.layer.set_weights(replacement.weights)
-    if name is not None:
-        new_model._name = name
     return new_model
 
 
@@ -94,6 +105,42 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
         inner = layers_of(layer) if isinstance(layer, keras.Model) else [layer]
         seen.update((id(found), found) for found in inner)
     return list(seen.values())
+
+
+def _copy_graph(
+    model: keras.Model, copy: Callable[[keras.layers.Layer], Callable], name: str | None = None
+) -> keras.Model:
+    """Call the copies of a model's layers in the order and with the arguments of the originals.
+
+    `keras.models.clone_model` would do for layers that stay layers, but it never returns where a
+    layer becomes a model, and it removes none. It walks these same nodes.
+    """
+    inputs = [
+        keras.Input(batch_size=tensor.shape[0], shape=tensor.shape[1:], dtype=tensor.dtype, name=key)
+        for key, tensor in zip(model.input_names, model.inputs, strict=True)
+    ]
+    new_tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+
+    def renewed(structure: Any) -> Any:
+        return tf.nest.map_structure(lambda value: new_tensors.get(id(value), value), structure)
+
+    for depth in sorted(model._nodes_by_depth, reverse=True):
+        for node in model._nodes_by_depth[depth]:
+            if not node.is_input:
+                outputs = copy(node.layer)(*renewed(node.call_args), **renewed(node.call_kwargs))
+                for old, new in zip(
+                    tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True
+                ):
+                    new_tensors[id(old)] = new
+    return keras.Model(
+        tf.nest.pack_sequence_as(model.input, inputs),
+        renewed(model.output),
+        name=model.name if name is None else name,
+    )
+
+
+def _first_argument(first: Any, *_: Any, **__: Any) -> Any:
+    return first
 
 
 def _check_rewritable(model: Any, path: str) -> None:
