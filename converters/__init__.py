@@ -1,5 +1,26 @@
 """From a trained Keras model to a verified Larq Compute Engine file."""
 
+from kbnn.converters.convert import Conversion, VerificationError, convert
 from kbnn.converters.freeze import freeze
+from kbnn.converters.lce import ConversionError
+from kbnn.converters.lint import Verdict, lint
+from kbnn.converters.report import FileReport, LayerReport, Report, inspect
+from kbnn.converters.ties import Tie
+from kbnn.converters.verify import Parity, verify
 
-__all__ = ["freeze"]
+__all__ = [
+    "Conversion",
+    "ConversionError",
+    "FileReport",
+    "LayerReport",
+    "Parity",
+    "Report",
+    "Tie",
+    "VerificationError",
+    "Verdict",
+    "convert",
+    "freeze",
+    "inspect",
+    "lint",
+    "verify",
+]

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _keras_check
 from kbnn.training.rewrite import Replacement, layers_of, rewrite
 
 # A Larq layer's quantizer arguments, and the weight that each one quantizes.
@@ -54,11 +55,12 @@ def freeze(model: keras.Model) -> keras.Model:
     >>> np.unique(frozen.get_layer("conv_1").get_weights()[0]).tolist()
     [-1.0, 1.0]
     """
-    frozen = rewrite(model, _frozen_layer)
-    return frozen
+    _keras_check.check_model(model)
+    _check_finite(model)
+    return rewrite(model, _frozen_layer)
 
 
-def check_finite(model: keras.Model) -> None:
+def _check_finite(model: keras.Model) -> None:
     """Raise ValueError, with the layers' names, if a weight is NaN or infinite."""
     broken = [
         f"{layer.name} ({weight.name}: {int(count)} of {weight.shape.num_elements()})"

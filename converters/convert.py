@@ -1,0 +1,115 @@
+"""One call from a trained model to a file that can be trusted."""
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import tf_keras as keras
+
+from kbnn import _keras_check
+from kbnn.converters import lce
+from kbnn.converters.device_graph import device_graph
+from kbnn.converters.freeze import freeze
+from kbnn.converters.lint import lint
+from kbnn.converters.report import Report, build_report
+from kbnn.converters.verify import Parity, Progress, verify
+
+
+class Conversion(NamedTuple):
+    """What `convert` gives: the file's path, the report, and the frozen model."""
+
+    path: pathlib.Path
+    report: Report
+    frozen: keras.Model
+
+
+class VerificationError(lce.ConversionError):
+    """The device file does not do what the model does; `parity` says by how much."""
+
+    def __init__(self, parity: Parity) -> None:
+        super().__init__("The device file does not agree with Keras: " + "; ".join(parity.failures))
+        self.parity = parity
+
+
+def convert(
+    model: keras.Model,
+    path: str | os.PathLike,
+    *,
+    verify_data: Any = None,
+    allow_float: Collection[str] = (),
+    progress: Progress | None = None,
+) -> Conversion:
+    """Freeze a model, convert it to an LCE `.tflite` file, and check the file.
+
+    A layer with binary weights and binary inputs must become a binary operator, and with
+    `verify_data` the file must agree with Keras (see `verify`); otherwise no file is written, and
+    one that was there before stays as it was.
+
+    Args:
+        model: a built functional or Sequential model.
+        path: the file to write, in a folder that exists.
+        verify_data: batches, or arrays `(images, labels)`, to compare Keras and the file on; the
+            test set, or a part of it. None leaves the file unverified.
+        allow_float: names of binary layers that may run in floats on the device.
+        progress: called as `progress(done, total)` while the data are compared.
+
+    Raises:
+        TypeError: the model is subclassed or belongs to Keras 3.
+        ValueError: the model is not built or has weights that are not finite; `allow_float` names
+            no layer; data that do not fit the model.
+        FileNotFoundError: the folder of `path` does not exist.
+        ConversionError: a binary layer would run in floats, with its name and the reason; LCE's
+            converter failed, with its own first message.
+        VerificationError: the file does not agree with Keras.
+    """
+    _keras_check.check_model(model)
+    path = pathlib.Path(path)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"Expected `path` to lie in an existing folder. Received: path={str(path)!r}"
+        )
+    frozen = freeze(model)
+    _check_binary(frozen, allow_float)
+    on_device = device_graph(frozen)
+    content = lce.to_flatbuffer(on_device)
+    report = build_report(on_device, content)
+    left = [
+        layer.layer
+        for layer, verdict in zip(report.layers, lint(on_device), strict=True)
+        if verdict.binary and not layer.binary and layer.layer not in allow_float
+    ]
+    if left:
+        raise lce.ConversionError(
+            "Expected each binary layer to become an LCE binary operator. "
+            f"Received: LCE's converter left {', '.join(map(repr, left))} real-valued."
+        )
+    with lce.atomic_file(path) as temporary:
+        temporary.write_bytes(content)
+        if verify_data is not None:
+            parity = verify(model, temporary, verify_data, progress=progress)
+            if not parity.passed:
+                raise VerificationError(parity)
+            report = dataclasses.replace(report, parity=parity)
+    return Conversion(path, report, frozen)
+
+
+def _check_binary(frozen: keras.Model, allow_float: Collection[str]) -> None:
+    verdicts = lint(frozen)
+    unknown = set(allow_float) - {verdict.layer for verdict in verdicts}
+    if unknown:
+        raise ValueError(
+            "Expected `allow_float` to name layers with a kernel: "
+            f"{', '.join(verdict.layer for verdict in verdicts)}. Received: {sorted(unknown)}"
+        )
+    problems = [
+        f"{verdict.layer!r} ({verdict.kind}): {verdict.problem}"
+        for verdict in verdicts
+        if verdict.problem and verdict.layer not in allow_float
+    ]
+    if problems:
+        raise lce.ConversionError(
+            "Expected each layer with binary weights and inputs to run binary on the device. "
+            f"Received: {'; '.join(problems)}. Change the layer, or name it in `allow_float`."
+        )
