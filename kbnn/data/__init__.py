@@ -1,1 +1,16 @@
 """Image data as batched, shuffled tf.data pipelines."""
+
+from kbnn.data.data_info import DataInfo
+from kbnn.data.describe import describe
+from kbnn.data.epoch_counter import set_epoch
+from kbnn.data.load import Splits, load
+from kbnn.data.normalization import normalization_layer
+
+__all__ = [
+    "DataInfo",
+    "Splits",
+    "describe",
+    "load",
+    "normalization_layer",
+    "set_epoch",
+]

@@ -1,0 +1,87 @@
+"""The IDX files in which MNIST and its kin are published."""
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from kbnn.data.examples import ArrayExamples, array_examples
+
+_UNSIGNED_BYTE = 0x08
+_KINDS = {"train": "train", "test": "t10k"}
+
+
+def has_idx(directory: Path) -> bool:
+    """Whether `directory` holds a file with one of the names that `read_idx_folder` reads."""
+    return any(
+        (directory / f"{prefix}-{part}-ubyte{suffix}").is_file()
+        for prefix in _KINDS.values()
+        for part in ("images-idx3", "labels-idx1")
+        for suffix in ("", ".gz")
+    )
+
+
+def read_idx_folder(directory: Path) -> tuple[ArrayExamples, ArrayExamples]:
+    """Read `{train,t10k}-{images-idx3,labels-idx1}-ubyte`, with or without `.gz`.
+
+    Returns:
+        The training and the test set.
+
+    Raises:
+        ValueError: A file is missing, truncated, corrupt or of another kind.
+    """
+    train, test = (
+        array_examples(
+            read_idx(_find(directory, f"{prefix}-images-idx3-ubyte"), dimensions=3),
+            read_idx(_find(directory, f"{prefix}-labels-idx1-ubyte"), dimensions=1),
+            f"{directory}/{prefix}-*",
+        )
+        for prefix in _KINDS.values()
+    )
+    return train, test
+
+
+def read_idx(path: Path, *, dimensions: int) -> np.ndarray:
+    """Read one IDX file of unsigned bytes, gzipped when its name ends in `.gz`.
+
+    Args:
+        path: The file.
+        dimensions: 3 for images, 1 for labels.
+
+    Returns:
+        A uint8 array of that many dimensions.
+
+    Raises:
+        ValueError: The file is truncated, corrupt or not such an IDX file.
+    """
+    try:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"Expected a whole gzip file ({error}). Received: file={str(path)!r}"
+        ) from error
+    header = 4 + 4 * dimensions
+    magic = bytes([0, 0, _UNSIGNED_BYTE, dimensions])
+    if content[:4] != magic or len(content) < header:
+        raise ValueError(
+            f"Expected an IDX file of {dimensions}-dimensional unsigned bytes, which begins with "
+            f"0x{magic.hex()}. Received: 0x{content[:4].hex()} in file={str(path)!r}"
+        )
+    shape = [int(size) for size in np.frombuffer(content[4:header], ">u4")]
+    if len(content) - header != math.prod(shape):
+        raise ValueError(
+            f"Expected {math.prod(shape)} bytes of data, as the IDX header says. "
+            f"Received: {len(content) - header} bytes in file={str(path)!r}"
+        )
+    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
+
+
+def _find(directory: Path, stem: str) -> Path:
+    for name in (f"{stem}.gz", stem):
+        if (directory / name).is_file():
+            return directory / name
+    raise ValueError(
+        f"Expected directory to hold {stem}.gz or {stem}. Received: directory={str(directory)!r}"
+    )

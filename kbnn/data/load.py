@@ -1,0 +1,157 @@
+"""Load a dataset as training, validation and test pipelines."""
+
+import os
+from typing import Literal, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from kbnn.data import source
+from kbnn.data.pipeline import Pipeline
+from kbnn.data.stratified_split import stratified_split
+
+_NORMALIZATIONS = ("pipeline", "none")
+_AUGMENTATIONS = (False, True, "crop", "flip")
+
+
+class Splits(NamedTuple):
+    """The three datasets of `load`; `validation` is None when there is none."""
+
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset
+
+
+def load(
+    name: str,
+    *,
+    directory: str | os.PathLike[str] | None = None,
+    batch_size: int = 128,
+    validation: float | int = 0.1,
+    normalize: Literal["pipeline", "none"] = "pipeline",
+    augment: Literal["crop", "flip"] | bool = False,
+    with_index: bool = False,
+    image_size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    seed: int = 0,
+) -> Splits:
+    """Load images and labels as batched, prefetched `tf.data` datasets.
+
+    The data come from `directory` if given; else, for "fashion_mnist", from the Debian package
+    dataset-fashion-mnist where it is installed; else from tensorflow-datasets, which downloads
+    them once. "fashion_mnist_sample" is part of kbnn.
+
+    The order of `train` and its augmentation are pure functions of `seed` and the epoch. Each new
+    iteration takes the next epoch; `kbnn.callbacks.ShuffleEpoch` ties it to the epoch of `fit`,
+    so that a resumed training sees what an uninterrupted one would.
+
+    Args:
+        name: "fashion_mnist", "mnist", "cifar10", "cifar100", "fashion_mnist_sample", or
+            "folder" for data of your own in `directory`.
+        directory: A folder with IDX files (`{train,t10k}-{images-idx3,labels-idx1}-ubyte`, also
+            `.gz`), or with one `.npz` (arrays `x_train`, `y_train`, `x_test`, `y_test`), or that
+            `.npz` itself, or, with name="folder", a folder with `train/<class>/`, `test/<class>/`
+            and perhaps `validation/<class>/` (or `val/`) of .png, .jpg, .jpeg, .bmp or .gif.
+        batch_size: Images per batch; the last batch may have fewer.
+        validation: What to take from the training set, stratified by label: a fraction in (0, 1)
+            or a count; 0 for none. Where the folder has `validation/`, that is used, and only 0
+            has an effect here. Which images are taken depends on this and `seed` alone.
+        normalize: "pipeline" gives float32 in [-1, 1]; "none" gives uint8, for a model that
+            begins with `kbnn.data.normalization_layer()`.
+        augment: What happens to training images, each on its own: "crop" pads by 4 black pixels
+            and crops back, "flip" mirrors half of the images left and right (which harms digits),
+            True does both, False neither.
+        with_index: Whether elements are `(image, label, index)`. The int64 index is the position
+            in the training set before the validation split; in `test`, and in a `validation/`
+            folder, the position there.
+        image_size: `(height, width)` in pixels to resize to; required for image folders. None
+            keeps the size.
+        channels: For image folders 3 (the default) or 1, gray. For arrays None, or what they have.
+        seed: Seed of the split, the order and the augmentation, in `[0, 2**32)`.
+
+    Returns:
+        `Splits(train, validation, test)`. Elements are `(image, label)`: `(batch, height, width,
+        channels)`, float32 or uint8, and int64 `(batch,)`.
+
+    Raises:
+        TypeError: An argument has another type.
+        ValueError: An argument has an unknown value, or a file is not what it should be. An
+            image file that cannot be decoded is met later, in the iteration:
+            `tf.errors.InvalidArgumentError`, with its name.
+        FileNotFoundError: The data are not here and could not be downloaded.
+
+    Example:
+        >>> import kbnn
+        >>> train, validation, test = kbnn.data.load("fashion_mnist_sample", batch_size=100)
+        >>> len(train), len(validation), len(test)
+        (45, 5, 10)
+        >>> images, labels = next(iter(train))
+        >>> images.shape, images.dtype, labels.dtype
+        (TensorShape([100, 28, 28, 1]), tf.float32, tf.int64)
+    """
+    _check_arguments(batch_size, validation, normalize, augment, with_index, seed)
+    found = source.find(name, directory, image_size, channels)
+    train = np.arange(len(found.train.labels))
+    held_out = train[:0]
+    if found.validation is None:
+        train, held_out = stratified_split(found.train.labels, validation, seed)
+    elif validation:
+        held_out = np.arange(len(found.validation.labels))
+    pipeline = Pipeline(
+        batch_size=int(batch_size),
+        image_size=None if image_size is None else (image_size[0], image_size[1]),
+        normalized=normalize == "pipeline",
+        crop=augment in (True, "crop"),
+        flip=augment in (True, "flip"),
+        with_index=with_index,
+        seed=int(seed),
+    )
+    return Splits(
+        pipeline.training(found.train, train),
+        pipeline.evaluation(found.validation or found.train, held_out) if len(held_out) else None,
+        pipeline.evaluation(found.test, np.arange(len(found.test.labels))),
+    )
+
+
+def _check_arguments(
+    batch_size: int,
+    validation: float | int,
+    normalize: str,
+    augment: str | bool,
+    with_index: bool,
+    seed: int,
+) -> None:
+    if not _is_integer(batch_size):
+        raise TypeError(
+            f"Expected batch_size to be an integer. Received: batch_size={batch_size!r}"
+        )
+    if batch_size < 1:
+        raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={batch_size}")
+    if not (_is_integer(validation) or isinstance(validation, float)):
+        raise TypeError(
+            "Expected validation to be a fraction (float) or a count (int). "
+            f"Received: validation={validation!r}"
+        )
+    if validation < 0 or (isinstance(validation, float) and not validation < 1):
+        raise ValueError(
+            "Expected validation to be a fraction in (0, 1), a count, or 0 for none. "
+            f"Received: validation={validation}"
+        )
+    if normalize not in _NORMALIZATIONS:
+        raise ValueError(
+            f"Expected normalize to be 'pipeline' or 'none'. Received: normalize={normalize!r}"
+        )
+    if augment not in _AUGMENTATIONS:
+        raise ValueError(
+            f"Expected augment to be False, True, 'crop' or 'flip'. Received: augment={augment!r}"
+        )
+    if not isinstance(with_index, bool):
+        raise TypeError(f"Expected with_index to be a bool. Received: with_index={with_index!r}")
+    if not _is_integer(seed):
+        raise TypeError(f"Expected seed to be an integer. Received: seed={seed!r}")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"Expected seed to be in [0, 2**32). Received: seed={seed}")
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
