@@ -71,7 +71,7 @@ def _trimmed_padding(layer: keras.layers.ZeroPadding2D) -> keras.layers.Layer | 
         return None
     paddings = {_trim(layer, user) for user in users}
     if len(paddings) > 1 or len(_users(layer)) != len(users):
-        names = ", ".join(repr(user.name) for user in _users(layer))
+        names = ", ".join(sorted(repr(user.name) for user in _users(layer)))
         raise ValueError(
             f"Expected the padding {layer.name!r} to serve one strided convolution. Received: "
             f"it serves {names}, and LCE 0.16 would pad wrongly. Give each its own ZeroPadding2D."

@@ -89,8 +89,10 @@ def _frozen_layer(layer: keras.layers.Layer) -> Replacement | keras.layers.Layer
         variable = getattr(layer, KERNEL_QUANTIZERS[argument])
         weights[_position(layer, variable)] = kernel
         precision = getattr(getattr(layer, argument), "precision", None)
-        marker = None if precision is None else lq.quantizers.NoOp(precision=precision)
-        config[argument] = lq.quantizers.serialize(marker)
+        config[argument] = None
+        if precision is not None:
+            marker = lq.quantizers.NoOp(precision=precision, name=f"{layer.name}_{argument}")
+            config[argument] = lq.quantizers.serialize(marker)
     for argument in list(config):
         if argument.endswith(("_constraint", "_regularizer")):
             config[argument] = None

@@ -49,11 +49,11 @@ class Worker:
             self._errors.truncate()
             line = _exchange(process, json.dumps({"command": command, **arguments}))
             if not line:
-                code = process.wait()
-                self._process = None
+                process.wait()
+                first_error = self._first_error()
                 raise ConversionError(
                     f"Larq Compute Engine killed its process in `{command}` "
-                    f"({_exit_reason(code)}).{self._first_error()}"
+                    f"({_exit_reason(self._stop())}).{first_error}"
                 )
             answer = json.loads(line)
             if "error" in answer:
@@ -66,13 +66,12 @@ class Worker:
     def close(self) -> None:
         """End the process; the next call starts another."""
         with self._lock:
-            if self._process is not None:
-                self._process.kill()
-                self._process.communicate()
-                self._process = None
+            self._stop()
 
     def _running(self) -> "subprocess.Popen[str]":
-        if self._process is None or self._process.poll() is not None:
+        if self._process is not None and self._process.poll() is not None:
+            self._stop()
+        if self._process is None:
             self._errors = tempfile.TemporaryFile("w+", errors="replace")
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "kbnn.converters.worker"],
@@ -83,6 +82,18 @@ class Worker:
                 env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"},
             )
         return self._process
+
+    def _stop(self) -> int:
+        """End the process, if it has not ended itself, and close its pipes; its exit status."""
+        if self._process is None:
+            return 0
+        self._process.kill()
+        # A pipe to a dead process can hold unsent bytes, which closing would try to send.
+        with contextlib.suppress(BrokenPipeError):
+            self._process.communicate()
+        code, self._process = self._process.returncode, None
+        self._errors.close()
+        return code
 
     def _first_error(self) -> str:
         self._errors.seek(0)

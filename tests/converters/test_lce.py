@@ -1,0 +1,73 @@
+"""The worker: kept alive, restarted after a crash, its own first error shown."""
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from networks import chain, images
+
+from kbnn.converters import ConversionError, freeze, lce
+from kbnn.converters.lce import Worker
+
+
+@pytest.fixture(scope="module")
+def worker():
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
+def test_one_process_serves_all_calls_and_a_killed_one_is_replaced(worker, tmp_path):
+    with pytest.raises(ConversionError, match="failed in `convert`"):
+        worker.call("convert", saved_model=str(tmp_path / "absent"), output="")
+    first = worker._process.pid
+    with pytest.raises(ConversionError, match="failed in `convert`"):
+        worker.call("convert", saved_model=str(tmp_path / "absent"), output="")
+    assert worker._process.pid == first
+    os.kill(first, signal.SIGKILL)
+    worker._process.wait()
+    with pytest.raises(ConversionError, match="failed in `convert`"):
+        worker.call("convert", saved_model=str(tmp_path / "absent"), output="")
+    assert worker._process.pid != first
+
+
+def test_a_crash_is_an_error_and_the_next_call_works(worker, tmp_path):
+    """LCE's interpreter segfaults on this file, which `check_file` keeps from it."""
+    good, broken = tmp_path / "good.tflite", tmp_path / "broken.tflite"
+    good.write_bytes(lce.to_flatbuffer(freeze(chain())))
+    broken.write_bytes(good.read_bytes()[:1000])
+    np.save(tmp_path / "x.npy", np.zeros((1, 28, 28, 1), np.float32))
+    arguments = {"inputs": [str(tmp_path / "x.npy")], "outputs": str(tmp_path / "y")}
+    with pytest.raises(ConversionError, match=r"killed its process in `predict` \(signal \d+\)"):
+        worker.call("predict", model=str(broken), reference=False, **arguments)
+    assert worker.call("predict", model=str(good), reference=False, **arguments) == 1
+
+
+def test_the_converters_own_first_error_is_shown(worker, tmp_path):
+    with pytest.raises(ConversionError, match="SavedModel file does not exist"):
+        worker.call("convert", saved_model=str(tmp_path / "absent"), output="")
+
+
+def test_reference_and_optimised_kernels_agree(tmp_path):
+    frozen = freeze(chain())
+    path = tmp_path / "model.tflite"
+    path.write_bytes(lce.to_flatbuffer(frozen))
+    batch = [images(frozen, 4)]
+    (fast,), (reference,) = (
+        next(lce.predict(path, iter([batch]), reference=flag)) for flag in (False, True)
+    )
+    np.testing.assert_allclose(fast, reference, atol=1e-6)
+
+
+def test_an_interrupted_write_leaves_nothing(tmp_path):
+    target = tmp_path / "file"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), lce.atomic_file(target) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+    with lce.atomic_file(target) as temporary:
+        temporary.write_text("new")
+    assert target.read_text() == "new"

@@ -1,0 +1,112 @@
+"""What `verify` accepts, what it refuses, and how a tie is proven."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from networks import chain, images, residual
+
+from kbnn.converters import convert, freeze, inspect, verify
+from kbnn.converters.ties import TieProbe
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    model = chain(classifier_activation=None)
+    path = tmp_path_factory.mktemp("file") / "model.tflite"
+    convert(model, path)
+    return model, path
+
+
+def test_data_as_arrays_and_datasets_give_the_same(converted):
+    model, path = converted
+    x = images(model, 20)
+    y = model.predict(x).argmax(axis=1)
+    y[:5] = (y[:5] + 1) % 10
+    seen = []
+    by_array = verify(model, path, (x, y), progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(20, 20)]
+    assert by_array.keras_accuracy == by_array.device_accuracy == 0.75
+    dataset = tf.data.Dataset.from_tensor_slices((x, y, np.arange(20))).batch(8)
+    assert verify(model, path, dataset) == by_array
+    one_hot = verify(model, path, (x, np.eye(10)[y]))
+    assert one_hot == by_array
+    assert verify(model, path, x).keras_accuracy is None
+    assert verify(freeze(model), path, (x, y)) == by_array
+
+
+def test_another_models_file_is_refused(converted, tmp_path):
+    model, path = converted
+    with pytest.raises(ValueError, match=r"Expected the outputs of the file to be the model's"):
+        verify(chain(classes=7, classifier_activation=None), path, images(model))
+    with pytest.raises(ValueError, match=r"Expected the inputs of the file to be the model's"):
+        verify(residual(), path, images(model))
+    other = chain(classifier_activation=None)
+    other.get_layer("conv_2").kernel.latent_variable.assign_sub(
+        2.0 * tf.convert_to_tensor(other.get_layer("conv_2").kernel.latent_variable)
+    )
+    parity = verify(other, path, images(model))
+    assert not parity.passed
+    assert "no activation at a tie" in parity.failures[0]
+    assert parity.max_difference == parity.max_difference_off_ties > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["truncated", "random", "empty", "no flatbuffer"])
+def test_broken_files_never_reach_the_native_interpreter(converted, tmp_path, kind):
+    model, path = converted
+    content = {
+        "truncated": path.read_bytes()[: path.stat().st_size // 2],
+        "random": np.random.default_rng(0).bytes(8),
+        "empty": b"",
+        "no flatbuffer": b"\x1c\x00\x00\x00TFL3" + bytes(100),
+    }[kind]
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(content)
+    for call in (lambda: verify(model, broken, images(model)), lambda: inspect(broken)):
+        with pytest.raises(ValueError, match=r"Expected `.*broken.tflite` to be a valid .tflite"):
+            call()
+
+
+def test_missing_file_no_data_and_wrong_types(converted, tmp_path):
+    model, path = converted
+    with pytest.raises(FileNotFoundError):
+        verify(model, tmp_path / "absent.tflite", images(model))
+    with pytest.raises(ValueError, match="Expected `data` to hold images"):
+        verify(model, path, images(model, 0))
+    with pytest.raises(TypeError, match="Expected `data` to be a tf.data.Dataset"):
+        verify(model, path, [1, 2, 3])
+
+
+def with_a_tie() -> tuple[keras.Model, np.ndarray]:
+    """A chain and an image of which one activation at the first sign is all but zero."""
+    model = chain(classifier_activation=None)
+    x = images(model, 1)
+    watch = keras.Model(model.input, model.get_layer("stem_bn").output)
+    beta = model.get_layer("stem_bn").beta
+    value = beta.numpy()
+    value[3] -= watch(x).numpy()[0, 5, 6, 3]
+    beta.assign(value)
+    return model, x
+
+
+def test_a_flipped_tie_is_found_and_proven():
+    model, x = with_a_tie()
+    probe = TieProbe(freeze(model))
+    assert probe.nearest([x])[0] < 1e-5
+    # The "device": the same network with the tied activation on the other side of zero.
+    device, _ = with_a_tie()
+    features = keras.Model(device.input, device.get_layer("stem_bn").output)(x).numpy()
+    features[0, 5, 6, 3] = -1e-3 if features[0, 5, 6, 3] >= 0 else 1e-3
+    rest = keras.Model(device.get_layer("stem_bn").output, device.output)
+    flipped = rest(features).numpy()
+    assert np.abs(flipped - model(x)).max() > 1e-3
+    tie = probe.explain([x], flipped, 1e-3)
+    assert tie.flips == 1
+    assert tie.difference < 1e-4
+
+
+def test_a_wrong_output_is_not_explained_by_a_tie():
+    model, x = with_a_tie()
+    tie = TieProbe(freeze(model)).explain([x], model(x).numpy() + 0.5, 1e-3)
+    assert tie.nearest < 1e-5
+    assert tie.difference > 1e-3
