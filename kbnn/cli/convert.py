@@ -1,0 +1,83 @@
+"""`kbnn convert`: from a trained model to a verified Larq Compute Engine file."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from kbnn import converters
+from kbnn.cli import model_source, options
+from kbnn.cli.errors import InputError
+from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
+from kbnn.cli.progress import progress_bar
+
+
+@exit_codes
+def convert(
+    source: options.RunOrModel,
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write. (default: model.tflite in the run, or beside the model)",
+            show_default=False,
+        ),
+    ] = None,
+    verify: Annotated[
+        bool,
+        typer.Option(help="Compare the file with the model on the test images; refuse a mismatch."),
+    ] = True,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    allow_float: Annotated[
+        list[str],
+        typer.Option(
+            help="Name of a binary layer that may run in floats; may be given several times.",
+            show_default=False,
+        ),
+    ] = [],  # noqa: B006
+    best: options.Best = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Convert a model to a Larq Compute Engine file, and verify it.
+
+    Example: `kbnn convert runs/first --output first.tflite`
+
+    Verification runs the file on the test images of the run's data (for a model without a run: of
+    --data) and compares it with the Keras model. A conversion that fails leaves the old file as it
+    was.
+    """
+    with only_results_on_stdout():
+        found = model_source.load(source, best=best)
+        path = _output(source, output)
+        test = model_source.load_test_data(found, data, data_dir) if verify else None
+        try:
+            with progress_bar("converting") as progress:
+                report = converters.convert(
+                    found.model,
+                    path,
+                    verify_data=test,
+                    allow_float=allow_float,
+                    progress=progress,
+                ).report
+        except (ValueError, TypeError) as error:
+            raise converters.ConversionError(str(error)) from error
+    show(
+        report,
+        {"path": str(path), "verified": verify, "report": report.to_dict()},
+        as_json=as_json,
+    )
+    note(f"Wrote {path}" + ("" if verify else ", not verified"))
+
+
+def _output(source: pathlib.Path, output: pathlib.Path | None) -> pathlib.Path:
+    if output is not None:
+        path = output
+    elif (source / "config.json").is_file():
+        path = source / "model.tflite"
+    else:
+        path = source.with_suffix(".tflite")
+    if path.is_dir() or not path.parent.is_dir():
+        raise InputError(f"Expected --output to be a file in an existing folder. Received: {path}")
+    return path

@@ -1,0 +1,60 @@
+"""`kbnn inspect`: what a device file holds, or what will become of a model's layers."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from kbnn import converters
+from kbnn.cli import model_source, options
+from kbnn.cli.errors import InputError, input_errors
+from kbnn.cli.output import exit_codes, only_results_on_stdout, show
+
+
+@exit_codes
+def inspect(
+    source: Annotated[
+        pathlib.Path,
+        typer.Argument(
+            help="A .tflite file; or the folder of a finished run, or a model: .keras, .h5, "
+            "SavedModel.",
+            metavar="FILE_OR_RUN_OR_MODEL",
+            show_default=False,
+        ),
+    ],
+    best: options.Best = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show a device file's operators and bytes, or which layers of a model will run binary.
+
+    Example: `kbnn inspect first.tflite`
+    """
+    if source.suffix == ".tflite":
+        if not source.is_file():
+            raise InputError(f"Expected a .tflite file. Received: {source}, not found")
+        if best:
+            raise InputError(f"Expected the folder of a run with --best. Received: {source}")
+        with only_results_on_stdout(), input_errors():
+            report = converters.inspect(source)
+        show(report, report.to_dict(), as_json=as_json)
+        return
+    with only_results_on_stdout():
+        found = model_source.load(source, best=best)
+        with input_errors():
+            verdicts = converters.lint(found.model)
+    document = {
+        "path": str(found.path),
+        "layers": [verdict._asdict() for verdict in verdicts],
+    }
+    show(_table(found.path, verdicts), document, as_json=as_json)
+
+
+def _table(path: pathlib.Path, verdicts: list) -> Table:
+    table = Table(title=str(path))
+    for heading in ("layer", "kind", "binary", "problem or note"):
+        table.add_column(heading)
+    for verdict in verdicts:
+        remark = "; ".join(filter(None, (verdict.problem, verdict.note)))
+        table.add_row(verdict.layer, verdict.kind, "yes" if verdict.binary else "no", remark)
+    return table

@@ -1,0 +1,44 @@
+"""The entry point of the `kbnn` command."""
+
+from typing import Annotated
+
+import typer
+
+from kbnn._version import __version__
+from kbnn.cli.convert import convert
+from kbnn.cli.inspect import inspect
+from kbnn.cli.output import EXIT_CODES
+from kbnn.cli.train import train
+from kbnn.cli.verify import verify
+
+app = typer.Typer(
+    help="Train binary neural networks and ship them as Larq Compute Engine files.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    # A traceback with the values of all variables helps nobody; Python's own says where.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, convert, verify, inspect):
+    app.command(epilog=EXIT_CODES)(command)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"kbnn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command that `sys.argv` names."""
+    app()

@@ -1,0 +1,53 @@
+"""Options that several commands have, and how their values are read."""
+
+import pathlib
+from typing import Annotated
+
+import typer
+
+from kbnn.cli.errors import InputError
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of the dataset: fashion_mnist, mnist, cifar10, cifar100, "
+        'fashion_mnist_sample (bundled), or "folder" for data of your own in --data-dir.',
+        show_default=False,
+    ),
+]
+DataDir = Annotated[
+    pathlib.Path | None,
+    typer.Option(help="Its IDX files, .npz file or image folders.", show_default=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+RunOrModel = Annotated[
+    pathlib.Path,
+    typer.Argument(
+        help="Folder of a finished run, or a model: .keras, .h5, SavedModel.",
+        metavar="RUN_OR_MODEL",
+        show_default=False,
+    ),
+]
+Best = Annotated[
+    bool,
+    typer.Option(
+        "--best", help="Of a run, take the epoch of the highest validation accuracy, not the last."
+    ),
+]
+
+
+def image_size(text: str | None) -> tuple[int, int] | None:
+    """Read "HEIGHTxWIDTH" or one number for both."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
+        raise InputError(
+            f"Expected --image-size to be HEIGHTxWIDTH in pixels, as 32x32. Received: {text!r}"
+        )
+    return int(sides[0]), int(sides[-1])
+
+
+def validation(value: float | None) -> float | int | None:
+    """A fraction stays a float; whole numbers are counts."""
+    return value if value is None or value % 1 else int(value)

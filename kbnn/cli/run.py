@@ -1,0 +1,212 @@
+"""A training run: reproducible, resumable, written to a folder."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn import callbacks as kbnn_callbacks
+from kbnn import data
+from kbnn.cli import curves, run_callbacks
+from kbnn.cli.errors import InputError, input_errors
+from kbnn.cli.run_config import MODELS, RunConfig
+from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
+
+_MOMENTUM = 0.9
+# The command line's names in those of kbnn.data.load.
+_AUGMENT: dict[str, Any] = {"none": False, "crop": "crop", "flip": "flip", "both": True}
+
+
+def train_run(
+    config: RunConfig | None,
+    folder: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    note: Callable[[str], None] = lambda message: None,
+) -> dict[str, Any]:
+    """Train a model as `config` says and write everything about it to `folder`.
+
+    The folder gets `config.json`, `log.csv` (a row per epoch), `checkpoints/latest` (the state to
+    resume from), `checkpoints/best.keras` (highest validation accuracy), `curves.png`,
+    `model.keras` (the last epoch's model, which is the result) and, at the end, `result.json`.
+
+    A run that is interrupted, by whatever means, and resumed ends with exactly the weights of the
+    uninterrupted run on the same machine and versions. For that, this seeds Python, NumPy and
+    TensorFlow and makes TensorFlow's operations deterministic, both for the whole process.
+
+    Args:
+        config: the settings. None, with `resume`, takes those of the folder.
+        folder: a folder that does not exist or is empty; with `resume`, that of the run.
+        resume: go on with the run in `folder`. One that is finished is left as it is.
+        callbacks: further Keras callbacks, called after those of the run.
+        note: called with messages for the user.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        InputError: the folder, the settings or the data cannot be used. A ValueError.
+        RunFailed: the loss is not finite.
+
+    >>> from kbnn.cli import RunConfig, train_run
+    >>> config = RunConfig(data="fashion_mnist_sample", width=8, epochs=1)
+    >>> result = train_run(config, "runs/first")                           # doctest: +SKIP
+    """
+    run = RunFolder(folder)
+    if resume:
+        config = _resumed_config(run, config, note)
+        result = run.result()
+        if result is not None:
+            note(f"The run in {run.path} is finished.")
+            return result
+    elif config is None:
+        raise InputError("Expected `config` for a new run. Received: config=None")
+    else:
+        run.check_new()
+    keras.utils.set_random_seed(config.seed)
+    tf.config.experimental.enable_op_determinism()
+    with input_errors():
+        splits = load_data(config)
+        model = build_model(config)
+    if not resume:
+        with input_errors():
+            run.create(config)
+    with run.locked():
+        save = _plain_saver(model)
+        _fit(model, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
+        replace_file(run.model_file, save)
+        if not curves.draw(run.log(), run.curves_file):
+            note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
+        return _finish(model, splits.test, config, run)
+
+
+def load_data(config: RunConfig) -> data.Splits:
+    """The datasets of a run."""
+    return data.load(
+        config.data,
+        directory=config.data_dir,
+        image_size=config.image_size,
+        batch_size=config.batch_size,
+        validation=config.validation,
+        normalize=config.normalize,
+        augment=_AUGMENT[config.augment],
+        seed=config.seed,
+    )
+
+
+def build_model(config: RunConfig) -> keras.Model:
+    """The model of a run, with fresh weights; it gives logits."""
+    info = data.describe(config.data, directory=config.data_dir, image_size=config.image_size)
+    inside = config.preprocessing == "inside"
+    return MODELS[config.model](
+        input_shape=info.input_shape,
+        classes=info.classes,
+        width=config.width,
+        input_quantizer=_quantizer(config.input_quantizer),
+        kernel_quantizer=_quantizer(config.kernel_quantizer),
+        preprocessing=data.normalization_layer() if inside else None,
+        classifier_activation=None,
+    )
+
+
+def _resumed_config(
+    run: RunFolder, config: RunConfig | None, note: Callable[[str], None]
+) -> RunConfig:
+    saved = run.config()
+    if config is not None and config != saved:
+        different = [
+            f"{name}={value!r} (the run has {saved.to_dict()[name]!r})"
+            for name, value in config.to_dict().items()
+            if value != saved.to_dict()[name]
+        ]
+        raise InputError(
+            f"Expected the settings of the run in {run.path}. Received: {', '.join(different)}"
+        )
+    begun, now = run.versions(), versions()
+    if begun != now:
+        changed = [f"{name} {begun.get(name)} -> {now[name]}" for name in now]
+        note(
+            "The run was begun with other versions, so its weights may differ from those of an "
+            f"uninterrupted run: {', '.join(changed)}."
+        )
+    return saved
+
+
+def _fit(
+    model: keras.Model,
+    splits: data.Splits,
+    config: RunConfig,
+    run: RunFolder,
+    before_backup: Sequence[keras.callbacks.Callback],
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    model.compile(
+        _optimizer(config, config.epochs * len(splits.train)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    run.latest.mkdir(parents=True, exist_ok=True)
+    model.fit(
+        splits.train,
+        validation_data=splits.validation,
+        epochs=config.epochs,
+        verbose=0,
+        callbacks=[
+            kbnn_callbacks.ShuffleEpoch(splits.train),
+            run_callbacks.LogEpochs(run),
+            *before_backup,
+            # The state stays after the last epoch: what follows can be interrupted too.
+            keras.callbacks.BackupAndRestore(str(run.latest), delete_checkpoint=False),
+            *callbacks,
+        ],
+    )
+
+
+def _optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
+    rate: Any = config.learning_rate
+    if config.schedule == "cosine":
+        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    if config.optimizer == "adam":
+        return keras.optimizers.Adam(rate)
+    return keras.optimizers.SGD(rate, momentum=_MOMENTUM)
+
+
+def _plain_saver(model: keras.Model) -> Callable[[Any], None]:
+    """Saves a copy without the optimizer, whose state would make the file three times as large.
+
+    The copy is made once, before training, because making it draws random numbers.
+    """
+    plain = keras.models.clone_model(model)
+
+    def save(path: Any) -> None:
+        plain.set_weights(model.get_weights())
+        plain.save(path)
+
+    return save
+
+
+def _finish(
+    model: keras.Model, test: tf.data.Dataset, config: RunConfig, run: RunFolder
+) -> dict[str, Any]:
+    rows = run.log()
+    best = run_callbacks.best_epoch(rows)
+    measured = model.evaluate(test, verbose=0, return_dict=True)
+    result = {
+        "model": run.model_file.name,
+        "epochs": config.epochs,
+        "parameters": model.count_params(),
+        "last_epoch": rows[-1],
+        "best_epoch": best,
+        "test_loss": measured["loss"],
+        "test_accuracy": measured["accuracy"],
+        "seconds": round(sum(row["seconds"] for row in rows), 3),
+    }
+    write_json(run.result_file, result)
+    return result
+
+
+def _quantizer(name: str) -> str | None:
+    return None if name == "none" else name

@@ -1,0 +1,144 @@
+"""The settings of a training run: everything that its weights depend on."""
+
+import dataclasses
+import inspect
+import math
+import os
+from collections.abc import Callable
+from typing import Any, Literal
+
+import tf_keras as keras
+
+from kbnn import models
+from kbnn.cli.errors import InputError
+
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "vgg_tiny": models.vgg_tiny,
+    "vgg_small": models.vgg_small,
+}
+# The learning rate that is used where none is given.
+OPTIMIZERS = {"adam": 0.001, "sgd": 0.1}
+SCHEDULES = ("cosine", "constant")
+AUGMENTATIONS = ("none", "crop", "flip", "both")
+PREPROCESSING = ("inside", "pipeline")
+INPUT_QUANTIZERS = ("ste_sign", "approx_sign", "swish_sign", "none")
+KERNEL_QUANTIZERS = ("ste_sign", "approx_sign", "swish_sign", "magnitude_aware_sign", "none")
+
+_CHOICES = {
+    "model": tuple(MODELS),
+    "optimizer": tuple(OPTIMIZERS),
+    "schedule": SCHEDULES,
+    "augment": AUGMENTATIONS,
+    "preprocessing": PREPROCESSING,
+    "input_quantizer": INPUT_QUANTIZERS,
+    "kernel_quantizer": KERNEL_QUANTIZERS,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """The settings of a training run.
+
+    Settings that depend on others (`width`, `learning_rate`) are filled in, and `data_dir` is made
+    absolute, so that two equal configurations are the same run.
+
+    Args:
+        data: name of a dataset, as in `kbnn.data.load`.
+        data_dir: its directory, as in `kbnn.data.load`.
+        image_size: `(height, width)` to resize to; None keeps the size.
+        model: "vgg_tiny" or "vgg_small".
+        width: filters of its first layer; None for the builder's default.
+        epochs: passes over the training images.
+        batch_size: images per step.
+        optimizer: "adam" or "sgd" (momentum 0.9).
+        learning_rate: the first step's; None for 0.001 with adam, 0.1 with sgd.
+        schedule: "cosine", down to 0 at the last step, or "constant".
+        validation: fraction (float) or count (int) of training images held out; 0 for none.
+        augment: "none", "crop", "flip" or "both".
+        seed: of the initial weights, the split, the order and the augmentation.
+        input_quantizer: a name of `INPUT_QUANTIZERS`; "none" puts a ReLU in its place.
+        kernel_quantizer: a name of `KERNEL_QUANTIZERS`; "none" leaves kernels real.
+        preprocessing: "inside": the model takes uint8 and rescales; "pipeline": it takes float32.
+
+    Raises:
+        InputError: a value out of range, or a name that is not one of the valid ones.
+
+    >>> from kbnn.cli import RunConfig
+    >>> config = RunConfig(data="fashion_mnist_sample", epochs=3)
+    >>> config.width, config.learning_rate
+    (32, 0.001)
+    """
+
+    data: str
+    data_dir: str | None = None
+    image_size: tuple[int, int] | None = None
+    model: str = "vgg_tiny"
+    width: int | None = None
+    epochs: int = 20
+    batch_size: int = 128
+    optimizer: str = "adam"
+    learning_rate: float | None = None
+    schedule: str = "cosine"
+    validation: float | int = 0.1
+    augment: str = "none"
+    seed: int = 0
+    input_quantizer: str = "ste_sign"
+    kernel_quantizer: str = "ste_sign"
+    preprocessing: str = "inside"
+
+    def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise InputError(
+                    f"Expected {option(name)} to be one of {', '.join(choices)}. "
+                    f"Received: {getattr(self, name)!r}"
+                )
+        defaults = {
+            "width": inspect.signature(MODELS[self.model]).parameters["width"].default,
+            "learning_rate": OPTIMIZERS[self.optimizer],
+        }
+        for name, default in defaults.items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, default)
+        if self.data_dir is not None:
+            object.__setattr__(self, "data_dir", os.path.abspath(self.data_dir))
+        if self.image_size is not None:
+            object.__setattr__(self, "image_size", tuple(self.image_size))
+        for name in ("width", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise InputError(
+                    f"Expected {option(name)} to be a positive integer. Received: {value!r}"
+                )
+        rate = self.learning_rate
+        if not isinstance(rate, float | int) or not (math.isfinite(rate) and rate > 0):
+            raise InputError(
+                f"Expected --learning-rate to be a positive, finite number. Received: {rate!r}"
+            )
+
+    @property
+    def normalize(self) -> Literal["none", "pipeline"]:
+        """The argument `normalize` of `kbnn.data.load` that fits the model."""
+        return "none" if self.preprocessing == "inside" else "pipeline"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings, ready for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, settings: Any) -> "RunConfig":
+        """The inverse of `to_dict`.
+
+        Raises:
+            InputError: the settings are not those of a run, or out of range.
+        """
+        names = {field.name for field in dataclasses.fields(cls)}
+        if not isinstance(settings, dict) or set(settings) != names:
+            received = sorted(settings) if isinstance(settings, dict) else settings
+            raise InputError(f"Expected the settings {sorted(names)}. Received: {received}")
+        return cls(**settings)
+
+
+def option(name: str) -> str:
+    """A setting's name on the command line."""
+    return "--" + name.replace("_", "-")

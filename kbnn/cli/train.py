@@ -1,0 +1,207 @@
+"""`kbnn train`: a reproducible, resumable training run."""
+
+import contextlib
+import pathlib
+import shlex
+import signal
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kbnn.cli import options
+from kbnn.cli.errors import InputError
+from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
+from kbnn.cli.progress import epoch_progress
+from kbnn.cli.run import train_run
+from kbnn.cli.run_config import (
+    AUGMENTATIONS,
+    INPUT_QUANTIZERS,
+    KERNEL_QUANTIZERS,
+    MODELS,
+    OPTIMIZERS,
+    PREPROCESSING,
+    SCHEDULES,
+    RunConfig,
+    option,
+)
+from kbnn.cli.run_folder import RunFolder
+
+
+def _setting(
+    help: str, name: str, choices: Collection[str] = (), *, default: str | None = None
+) -> Any:
+    """An option whose value is None unless it is given, so that --resume can tell."""
+    default = str(getattr(RunConfig, name)) if default is None else default
+    return typer.Option(
+        help=f"{help} (default: {default})",
+        metavar="|".join(choices) or None,
+        show_default=False,
+    )
+
+
+@exit_codes
+def train(
+    run: Annotated[
+        pathlib.Path,
+        typer.Option(help="Folder of the run; a new one, or with --resume its own."),
+    ],
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    image_size: Annotated[
+        str | None,
+        typer.Option(
+            help="HEIGHTxWIDTH to resize to; needed for image folders.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[str | None, _setting("Architecture.", "model", tuple(MODELS))] = None,
+    width: Annotated[
+        int | None, _setting("Filters of the first layer.", "width", default="the architecture's")
+    ] = None,
+    epochs: Annotated[int | None, _setting("Passes over the images.", "epochs")] = None,
+    batch_size: Annotated[int | None, _setting("Images per step.", "batch_size")] = None,
+    optimizer: Annotated[
+        str | None, _setting("sgd has a momentum of 0.9.", "optimizer", tuple(OPTIMIZERS))
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        _setting(
+            "Learning rate of the first step.",
+            "learning_rate",
+            default=", ".join(f"{rate} with {name}" for name, rate in OPTIMIZERS.items()),
+        ),
+    ] = None,
+    schedule: Annotated[
+        str | None,
+        _setting("Of the learning rate: a cosine down to 0.", "schedule", SCHEDULES),
+    ] = None,
+    validation: Annotated[
+        float | None,
+        _setting("Training images held out: a fraction, a count, or 0.", "validation"),
+    ] = None,
+    augment: Annotated[
+        str | None, _setting("Random changes to training images.", "augment", AUGMENTATIONS)
+    ] = None,
+    seed: Annotated[
+        int | None, _setting("Of initial weights, split, order and augmentation.", "seed")
+    ] = None,
+    input_quantizer: Annotated[
+        str | None,
+        _setting("Of binary layers' inputs; none: a ReLU.", "input_quantizer", INPUT_QUANTIZERS),
+    ] = None,
+    kernel_quantizer: Annotated[
+        str | None,
+        _setting("Of binary layers' kernels; none: real.", "kernel_quantizer", KERNEL_QUANTIZERS),
+    ] = None,
+    preprocessing: Annotated[
+        str | None,
+        _setting(
+            "inside: the model takes uint8 images and rescales them; pipeline: it takes float32 "
+            "in -1 to 1.",
+            "preprocessing",
+            PREPROCESSING,
+        ),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
+    ] = False,
+    as_json: options.AsJson = False,
+) -> None:
+    """Train a model; write settings, log, checkpoints, curves and model to a folder.
+
+    Example: `kbnn train --data fashion_mnist_sample --epochs 5 --run runs/first`
+
+    An interrupted run goes on with `kbnn train --resume --run runs/first`, and ends with exactly
+    the weights that it would have had without the interruption.
+    """
+    given: dict[str, Any] = {
+        "data": data,
+        "data_dir": None if data_dir is None else str(data_dir.absolute()),
+        "image_size": options.image_size(image_size),
+        "model": model,
+        "width": width,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": optimizer,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "validation": options.validation(validation),
+        "augment": augment,
+        "seed": seed,
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "preprocessing": preprocessing,
+    }
+    given = {name: value for name, value in given.items() if value is not None}
+    folder = RunFolder(run)
+    config = _resumed(folder, given) if resume else _new(given)
+    with (
+        _interruption(folder),
+        only_results_on_stdout(),
+        epoch_progress(config.epochs) as progress,
+    ):
+        result = train_run(config, run, resume=resume, callbacks=[progress], note=note)
+    show(_table(result, folder), {"run": str(run), **result}, as_json=as_json)
+
+
+def _new(given: dict[str, Any]) -> RunConfig:
+    if "data" not in given:
+        raise InputError(
+            "Expected --data NAME, as fashion_mnist_sample. Received: none. "
+            "(To go on with a run, give --resume.)"
+        )
+    return RunConfig(**given)
+
+
+def _resumed(folder: RunFolder, given: dict[str, Any]) -> RunConfig:
+    config = folder.config()
+    saved = config.to_dict()
+    different = [
+        f"{option(name)} {value} (the run has {saved[name]})"
+        for name, value in given.items()
+        if value != saved[name]
+    ]
+    if different:
+        raise InputError(
+            f"Expected the settings of the run in {folder.path}, or none of them. "
+            f"Received: {', '.join(different)}. Start another run for other settings."
+        )
+    return config
+
+
+@contextlib.contextmanager
+def _interruption(folder: RunFolder) -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end the command with a line that says how to go on."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not folder.config_file.exists():
+            raise KeyboardInterrupt("Interrupted before the run began.") from error
+        raise KeyboardInterrupt(
+            f"Interrupted. Go on with: kbnn train --resume --run {shlex.quote(str(folder.path))}"
+        ) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _table(result: dict[str, Any], folder: RunFolder) -> Table:
+    table = Table(title=str(folder.path), show_header=False)
+    last, best = result["last_epoch"], result["best_epoch"]
+    table.add_row("test accuracy", f"{result['test_accuracy']:.4f}")
+    table.add_row("test loss", f"{result['test_loss']:.4f}")
+    if best is not None:
+        table.add_row("validation accuracy", f"{last['val_accuracy']:.4f}")
+        table.add_row(
+            "best validation accuracy",
+            f"{best['val_accuracy']:.4f} (epoch {best['epoch']}, {folder.best_file})",
+        )
+    table.add_row("parameters", f"{result['parameters']:,}")
+    table.add_row("training", f"{result['epochs']} epochs, {result['seconds']:.1f} s")
+    table.add_row("model", f"{folder.model_file} (the last epoch's)")
+    return table
