@@ -1,6 +1,10 @@
 """Datasets that tensorflow-datasets downloads."""
 
+import numpy as np
+
 from kbnn.data.examples import ArrayExamples, array_examples
+
+_CHUNK = 1_000
 
 
 def download(name: str) -> tuple[ArrayExamples, ArrayExamples]:
@@ -17,10 +21,12 @@ def download(name: str) -> tuple[ArrayExamples, ArrayExamples]:
     """
     import tensorflow_datasets as tfds
 
-    train, test = tfds.as_numpy(
-        tfds.load(name, split=["train", "test"], batch_size=-1, shuffle_files=False)
-    )
-    return (
-        array_examples(train["image"], train["label"], f"tensorflow-datasets {name}, train"),
-        array_examples(test["image"], test["label"], f"tensorflow-datasets {name}, test"),
-    )
+    def read(split: str) -> ArrayExamples:
+        stored = tfds.load(name, split=split, shuffle_files=False)
+        chunks = list(tfds.as_numpy(stored.batch(_CHUNK)))
+        images, labels = (
+            np.concatenate([chunk[feature] for chunk in chunks]) for feature in ("image", "label")
+        )
+        return array_examples(images, labels, f"tensorflow-datasets {name}, {split}")
+
+    return read("train"), read("test")

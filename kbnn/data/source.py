@@ -124,7 +124,8 @@ def _from_directory(
 def _download(name: str) -> tuple[ArrayExamples, ArrayExamples]:
     try:
         return download(name)
-    except Exception as error:  # noqa: BLE001 - network, disk, checksum: whatever it is, the remedy is this
+    # Network, disk, checksum, package: whatever failed, the remedies are the same.
+    except Exception as error:
         debian = (
             "\n  - on Debian and Ubuntu, install the package dataset-fashion-mnist;"
             if name == "fashion_mnist"

@@ -25,8 +25,10 @@ def test_sample_shapes_types_and_sizes():
     for part, count in ((train, 4500), (validation, 500), (test, 1000)):
         images, labels = collect(part)
         assert images.shape == (count, 28, 28, 1)
-        assert images.dtype == np.float32 and labels.dtype == np.int64
-        assert images.min() == -1 and images.max() == 1
+        assert images.dtype == np.float32
+        assert labels.dtype == np.int64
+        assert images.min() == -1
+        assert images.max() == 1
         assert (np.bincount(labels) == count // 10).all()
 
 
@@ -52,7 +54,8 @@ def test_index_leads_back_to_the_sample(npz, arrays):
     assert sorted(seen) == list(range(30))
     images, labels, index = collect(splits.test)
     assert (index == np.arange(6)).all()
-    assert (images == arrays["x_test"]).all() and (labels == arrays["y_test"]).all()
+    assert (images == arrays["x_test"]).all()
+    assert (labels == arrays["y_test"]).all()
 
 
 def test_split_depends_on_seed_alone(npz):
@@ -90,11 +93,13 @@ def test_pipeline_and_layer_normalize_alike():
     as_model = keras.Sequential([keras.Input((28, 28, 1), dtype="uint8"), layer])
     normalized, _ = collect(kbnn.data.load("fashion_mnist_sample").test)
     raw, _ = collect(kbnn.data.load("fashion_mnist_sample", normalize="none").test)
-    assert raw.dtype == np.uint8 and len(np.unique(raw)) == 256
+    assert raw.dtype == np.uint8
+    assert len(np.unique(raw)) == 256
     assert np.array_equal(layer(raw).numpy(), normalized)
     assert np.array_equal(as_model.predict(raw, verbose=0), normalized)
     np.testing.assert_allclose(normalized, raw / 127.5 - 1, atol=1e-6)
-    assert type(layer) is keras.layers.Rescaling and layer.name == "normalization"
+    assert type(layer) is keras.layers.Rescaling
+    assert layer.name == "normalization"
 
 
 def test_normalization_layer_keeps_float32_under_mixed_precision():
@@ -110,7 +115,8 @@ def test_arrays_are_resized(npz):
     images, _ = collect(
         kbnn.data.load("folder", directory=npz, image_size=(8, 6), normalize="none").test
     )
-    assert images.shape == (6, 8, 6, 3) and images.dtype == np.uint8
+    assert images.shape == (6, 8, 6, 3)
+    assert images.dtype == np.uint8
 
 
 def test_fit_with_validation_data():

@@ -13,9 +13,11 @@ def order(train):
 def test_each_iteration_is_the_next_epoch():
     train = kbnn.data.load(SAMPLE, with_index=True).train
     first, second = order(train), order(train)
-    assert (first != second).any() and sorted(first) == sorted(second)
+    assert (first != second).any()
+    assert sorted(first) == sorted(second)
     again = kbnn.data.load(SAMPLE, with_index=True).train
-    assert (order(again) == first).all() and (order(again) == second).all()
+    assert (order(again) == first).all()
+    assert (order(again) == second).all()
 
 
 def test_order_depends_on_seed_and_not_on_batch_size():
@@ -37,7 +39,8 @@ def test_set_epoch():
     train = kbnn.data.load(SAMPLE, with_index=True).train
     orders = [order(train) for _ in range(3)]
     kbnn.data.set_epoch(train, 1)
-    assert (order(train) == orders[1]).all() and (order(train) == orders[2]).all()
+    assert (order(train) == orders[1]).all()
+    assert (order(train) == orders[2]).all()
     kbnn.data.set_epoch(train, 0)
     derived = train.map(lambda image, label, index: (image, label, index))
     assert (order(derived) == orders[0]).all()
@@ -60,10 +63,10 @@ def test_set_epoch_refuses_epochs(epoch, error):
 
 @pytest.mark.parametrize("derive", [lambda splits: splits.train.take(1), lambda splits: splits[2]])
 def test_set_epoch_refuses_other_datasets(derive):
-    with pytest.raises(TypeError, match="Expected train .* Received: train="):
+    with pytest.raises(TypeError, match=r"Expected train .* Received: train="):
         kbnn.data.set_epoch(derive(kbnn.data.load(SAMPLE)), 0)
 
 
 def test_set_epoch_refuses_what_is_no_dataset():
-    with pytest.raises(TypeError, match="Expected train .* Received: train=None"):
+    with pytest.raises(TypeError, match=r"Expected train .* Received: train=None"):
         kbnn.data.set_epoch(None, 0)
