@@ -1,0 +1,105 @@
+"""The architectures: sizes against hand counts, one quantizer a layer, bad arguments refused."""
+
+import larq as lq
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+
+MODELS = [kbnn.models.vgg_small, kbnn.models.vgg_tiny]
+
+
+def macs(model: keras.Model, precision: int) -> int:
+    return lq.models.ModelProfile(model).op_count("mac", precision)
+
+
+def test_vgg_small_has_the_published_size():
+    """128C3 2x(256C3) 2x(512C3) after a 128C3 stem, on 32x32x3, one dense layer of 8192."""
+    model = kbnn.models.vgg_small()
+    pairs = [(128, 128, 32), (128, 256, 16), (256, 256, 16), (256, 512, 8), (512, 512, 8)]
+    profile = lq.models.ModelProfile(model)
+    assert profile.weight_count(1) == sum(9 * a * b for a, b, _ in pairs) == 4_571_136
+    assert macs(model, 1) == sum(9 * a * b * side**2 for a, b, side in pairs)
+    assert model.get_layer("stem").count_params() == 27 * 128
+    assert model.get_layer("logits").count_params() == 4 * 4 * 512 * 10 + 10
+
+
+def test_vgg_tiny_takes_nine_million_macs():
+    model = kbnn.models.vgg_tiny()
+    assert macs(model, 1) == 9 * (32 * 64 * 14**2 + 64 * 64 * 7**2 + 64 * 128 * 7**2)
+    assert 7e6 < macs(model, 1) + macs(model, 32) < 10e6
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_each_layer_has_quantizers_of_its_own_with_distinct_names(build):
+    given = lq.quantizers.SteSign(clip_value=1.3)
+    model = build(width=32, input_quantizer=given, kernel_quantizer=given)
+    layers = [layer for layer in model.layers if isinstance(layer, lq.layers.QuantConv2D)]
+    quantizers = [q for layer in layers for q in (layer.input_quantizer, layer.kernel_quantizer)]
+    assert len({id(q) for q in [given, *quantizers]}) == 1 + 2 * len(layers)
+    assert len({q.name for q in quantizers}) == 2 * len(layers)
+    assert {q.clip_value for q in quantizers} == {1.3}
+    assert {layer.pad_values for layer in layers} == {1.0}
+    assert all(layer.kernel_constraint is not None for layer in layers)
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_named_ports_and_activation(build):
+    model = build(input_shape=(32, 24, 3), classes=7, width=8)
+    assert (model.input_names, model.output_names) == (["image"], ["probabilities"])
+    np.testing.assert_allclose(model(np.zeros((2, 32, 24, 3), "f")).numpy().sum(1), 1, rtol=1e-5)
+    assert build(width=8, classifier_activation=None).output_names == ["logits"]
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_uint8_with_preprocessing_equals_float_without(build, rng):
+    inside = build(width=8, preprocessing=kbnn.data.normalization_layer())
+    outside = build(width=8)
+    outside.set_weights(inside.get_weights())
+    images = rng.integers(0, 256, (3, *inside.input_shape[1:]), np.uint8)
+    assert inside.input.dtype == "uint8"
+    normalised = kbnn.data.normalization_layer()(images)
+    np.testing.assert_allclose(inside(images), outside(normalised), rtol=1e-6)
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_without_quantizers_it_is_an_ordinary_network(build):
+    model = build(width=8, input_quantizer=None, kernel_quantizer=None)
+    assert lq.models.ModelProfile(model).weight_count(1) == 0
+    assert sum(isinstance(layer, keras.layers.ReLU) for layer in model.layers) in (3, 5)
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_it_learns_under_fit_with_validation(build, rng):
+    """Two classes that one bright half tells apart, in a few steps."""
+    y = rng.integers(0, 2, 64)
+    x = rng.normal(size=(64, 16, 16, 1)).astype("f") * 0.3
+    x[y == 1, :8] += 1.0
+    model = build(input_shape=(16, 16, 1), classes=2, width=16)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    history = model.fit(x, y, validation_data=(x, y), epochs=12, batch_size=16, verbose=0).history
+    assert history["accuracy"][-1] > 0.95
+    assert set(history) == {"loss", "accuracy", "val_loss", "val_accuracy"}
+
+
+@pytest.mark.parametrize("build", MODELS)
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"input_shape": (28, 28)}, r"Expected `input_shape` .*Received: input_shape=\(28, 28\)"),
+        ({"input_shape": (3, 3, 1)}, r"Expected `input_shape` to be at least"),
+        ({"classes": 1}, "Expected `classes`.*Received: classes=1"),
+        ({"width": 0}, "Expected `width`.*Received: width=0"),
+        ({"classifier_activation": "relu"}, "Received: classifier_activation='relu'"),
+        ({"input_quantizer": "no_such_sign"}, "no_such_sign"),
+    ],
+)
+def test_bad_arguments(build, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build(**arguments)
+
+
+def test_a_quantizer_that_is_none(rng):
+    with pytest.raises(TypeError, match="Expected `quantizer` to be a Larq quantizer"):
+        kbnn.models.vgg_tiny(input_quantizer=3)
