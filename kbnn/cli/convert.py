@@ -3,6 +3,8 @@
 import pathlib
 from typing import Annotated
 
+import tensorflow as tf
+import tf_keras as keras
 import typer
 
 from kbnn import converters
@@ -48,27 +50,47 @@ def convert(
     --data) and compares it with the Keras model. A conversion that fails leaves the old file as it
     was.
     """
-    with only_results_on_stdout():
-        found = model_source.load(source, best=best)
-        path = _output(source, output)
-        test = model_source.load_test_data(found, data, data_dir) if verify else None
-        try:
-            with progress_bar("converting") as progress:
-                report = converters.convert(
-                    found.model,
-                    path,
-                    verify_data=test,
-                    allow_float=allow_float,
-                    progress=progress,
-                ).report
-        except (ValueError, TypeError) as error:
-            raise converters.ConversionError(str(error)) from error
+    try:
+        with only_results_on_stdout():
+            found = model_source.load(source, best=best)
+            path = _output(source, output)
+            test = model_source.load_test_data(found, data, data_dir) if verify else None
+            report = _convert(found.model, path, test, allow_float)
+    except converters.VerificationError as error:
+        parity = error.parity
+        show(parity, {"path": None, "verified": False, "parity": parity.to_dict()}, as_json=as_json)
+        raise
     show(
         report,
         {"path": str(path), "verified": verify, "report": report.to_dict()},
         as_json=as_json,
     )
     note(f"Wrote {path}" + ("" if verify else ", not verified"))
+
+
+def _convert(
+    model: keras.Model,
+    path: pathlib.Path,
+    test: tf.data.Dataset | None,
+    allow_float: list[str],
+) -> converters.Report:
+    try:
+        names = [verdict.layer for verdict in converters.lint(model)]
+        if not set(allow_float) <= set(names):
+            raise InputError(
+                f"Expected --allow-float to be one of {', '.join(names)}. "
+                f"Received: {', '.join(allow_float)}"
+            )
+        with progress_bar("converting") as progress:
+            return converters.convert(
+                model, path, verify_data=test, allow_float=allow_float, progress=progress
+            ).report
+    except (InputError, converters.ConversionError):
+        raise
+    except (ValueError, TypeError) as error:
+        raise converters.ConversionError(str(error)) from error
+    except OSError as error:
+        raise InputError(f"Expected --output to be a file that can be written. {error}") from error
 
 
 def _output(source: pathlib.Path, output: pathlib.Path | None) -> pathlib.Path:

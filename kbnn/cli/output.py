@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -31,7 +32,9 @@ def show(result: Any, document: Any, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(document, indent=2))
     else:
-        Console().print(result)
+        # In a file or a pipe, 80 columns would cut tables off for no reason.
+        given = sys.stdout.isatty() or "COLUMNS" in os.environ
+        Console(width=None if given else 120).print(result)
 
 
 @contextlib.contextmanager

@@ -75,6 +75,7 @@ def train_run(
         with input_errors():
             run.create(config)
     with run.locked():
+        run.remove_unfinished()
         save = _plain_saver(model)
         _fit(model, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
         replace_file(run.model_file, save)

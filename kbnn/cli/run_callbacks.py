@@ -26,7 +26,6 @@ class LogEpochs(keras.callbacks.Callback):
         self._run = run
         self._rows: list[dict[str, float]] | None = None
         self._start = 0.0
-        self._learning_rate = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._rows is None:
@@ -37,7 +36,6 @@ class LogEpochs(keras.callbacks.Callback):
                     f"is saved. Received: {[int(row['epoch']) for row in self._rows]}"
                 )
         self._start = time.perf_counter()
-        self._learning_rate = float(self.model.optimizer.learning_rate)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {key: float(value) for key, value in (logs or {}).items()}
@@ -46,8 +44,13 @@ class LogEpochs(keras.callbacks.Callback):
                 f"Expected a finite loss. Received: {metrics['loss']} in epoch {epoch + 1}. "
                 "Start a new run with a lower --learning-rate."
             )
-        row = {"epoch": epoch + 1, **metrics, "learning_rate": self._learning_rate}
-        row["seconds"] = round(time.perf_counter() - self._start, 3)
+        row = {
+            "epoch": epoch + 1,
+            **metrics,
+            # That of the last step, which is what Keras gives after it.
+            "learning_rate": float(self.model.optimizer.learning_rate),
+            "seconds": round(time.perf_counter() - self._start, 3),
+        }
         self._rows = [*(self._rows or []), row]
         self._run.write_log(self._rows)
 

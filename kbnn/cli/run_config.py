@@ -110,6 +110,10 @@ class RunConfig:
                 raise InputError(
                     f"Expected {option(name)} to be a positive integer. Received: {value!r}"
                 )
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
+            raise InputError(
+                f"Expected --seed to be an integer in [0, 2**32). Received: {self.seed!r}"
+            )
         rate = self.learning_rate
         if not isinstance(rate, float | int) or not (math.isfinite(rate) and rate > 0):
             raise InputError(

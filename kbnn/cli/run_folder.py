@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import pathlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,6 +15,8 @@ from kbnn._version import __version__
 from kbnn.cli.errors import InputError
 from kbnn.cli.run_config import RunConfig
 
+# Files under way lie in folders of this name; a process that was killed leaves them behind.
+_UNFINISHED = ".unfinished-"
 _PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy")
 
 
@@ -36,7 +39,12 @@ class RunFolder:
 
     def check_new(self) -> None:
         """Raise InputError unless a new run may be written here."""
-        if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):
+        if not self.path.exists():
+            return
+        # A process killed before it wrote config.json leaves no run behind.
+        if self.path.is_dir() and all(
+            entry.name.startswith(_UNFINISHED) for entry in self.path.iterdir()
+        ):
             return
         if self.config_file.exists():
             way_out = "Continue it with --resume, or choose another folder."
@@ -70,13 +78,21 @@ class RunFolder:
         return _read_json(self.result_file) if self.result_file.exists() else None
 
     def log(self) -> list[dict[str, float]]:
-        """The rows of `log.csv`, one per epoch."""
+        """The rows of `log.csv`, one per epoch.
+
+        Raises:
+            InputError: the file was changed by another hand.
+        """
         if not self.log_file.exists():
             return []
         with open(self.log_file, newline="") as file:
-            return [
-                {key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)
-            ]
+            rows = list(csv.DictReader(file))
+        try:
+            return [{key: _number(value) for key, value in row.items()} for row in rows]
+        except (AttributeError, ValueError) as error:
+            raise InputError(
+                f"Expected numbers alone in {self.log_file}. Received: {error}"
+            ) from error
 
     def write_log(self, rows: list[dict[str, float]]) -> None:
         """Write `log.csv`; numbers are written so that they read back as they were."""
@@ -88,6 +104,11 @@ class RunFolder:
                 writer.writerows({key: repr(value) for key, value in row.items()} for row in rows)
 
         replace_file(self.log_file, write)
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed process left half-written."""
+        for folder in self.path.rglob(f"{_UNFINISHED}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -136,7 +157,7 @@ def write_json(path: pathlib.Path, content: Any) -> None:
 def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
     """Have `write` make a file of the same suffix beside `path`, then let it take its place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as folder:
         temporary = pathlib.Path(folder, path.name)
         write(temporary)
         os.replace(temporary, path)

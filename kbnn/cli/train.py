@@ -1,6 +1,7 @@
 """`kbnn train`: a reproducible, resumable training run."""
 
 import contextlib
+import os
 import pathlib
 import shlex
 import signal
@@ -117,7 +118,7 @@ def train(
     """
     given: dict[str, Any] = {
         "data": data,
-        "data_dir": None if data_dir is None else str(data_dir.absolute()),
+        "data_dir": None if data_dir is None else os.path.abspath(data_dir),
         "image_size": options.image_size(image_size),
         "model": model,
         "width": width,

@@ -1,0 +1,97 @@
+"""A run that is killed and resumed ends like the uninterrupted one, bit for bit."""
+
+import pathlib
+import signal
+import sys
+import time
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+DYING = [sys.executable, pathlib.Path(__file__).with_name("dying_run.py")]
+
+
+def weights(file):
+    return keras.models.load_model(file, compile=False).get_weights()
+
+
+def log_without_seconds(folder):
+    return [line.rsplit(",", 1)[0] for line in (folder / "log.csv").read_text().splitlines()]
+
+
+def wait_for(file):
+    deadline = time.monotonic() + 60
+    while not file.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("moment", "count"),
+    [
+        pytest.param("batch", 3, id="in the first epoch"),
+        pytest.param("batch", 11, id="in the second epoch"),
+        pytest.param("log.csv", 2, id="at the end of the second epoch"),
+        pytest.param("best.keras", 1, id="logged, the best not saved"),
+        pytest.param("backup", 2, id="logged, the state not saved"),
+        pytest.param("model.keras", 1, id="trained, the model not saved"),
+        pytest.param("result.json", 1, id="all but the result"),
+    ],
+)
+def test_killed_run_resumes_exactly(moment, count, run_kbnn, settings, finished, tmp_path):
+    folder = tmp_path / "run"
+    killed = run_kbnn(
+        *(moment, count, "train", *settings(epochs=3), "--run", folder), command=DYING
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not (folder / "result.json").exists()
+
+    resumed = run_kbnn("train", "--resume", "--run", folder)
+
+    assert resumed.returncode == 0, resumed.stderr
+    for file in ("model.keras", "checkpoints/best.keras"):
+        for ours, theirs in zip(weights(folder / file), weights(finished[0] / file), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    assert log_without_seconds(folder) == log_without_seconds(finished[0])
+    assert not list(folder.rglob(".unfinished-*"))
+
+
+@pytest.mark.slow
+def test_run_killed_before_it_began_can_be_begun(run_kbnn, settings, tmp_path):
+    train = ["train", *settings(epochs=1), "--run", tmp_path / "run"]
+    assert run_kbnn("config.json", 1, *train, command=DYING).returncode == -signal.SIGKILL
+    assert run_kbnn(*train).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
+def test_interrupted_run_says_how_to_go_on(number, start_kbnn, settings, tmp_path):
+    folder = tmp_path / "my run"
+    process = start_kbnn("train", *settings(epochs=1000), "--run", folder)
+    wait_for(folder / "log.csv")
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == (
+        f"Interrupted. Go on with: kbnn train --resume --run '{folder}'"
+    )
+    assert "Traceback" not in errors
+    assert output == ""
+
+
+@pytest.mark.slow
+def test_second_process_is_kept_out(start_kbnn, run_kbnn, settings, tmp_path):
+    folder = tmp_path / "run"
+    with start_kbnn("train", *settings(epochs=1000), "--run", folder) as first:
+        wait_for(folder / "log.csv")
+        second = run_kbnn("train", "--resume", "--run", folder)
+        still_training = first.poll() is None
+        first.kill()
+        first.communicate()
+
+    assert still_training
+    assert second.returncode == 2
+    assert "no other process" in second.stderr

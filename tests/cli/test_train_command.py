@@ -1,0 +1,202 @@
+import csv
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kbnn import __version__
+from kbnn.cli import InputError, RunConfig, train_run
+from kbnn.cli.main import app
+
+runner = CliRunner()
+
+
+def train(*arguments):
+    """Run `kbnn train` in this process; for what ends before the training."""
+    return runner.invoke(app, ["train", *map(str, arguments)])
+
+
+def test_json_is_all_there_is_on_stdout(finished):
+    folder, process = finished
+    printed = json.loads(process.stdout)
+    assert printed.pop("run") == str(folder)
+    assert printed == json.loads((folder / "result.json").read_text())
+
+
+def test_without_a_terminal_each_epoch_is_a_line(finished):
+    lines = finished[1].stderr.splitlines()
+    assert [line[:11] for line in lines] == [f"epoch {epoch}/3  " for epoch in (1, 2, 3)]
+
+
+def test_run_folder_is_complete(finished):
+    folder, _ = finished
+    files = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {"config.json", "log.csv", "curves.png", "model.keras", "result.json"} <= files
+    assert "checkpoints/best.keras" in files
+    assert (folder / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_config_repeats_the_run(finished, images):
+    saved = json.loads((finished[0] / "config.json").read_text())
+    config = RunConfig.from_dict(saved["settings"])
+    assert (config.data_dir, config.width, config.seed) == (str(images), 8, 3)
+    assert config.learning_rate == 0.001
+    assert saved["versions"]["kbnn"] == __version__
+    assert {"tensorflow", "tf-keras", "larq"} <= set(saved["versions"])
+
+
+def test_log_has_a_row_per_epoch(finished):
+    with open(finished[0] / "log.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    rates = [float(row["learning_rate"]) for row in rows]
+    # A cosine over 21 steps, at the last step of each epoch of 7.
+    last_steps = np.array([6, 13, 20])
+    assert rates == pytest.approx(5e-4 * (1 + np.cos(np.pi * last_steps / 21)), rel=1e-4)
+    assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} <= set(rows[0])
+
+
+def test_result_holds_the_last_and_the_best_epoch(finished):
+    folder, _ = finished
+    result = json.loads((folder / "result.json").read_text())
+    with open(folder / "log.csv", newline="") as file:
+        accuracies = [float(row["val_accuracy"]) for row in csv.DictReader(file)]
+    assert result["last_epoch"]["epoch"] == 3
+    assert result["best_epoch"]["epoch"] == accuracies.index(max(accuracies)) + 1
+    assert result["test_accuracy"] > 0.6  # three classes that differ in brightness
+
+
+def test_finished_run_is_left_as_it_is(finished):
+    folder, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    result = train("--resume", "--run", folder, "--json")
+    assert result.exit_code == 0
+    assert "is finished" in result.stderr
+    assert json.loads(result.stdout)["test_accuracy"] > 0.6
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_existing_run_is_not_overwritten(finished, settings):
+    result = train(*settings(epochs=3), "--run", finished[0])
+    assert result.exit_code == 2
+    assert "--resume" in result.stderr
+    assert result.stdout == ""
+
+
+def test_folder_of_other_things_is_not_written_to(settings, tmp_path):
+    (tmp_path / "thesis.txt").write_text("...")
+    result = train(*settings(epochs=3), "--run", tmp_path)
+    assert result.exit_code == 2
+    assert "Choose another folder" in result.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--width", "16"], "--width 16 (the run has 8)"),
+        (["--epochs", "30"], "--epochs 30 (the run has 3)"),
+        (["--data", "mnist"], "--data mnist (the run has folder)"),
+        (["--input-quantizer", "none"], "--input-quantizer none (the run has ste_sign)"),
+    ],
+)
+def test_contradiction_to_the_run_is_refused(options, message, finished):
+    result = train("--resume", "--run", finished[0], *options)
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_options_that_agree_with_the_run_are_welcome(finished, settings):
+    assert train(*settings(epochs=3), "--resume", "--run", finished[0]).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "fasion_mnist"], "fashion_mnist_sample"),
+        (["--data", "fashion_mnist_sample", "--model", "resnet"], "vgg_tiny, vgg_small"),
+        (["--data", "fashion_mnist_sample", "--optimizer", "lion"], "adam, sgd"),
+        (["--data", "fashion_mnist_sample", "--schedule", "step"], "cosine, constant"),
+        (["--data", "fashion_mnist_sample", "--augment", "mixup"], "none, crop, flip, both"),
+        (["--data", "fashion_mnist_sample", "--input-quantizer", "relu"], "ste_sign, approx_sign"),
+        (["--data", "fashion_mnist_sample", "--kernel-quantizer", "int8"], "magnitude_aware_sign"),
+        (["--data", "fashion_mnist_sample", "--preprocessing", "both"], "inside, pipeline"),
+        (["--data", "fashion_mnist_sample", "--epochs", "0"], "--epochs to be a positive integer"),
+        (["--data", "fashion_mnist_sample", "--width", "-8"], "--width to be a positive integer"),
+        (["--data", "fashion_mnist_sample", "--seed", "-1"], "--seed"),
+        (["--data", "fashion_mnist_sample", "--learning-rate", "nan"], "--learning-rate"),
+        (["--data", "fashion_mnist_sample", "--validation", "1.5"], "validation"),
+        (["--data", "fashion_mnist_sample", "--image-size", "big"], "HEIGHTxWIDTH"),
+        (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
+        (["--data", "folder"], "directory"),
+        ([], "--data NAME"),
+        (["--resume"], "does not exist"),
+        (["--data", "fashion_mnist_sample", "--epochs", "many"], "--epochs"),
+    ],
+)
+def test_bad_input_is_refused_before_the_folder_is_made(options, message, tmp_path):
+    result = train(*options, "--run", tmp_path / "run")
+    assert result.exit_code == 2
+    assert message in re.sub(r"\s+", " ", result.stderr)
+    assert "Traceback" not in result.stderr
+    assert result.stdout == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_broken_config_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text("{")
+    assert "Expected JSON" in train("--resume", "--run", tmp_path).stderr
+    (tmp_path / "config.json").write_text('{"settings": {"data": "mnist"}}')
+    result = train("--resume", "--run", tmp_path)
+    assert result.exit_code == 2
+    assert "Expected the settings" in result.stderr
+
+
+def test_train_run_without_settings_is_refused(tmp_path):
+    with pytest.raises(InputError, match="config=None"):
+        train_run(None, tmp_path / "run")
+
+
+def test_train_run_refuses_other_settings(finished):
+    with pytest.raises(InputError, match=r"epochs=5 \(the run has 3\)"):
+        train_run(RunConfig(data="mnist", epochs=5), finished[0], resume=True)
+
+
+def test_other_versions_are_noted(finished, tmp_path):
+    saved = json.loads((finished[0] / "config.json").read_text())
+    saved["versions"]["larq"] = "0.0"
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    (tmp_path / "result.json").write_text((finished[0] / "result.json").read_text())
+    assert "larq 0.0 -> " in train("--resume", "--run", tmp_path).stderr
+
+
+@pytest.mark.slow
+def test_divergence_ends_the_run(run_kbnn, settings, tmp_path):
+    process = run_kbnn(
+        *("train", *settings(epochs=3), "--run", tmp_path / "run"),
+        *("--learning-rate", "1e38", "--optimizer", "sgd"),
+    )
+    assert process.returncode == 1
+    assert "Expected a finite loss" in process.stderr
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_without_validation_and_without_matplotlib(run_kbnn, settings, tmp_path):
+    # A module that is None in sys.modules cannot be imported.
+    code = "import sys; sys.modules['matplotlib'] = None; from kbnn.cli.main import main; main()"
+    folder = tmp_path / "run"
+    process = run_kbnn(
+        *("train", *settings(epochs=1), "--run", folder),
+        *("--validation", "0", "--preprocessing", "pipeline"),
+        command=[sys.executable, "-c", code],
+    )
+    assert process.returncode == 0, process.stderr
+    assert "No curves.png: it needs matplotlib" in process.stderr
+    assert not (folder / "curves.png").exists()
+    assert json.loads((folder / "result.json").read_text())["best_epoch"] is None
+    assert not (folder / "checkpoints" / "best.keras").exists()
