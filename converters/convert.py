@@ -7,14 +7,14 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import tf_keras as keras
-
-from kbnn import _keras_check
 from kbnn.converters import lce
 from kbnn.converters.device_graph import device_graph
 from kbnn.converters.freeze import freeze
 from kbnn.converters.lint import lint
 from kbnn.converters.report import Report, build_report
 from kbnn.converters.verify import Parity, Progress, verify
+
+from kbnn import _keras_check
 
 
 class Conversion(NamedTuple):

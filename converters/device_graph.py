@@ -4,8 +4,8 @@ from typing import Any
 
 import larq as lq
 import tf_keras as keras
-
 from kbnn.converters.lint import lint
+
 from kbnn.training.rewrite import Replacement, rewrite
 
 

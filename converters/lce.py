@@ -72,7 +72,8 @@ class Worker:
         if self._process is not None and self._process.poll() is not None:
             self._stop()
         if self._process is None:
-            self._errors = tempfile.TemporaryFile("w+", errors="replace")
+            # Open as long as the process, which `_stop` ends.
+            self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "kbnn.converters.worker"],
                 stdin=subprocess.PIPE,

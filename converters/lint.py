@@ -7,8 +7,8 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-
 from kbnn.converters.freeze import KERNEL_QUANTIZERS, freeze, is_quantizer, is_sign
+
 from kbnn.training.rewrite import layers_of
 
 NO_BINARY_OP = "LCE has binary operators for 2-D convolutions and dense layers alone"
@@ -156,5 +156,7 @@ def _gives_signs(layer: Any) -> bool:
 def _producers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     """The layers whose outputs a layer takes, in all its uses."""
     return [
-        producer for node in layer.inbound_nodes for producer in tf.nest.flatten(node.inbound_layers)
+        producer
+        for node in layer.inbound_nodes
+        for producer in tf.nest.flatten(node.inbound_layers)
     ]

@@ -10,12 +10,12 @@ from typing import Any
 import larq as lq
 import numpy as np
 import tf_keras as keras
-from rich.console import Console, Group
-from rich.table import Table
-
 from kbnn.converters import flatbuffer, lce, lint
 from kbnn.converters.flatbuffer import Operator
 from kbnn.converters.verify import Parity
+from rich.console import Console, Group
+from rich.table import Table
+
 from kbnn.training.rewrite import layers_of
 
 BINARY_CONVOLUTION = "LceBconv2d"

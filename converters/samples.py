@@ -6,15 +6,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-
 from kbnn.converters.flatbuffer import Port
 
 _BATCH = 256
 
 
-def batches(
-    model: keras.Model, data: Any
-) -> Iterator[tuple[list[np.ndarray], np.ndarray | None]]:
+def batches(model: keras.Model, data: Any) -> Iterator[tuple[list[np.ndarray], np.ndarray | None]]:
     """The data as `(list of inputs, class numbers or None)`, batch by batch.
 
     Args:

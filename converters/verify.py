@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from rich.table import Table
-
-from kbnn import _keras_check
 from kbnn.converters import flatbuffer, lce, samples
 from kbnn.converters.freeze import freeze
 from kbnn.converters.ties import TIE, Tie, TieProbe
+from rich.table import Table
+
+from kbnn import _keras_check
 from kbnn.training.rewrite import layers_of
 
 TOLERANCE = 1e-3
@@ -253,7 +253,9 @@ def is_chain(model: keras.Model) -> bool:
     )
 
 
-def _order(expected: list[flatbuffer.Port], received: list[flatbuffer.Port], what: str) -> list[int]:
+def _order(
+    expected: list[flatbuffer.Port], received: list[flatbuffer.Port], what: str
+) -> list[int]:
     """Where in the file each of the model's inputs or outputs stands: by name, else by place."""
     names = [port.name for port in received]
     order = list(range(len(received)))

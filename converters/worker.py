@@ -4,11 +4,13 @@ Reads one JSON request a line from standard input and answers each with one JSON
 travel as files. Run as `python -m kbnn.converters.worker`; `kbnn.converters.lce` is its client.
 """
 
+import functools
 import json
 import os
 import pathlib
 import sys
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,34 +22,32 @@ def convert(saved_model: str, output: str) -> None:
     pathlib.Path(output).write_bytes(convert_saved_model(saved_model))
 
 
-def predict(
-    model: str, inputs: list[str], outputs: str, reference: bool, _open: dict[str, Any] = {}
-) -> int:
-    """Run the file on a batch and write `<outputs>_<i>.npy`; the last file stays open."""
-    from larq_compute_engine.tflite.python.interpreter import Interpreter
-
-    key = f"{model}:{reference}"
-    if key not in _open:
-        _open.clear()
-        content = pathlib.Path(model).read_bytes()
-        # The indirect kernel is 4 to 5 times faster here than the default one, and the only one
-        # of the two that runs grouped convolutions.
-        _open[key] = Interpreter(
-            content, use_reference_bconv=reference, use_indirect_bgemm=not reference
-        )
+def predict(model: str, inputs: list[str], outputs: str, reference: bool) -> int:
+    """Run the file on a batch and write `<outputs>_<i>.npy`, one for each of the model's outputs."""
+    interpreter = _interpreter(pathlib.Path(model).read_bytes(), reference)
     batch = [np.load(path, allow_pickle=False) for path in inputs]
-    results = _open[key].predict(batch if len(batch) > 1 else batch[0])
+    results = interpreter.predict(batch if len(batch) > 1 else batch[0])
     results = results if isinstance(results, list) else [results]
     for i, result in enumerate(results):
         np.save(f"{outputs}_{i}.npy", result, allow_pickle=False)
     return len(results)
 
 
+@functools.lru_cache(maxsize=1)
+def _interpreter(content: bytes, reference: bool) -> Any:
+    """The interpreter of the last file, kept from batch to batch."""
+    from larq_compute_engine.tflite.python.interpreter import Interpreter
+
+    # The indirect kernel is several times faster here than the default one, and the only one of
+    # the two that runs grouped convolutions.
+    return Interpreter(content, use_reference_bconv=reference, use_indirect_bgemm=not reference)
+
+
 def main() -> None:
     # Native code prints to standard output too: answers get a descriptor of their own.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    commands = {"convert": convert, "predict": predict}
+    commands: dict[str, Callable[..., Any]] = {"convert": convert, "predict": predict}
     for line in sys.stdin:
         request = json.loads(line)
         try:

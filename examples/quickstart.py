@@ -8,10 +8,10 @@ out to results/quickstart.json.
 import argparse
 import json
 import pathlib
+from importlib import metadata
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
 
-import larq as lq
 import tf_keras as keras
 from rich.console import Console
 
@@ -69,8 +69,9 @@ def main() -> None:
         "seed": arguments.seed,
         "versions": {
             "kbnn": kbnn.__version__,
-            "tf_keras": keras.__version__,
-            "larq": lq.__version__,
+            "tensorflow": metadata.version("tensorflow"),
+            "larq-compute-engine": metadata.version("larq-compute-engine"),
+            "larq": metadata.version("larq"),
         },
     }
     path = arguments.out / "quickstart.json"

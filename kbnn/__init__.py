@@ -8,7 +8,7 @@ from kbnn._version import __version__
 
 _legacy_keras.select()
 
-from kbnn import callbacks, converters, data, models, quantizers, training  # noqa: E402
+from kbnn import callbacks, converters, data, models, quantizers, training
 
 __all__ = [
     "__version__",

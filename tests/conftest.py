@@ -1,6 +1,6 @@
 """Shared by all tests. Importing kbnn first selects Keras 2 for the whole run."""
 
-import kbnn  # noqa: F401  isort: skip
+import kbnn  # noqa: F401
 
 import numpy as np
 import pytest

@@ -84,9 +84,7 @@ def test_the_table_of_versions_is_what_setup_cfg_says_and_what_is_installed():
     )
     assert table.pop("python") == config["options"]["python_requires"]
     assert table == required
-    minors = {
-        name: metadata.version(name).split(".")[:2] for name in ("tensorflow", "tf-keras")
-    }
+    minors = {name: metadata.version(name).split(".")[:2] for name in ("tensorflow", "tf-keras")}
     assert minors["tensorflow"] == minors["tf-keras"]
 
 

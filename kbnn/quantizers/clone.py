@@ -31,10 +31,8 @@ def clone(quantizer: Any, name: str) -> Any:
     """
     if quantizer is None:
         return None
-    if isinstance(quantizer, str | dict):
-        resolved = lq.quantizers.get(quantizer)
-    else:
-        resolved = quantizer
+    is_name = isinstance(quantizer, str | dict)
+    resolved = lq.quantizers.get(quantizer) if is_name else quantizer
     if not callable(resolved):
         raise TypeError(
             "Expected `quantizer` to be a Larq quantizer, a string, a function or None. "

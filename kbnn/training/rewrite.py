@@ -116,7 +116,9 @@ def _copy_graph(
     layer becomes a model, and it removes none. It walks these same nodes.
     """
     inputs = [
-        keras.Input(batch_size=tensor.shape[0], shape=tensor.shape[1:], dtype=tensor.dtype, name=key)
+        keras.Input(
+            batch_size=tensor.shape[0], shape=tensor.shape[1:], dtype=tensor.dtype, name=key
+        )
         for key, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     new_tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
@@ -170,7 +172,7 @@ def _carry_weights(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
 
 
 def _by_name(layer: keras.layers.Layer) -> dict[str, Any]:
-    """A layer's variables by the last part of their names (`kernel`, `gamma`), where unambiguous."""
+    """A layer's variables by the last part of their names (`kernel`, `gamma`), if unambiguous."""
     names = [variable.name.split("/")[-1].split(":")[0] for variable in layer.weights]
     return {
         name: variable

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from kbnn.converters import ConversionError, VerificationError, convert
 from networks import BINARY, SHAPE, chain, images, nested, one_layer, randomised, residual
 from rich.console import Console
 
 from kbnn import converters
-from kbnn.converters import ConversionError, VerificationError, convert
 
 SAME_ONE = {"padding": "same", "pad_values": 1.0}
 
@@ -127,7 +127,14 @@ def test_odd_channel_counts_and_scaled_kernels(path, quantizer, channels):
 
 @pytest.mark.parametrize(
     ("size", "kernel", "strides", "padding"),
-    [(8, 3, 2, 1), (9, 3, 2, 1), (8, 7, 2, 3), (8, 5, 2, 2), (9, 3, 3, 1), (8, 3, 2, ((2, 1), (0, 3)))],
+    [
+        (8, 3, 2, 1),
+        (9, 3, 2, 1),
+        (8, 7, 2, 3),
+        (8, 5, 2, 2),
+        (9, 3, 3, 1),
+        (8, 3, 2, ((2, 1), (0, 3))),
+    ],
 )
 def test_padding_before_a_strided_convolution_is_converted_rightly(
     path, size, kernel, strides, padding
@@ -147,7 +154,9 @@ def test_a_shared_padding_and_a_pad_operation_are_refused(path):
     model = keras.Model(x, [y, keras.layers.Conv2D(8, 3, name="b")(padded)])
     with pytest.raises(ValueError, match=r"'pad' to serve one strided.*'a', 'b'"):
         convert(model, path)
-    y = keras.layers.Conv2D(8, 3, strides=2, name="conv")(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]))
+    y = keras.layers.Conv2D(8, 3, strides=2, name="conv")(
+        tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    )
     with pytest.raises(ValueError, match=r"strided layer 'conv'. Received: a tf.pad operation"):
         convert(keras.Model(x, y), path)
 
@@ -165,8 +174,12 @@ def test_binary_layers_without_an_operator_are_refused_by_name(path):
     model = randomised(keras.Model(x, y))
     with pytest.raises(ConversionError) as refused:
         convert(model, path)
-    assert "'depthwise' (QuantDepthwiseConv2D): LCE has binary operators for 2-D" in str(refused.value)
-    assert "'grouped' (QuantConv2D): LCE needs a multiple of 32 input channels" in str(refused.value)
+    assert "'depthwise' (QuantDepthwiseConv2D): LCE has binary operators for 2-D" in str(
+        refused.value
+    )
+    assert "'grouped' (QuantConv2D): LCE needs a multiple of 32 input channels" in str(
+        refused.value
+    )
     assert not path.exists()
     result = converted(model, path, allow_float=["depthwise", "grouped"])
     assert result.report.parity.passed

@@ -8,10 +8,10 @@ import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
+from kbnn.converters import freeze
 from networks import BINARY, chain, images, nested, one_layer, randomised, residual
 
 import kbnn
-from kbnn.converters import freeze
 from kbnn.training import Replacement
 
 
@@ -91,7 +91,9 @@ def test_depthwise_and_separable_kernels_are_evaluated(rng):
     )
     depthwise, pointwise, _ = freeze(model).get_weights()
     assert set(np.unique(depthwise)) == set(np.unique(pointwise)) == {-1.0, 1.0}
-    np.testing.assert_array_equal(freeze(model).predict(images(model)), model.predict(images(model)))
+    np.testing.assert_array_equal(
+        freeze(model).predict(images(model)), model.predict(images(model))
+    )
 
 
 def test_freezing_twice_changes_nothing():
@@ -173,14 +175,13 @@ def test_the_open_protocol():
 
 
 def test_larq_counts_the_frozen_model_as_it_does_the_trained():
-    counts = [
-        lq.models.ModelProfile(model).weight_count(1)
-        for model in (chain(), freeze(chain()))
-    ]
+    counts = [lq.models.ModelProfile(model).weight_count(1) for model in (chain(), freeze(chain()))]
     assert counts == [32 * 64 * 9 + 64 * 64 * 9 + 64 * 128 * 9] * 2
 
 
 def test_dense_layers(rng):
     model = one_layer(lq.layers.QuantDense(5, **BINARY), shape=(40,))
-    np.testing.assert_array_equal(freeze(model).predict(images(model)), model.predict(images(model)))
+    np.testing.assert_array_equal(
+        freeze(model).predict(images(model)), model.predict(images(model))
+    )
     assert kbnn.converters.lint(model)[0].binary

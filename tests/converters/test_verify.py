@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import chain, images, residual
-
 from kbnn.converters import convert, freeze, inspect, verify
 from kbnn.converters.ties import TieProbe
+from networks import chain, images, residual
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +72,7 @@ def test_missing_file_no_data_and_wrong_types(converted, tmp_path):
         verify(model, tmp_path / "absent.tflite", images(model))
     with pytest.raises(ValueError, match="Expected `data` to hold images"):
         verify(model, path, images(model, 0))
-    with pytest.raises(TypeError, match="Expected `data` to be a tf.data.Dataset"):
+    with pytest.raises(TypeError, match=r"Expected `data` to be a tf\.data\.Dataset"):
         verify(model, path, [1, 2, 3])
 
 
