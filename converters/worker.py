@@ -23,7 +23,7 @@ def convert(saved_model: str, output: str) -> None:
 
 
 def predict(model: str, inputs: list[str], outputs: str, reference: bool) -> int:
-    """Run the file on a batch and write `<outputs>_<i>.npy`, one for each of the model's outputs."""
+    """Run the file on a batch and write `<outputs>_<i>.npy`, one per output of the model."""
     interpreter = _interpreter(pathlib.Path(model).read_bytes(), reference)
     batch = [np.load(path, allow_pickle=False) for path in inputs]
     results = interpreter.predict(batch if len(batch) > 1 else batch[0])

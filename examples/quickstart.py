@@ -20,14 +20,16 @@ from kbnn import converters
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("results"))
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(arguments.seed)
 
-    train, validation, test = kbnn.data.load("fashion_mnist_sample", seed=arguments.seed)
+    train, validation, test = kbnn.data.load(
+        "fashion_mnist_sample", batch_size=32, seed=arguments.seed
+    )
     # Logits, so that the comparison with the device is one of logits.
     model = kbnn.models.vgg_tiny(classifier_activation=None)
     steps = arguments.epochs * len(train)
