@@ -10,8 +10,9 @@ from typing import Any
 import larq as lq
 import numpy as np
 import tf_keras as keras
-from kbnn.converters import flatbuffer, lce, lint
+from kbnn.converters import flatbuffer, lce
 from kbnn.converters.flatbuffer import Operator
+from kbnn.converters.lint import Verdict, kernel_layers, lint
 from kbnn.converters.verify import Parity
 from rich.console import Console, Group
 from rich.table import Table
@@ -194,9 +195,9 @@ def build_report(device_model: keras.Model, content: bytes) -> Report:
     """
     operators = flatbuffer.read(content).operators
     remaining = list(operators)
-    verdicts = {verdict.layer: verdict for verdict in lint.lint(device_model)}
+    verdicts = {verdict.layer: verdict for verdict in lint(device_model)}
     layers = []
-    for layer in lint.kernel_layers(device_model):
+    for layer in kernel_layers(device_model):
         verdict = verdicts[layer.name]
         found = _take(layer, verdict, remaining)
         output = output_kind(found[-1]) if found else ""
@@ -233,7 +234,7 @@ def predicted_bytes(device_model: keras.Model) -> int:
     into the layer before it; operators a typical size each.
     """
     size = _BYTES_PER_FILE
-    binary = {verdict.layer for verdict in lint.lint(device_model) if verdict.binary}
+    binary = {verdict.layer for verdict in lint(device_model) if verdict.binary}
     for layer in layers_of(device_model):
         size += _BYTES_PER_OPERATOR if not isinstance(layer, _FREE_LAYERS) else 0
         if layer.name in binary:
@@ -252,9 +253,7 @@ _FREE_LAYERS = (
 )
 
 
-def _take(
-    layer: keras.layers.Layer, verdict: lint.Verdict, remaining: list[Operator]
-) -> list[Operator]:
+def _take(layer: keras.layers.Layer, verdict: Verdict, remaining: list[Operator]) -> list[Operator]:
     """Remove a layer's operators from those that remain."""
     if verdict.binary:
         kernel = np.sign(layer.get_weights()[0])
