@@ -57,7 +57,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.ReLU(), keras.layers.Dense(2)])
     >>> smooth = lambda layer: (
     ...     keras.layers.Activation("gelu") if isinstance(layer, keras.layers.ReLU) else None)
-    >>> [type(layer).__name__ for layer in kbnn.training.rewrite(model, smooth).layers]
+    >>> [type(layer).__name__ for layer in kbnn.training.rewrite(model, smooth).layers[1:]]
     ['Activation', 'Dense']
     """
     _check_rewritable(model, path="model")
