@@ -107,7 +107,8 @@ class RunFolder:
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process left half-written."""
-        for folder in self.path.rglob(f"{_UNFINISHED}*"):
+        of_tensorflow = self.latest.rglob("ckpt-*_temp")
+        for folder in [*self.path.rglob(f"{_UNFINISHED}*"), *of_tensorflow]:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager

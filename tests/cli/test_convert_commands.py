@@ -9,7 +9,7 @@ import pytest
 import tf_keras as keras
 from typer.testing import CliRunner
 
-from kbnn import models
+from kbnn import converters, models
 from kbnn.cli.main import app
 
 runner = CliRunner()
@@ -126,6 +126,21 @@ def test_a_refused_conversion_leaves_the_old_file(tmp_path):
     assert "stem" in result.stderr
     assert "Traceback" not in result.stderr
     assert file.read_text() == "the old one"
+
+
+def test_a_failed_verification_is_shown(finished, converted, monkeypatch, tmp_path):
+    file = tmp_path / "altered.tflite"
+    file.write_bytes(altered(converted[0], finished[0] / "model.keras"))
+    measured = json.loads(kbnn("verify", finished[0], file, "--json").stdout)
+
+    def refuse(model, path, *, verify_data, **options):
+        raise converters.VerificationError(converters.verify(model, file, verify_data))
+
+    monkeypatch.setattr(converters, "convert", refuse)
+    result = kbnn("convert", finished[0], "--output", tmp_path / "new.tflite", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"path": None, "verified": False, "parity": measured}
+    assert "does not agree with Keras" in result.stderr
 
 
 def test_bad_input_of_convert(finished, small_model, images, tmp_path):

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from kbnn import __version__
 from kbnn.cli import InputError, RunConfig, train_run
 from kbnn.cli.main import app
+from kbnn.cli.run_folder import RunFolder
 
 runner = CliRunner()
 
@@ -153,6 +154,16 @@ def test_broken_config_is_refused(tmp_path):
     result = train("--resume", "--run", tmp_path)
     assert result.exit_code == 2
     assert "Expected the settings" in result.stderr
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    left = [tmp_path / ".unfinished-1", tmp_path / "checkpoints/latest/chief/ckpt-2_temp"]
+    kept = tmp_path / "checkpoints/latest/chief/ckpt-1.index"
+    for file in (left[0] / "log.csv", left[1] / "part-0", kept):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("")
+    RunFolder(tmp_path).remove_unfinished()
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [kept]
 
 
 def test_train_run_without_settings_is_refused(tmp_path):
