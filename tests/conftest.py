@@ -2,9 +2,17 @@
 
 import kbnn  # noqa: F401
 
+import pathlib
+
 import numpy as np
 import pytest
 import tf_keras as keras
+
+
+def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
+    """Look for doctests in the library, not in what the tests import or start."""
+    is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
+    return True if is_helper else None
 
 
 @pytest.fixture(autouse=True)
