@@ -7,14 +7,15 @@ from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import tf_keras as keras
+
+from kbnn import _keras_check
 from kbnn.converters import lce
 from kbnn.converters.device_graph import device_graph
 from kbnn.converters.freeze import freeze
-from kbnn.converters.lint import lint
-from kbnn.converters.report import Report, build_report
+from kbnn.converters.lint import judge, kernel_layers
+from kbnn.converters.match import build_report
+from kbnn.converters.report import Report
 from kbnn.converters.verify import Parity, Progress, verify
-
-from kbnn import _keras_check
 
 
 class Conversion(NamedTuple):
@@ -77,7 +78,7 @@ def convert(
     report = build_report(on_device, content)
     left = [
         layer.layer
-        for layer, verdict in zip(report.layers, lint(on_device), strict=True)
+        for layer, verdict in zip(report.layers, map(judge, kernel_layers(on_device)), strict=True)
         if verdict.binary and not layer.binary and layer.layer not in allow_float
     ]
     if left:
@@ -96,7 +97,7 @@ def convert(
 
 
 def _check_binary(frozen: keras.Model, allow_float: Collection[str]) -> None:
-    verdicts = lint(frozen)
+    verdicts = [judge(layer) for layer in kernel_layers(frozen)]
     unknown = set(allow_float) - {verdict.layer for verdict in verdicts}
     if unknown:
         raise ValueError(

@@ -4,8 +4,8 @@ from typing import Any
 
 import larq as lq
 import tf_keras as keras
-from kbnn.converters.lint import lint
 
+from kbnn.converters.lint import judge
 from kbnn.training.rewrite import Replacement, rewrite
 
 
@@ -21,12 +21,11 @@ def device_graph(frozen: keras.Model) -> keras.Model:
         ValueError: a padding before a strided convolution that cannot be trimmed; with the layer's
             name and the way out.
     """
-    binary = {verdict.layer for verdict in lint(frozen) if verdict.binary}
 
     def replace(layer: keras.layers.Layer) -> Replacement | keras.layers.Layer | None:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return _trimmed_padding(layer)
-        if isinstance(layer, keras.layers.Dense) and layer.name in binary:
+        if isinstance(layer, keras.layers.Dense) and judge(layer).binary:
             return _dense_as_convolution(layer)
         if _is_pad_operation(layer) and _strided_users(layer):
             raise ValueError(

@@ -1,14 +1,13 @@
 """Which layers will run binary on the device, which will not, and why."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from kbnn.converters.freeze import KERNEL_QUANTIZERS, freeze, is_quantizer, is_sign
 
+from kbnn.converters.freeze import KERNEL_QUANTIZERS, freeze, is_quantizer, is_sign
 from kbnn.training.rewrite import layers_of
 
 NO_BINARY_OP = "LCE has binary operators for 2-D convolutions and dense layers alone"
@@ -71,14 +70,17 @@ def lint(model: keras.Model) -> list[Verdict]:
     >>> [v.layer for v in kbnn.converters.lint(kbnn.models.vgg_tiny()) if v.binary]
     ['conv_1', 'conv_2', 'conv_3']
     """
-    return [_verdict(layer) for layer in kernel_layers(freeze(model))]
+    return [judge(layer) for layer in kernel_layers(freeze(model))]
 
 
-def kernel_layers(frozen: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The layers that multiply by a kernel."""
-    for layer in layers_of(frozen):
-        if any(hasattr(layer, kernel) for kernel in KERNEL_QUANTIZERS.values()):
-            yield layer
+def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """The layers of a model that multiply by a kernel, nested ones included."""
+    return [layer for layer in layers_of(model) if is_kernel_layer(layer)]
+
+
+def is_kernel_layer(layer: keras.layers.Layer) -> bool:
+    """Whether a layer multiplies by a kernel."""
+    return any(hasattr(layer, kernel) for kernel in KERNEL_QUANTIZERS.values())
 
 
 def binary_inputs(layer: keras.layers.Layer) -> bool:
@@ -89,7 +91,8 @@ def binary_inputs(layer: keras.layers.Layer) -> bool:
     return bool(producers) and all(_gives_signs(producer) for producer in producers)
 
 
-def _verdict(layer: keras.layers.Layer) -> Verdict:
+def judge(layer: keras.layers.Layer) -> Verdict:
+    """What is to be expected of a layer with a kernel, which is part of a frozen model."""
     binary_kernel = _marked_binary(layer)
     meant = binary_kernel and binary_inputs(layer)
     problem = _problem(layer) if meant else ""

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+
 from kbnn.converters.flatbuffer import Port
 
 _BATCH = 256

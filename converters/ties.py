@@ -12,8 +12,8 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from kbnn.converters.freeze import is_quantizer, is_sign
 
+from kbnn.converters.freeze import is_quantizer, is_sign
 from kbnn.training.rewrite import Replacement, rewrite
 
 # An activation closer to zero than this can change its sign by rounding.

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from kbnn.converters import flatbuffer, lce, samples
-from kbnn.converters.freeze import freeze
-from kbnn.converters.ties import TIE, Tie, TieProbe
 from rich.table import Table
 
 from kbnn import _keras_check
+from kbnn.converters import flatbuffer, lce, samples
+from kbnn.converters.freeze import freeze
+from kbnn.converters.ties import TIE, Tie, TieProbe
 from kbnn.training.rewrite import layers_of
 
 TOLERANCE = 1e-3

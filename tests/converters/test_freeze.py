@@ -8,10 +8,10 @@ import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
-from kbnn.converters import freeze
 from networks import BINARY, chain, images, nested, one_layer, randomised, residual
 
 import kbnn
+from kbnn.converters import freeze
 from kbnn.training import Replacement
 
 

@@ -5,9 +5,10 @@ import signal
 
 import numpy as np
 import pytest
+from networks import chain, images
+
 from kbnn.converters import ConversionError, freeze, lce
 from kbnn.converters.lce import Worker
-from networks import chain, images
 
 
 @pytest.fixture(scope="module")

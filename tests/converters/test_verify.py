@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from networks import chain, images, residual
+
 from kbnn.converters import convert, freeze, inspect, verify
 from kbnn.converters.ties import TieProbe
-from networks import chain, images, residual
 
 
 @pytest.fixture(scope="module")
