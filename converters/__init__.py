@@ -4,9 +4,10 @@ from kbnn.converters.convert import Conversion, VerificationError, convert
 from kbnn.converters.freeze import freeze
 from kbnn.converters.lce import ConversionError
 from kbnn.converters.lint import Verdict, lint
+from kbnn.converters.parity import Parity
 from kbnn.converters.report import FileReport, LayerReport, Report, inspect
 from kbnn.converters.ties import Tie
-from kbnn.converters.verify import Parity, verify
+from kbnn.converters.verify import verify
 
 __all__ = [
     "Conversion",

@@ -14,8 +14,9 @@ from kbnn.converters.device_graph import device_graph
 from kbnn.converters.freeze import freeze
 from kbnn.converters.lint import judge, kernel_layers
 from kbnn.converters.match import build_report
+from kbnn.converters.parity import Parity
 from kbnn.converters.report import Report
-from kbnn.converters.verify import Parity, Progress, verify
+from kbnn.converters.verify import Progress, verify
 
 
 class Conversion(NamedTuple):

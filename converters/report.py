@@ -11,7 +11,7 @@ from rich.table import Table
 
 from kbnn.converters import flatbuffer, lce
 from kbnn.converters.flatbuffer import Operator
-from kbnn.converters.verify import Parity
+from kbnn.converters.parity import Parity
 
 BINARY_CONVOLUTION = "LceBconv2d"
 

@@ -1,0 +1,208 @@
+"""How far a device file agrees with the Keras model, and whether that is enough."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from rich.table import Table
+
+from kbnn.converters.freeze import freeze
+from kbnn.converters.ties import TIE, Tie, TieProbe
+from kbnn.training.rewrite import layers_of
+
+TOLERANCE = 1e-3
+"""Largest difference of an output that rounding alone may make."""
+
+RELATIVE_TOLERANCE = 1e-5
+"""The same as a share of the image's largest output, for outputs beyond 100."""
+
+RESIDUAL_AGREEMENT = 0.999
+"""Share of equal classes below which a network with merged branches fails."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Parity:
+    """How far a device file agrees with the Keras model on a data set.
+
+    Attributes:
+        samples: number of images compared.
+        max_difference: largest difference of an output (of logits or probabilities, whichever the
+            model gives) over all images.
+        max_difference_off_ties: the same, where an image with a tie that was proven is taken with
+            the tied bits as the device has them. (A chain's ties are proven, others only found.)
+        class_agreement: share of images with the same class; None unless the first output is
+            `(batch, classes)`.
+        keras_accuracy: share of images that Keras classifies rightly; None without labels.
+        device_accuracy: the same of the device file.
+        above_tolerance: number of images with a difference above 1e-3, or above 1e-5 of the largest
+            output where that is more.
+        ties: those among them that an activation at a tie explains, by their position in the data.
+        chain: no layer of the model merges branches.
+        failures: why the file is not to be trusted; empty if it passed.
+    """
+
+    samples: int
+    max_difference: float
+    max_difference_off_ties: float
+    class_agreement: float | None
+    keras_accuracy: float | None
+    device_accuracy: float | None
+    above_tolerance: int
+    ties: dict[int, Tie]
+    chain: bool
+    failures: list[str]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file does what the model does."""
+        return not self.failures
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields, ready for JSON."""
+        fields = dataclasses.asdict(self)
+        fields["ties"] = {str(i): tie._asdict() for i, tie in self.ties.items()}
+        return {**fields, "passed": self.passed}
+
+    def __rich__(self) -> Table:
+        table = Table(title="Keras and the device file", show_header=False)
+        table.add_row("images", f"{self.samples}")
+        table.add_row("largest difference", f"{self.max_difference:.3g}")
+        if self.ties:
+            table.add_row("images with a tie", f"{len(self.ties)}")
+            table.add_row("largest difference off ties", f"{self.max_difference_off_ties:.3g}")
+        for label, share in [
+            ("equal classes", self.class_agreement),
+            ("Keras accuracy", self.keras_accuracy),
+            ("device accuracy", self.device_accuracy),
+        ]:
+            if share is not None:
+                table.add_row(label, f"{share:.4f}")
+        table.add_row("passed", "yes" if self.passed else "no: " + "; ".join(self.failures))
+        return table
+
+
+class Comparison:
+    """Adds up what the batches say."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.samples = 0
+        self._model = model
+        self._predict = tf.function(lambda x: tf.nest.flatten(model(x, training=False)))
+        self._chain = is_chain(model)
+        self._probe: TieProbe | None = None
+        self._classifies = len(model.outputs[0].shape) == 2
+        self._differences: list[np.ndarray] = []
+        self._above: list[np.ndarray] = []
+        self._off_ties: list[np.ndarray] = []
+        self._agree: list[np.ndarray] = []
+        self._right: list[tuple[np.ndarray, np.ndarray]] = []
+        self._ties: dict[int, Tie] = {}
+        self._unexplained: list[int] = []
+
+    def add(
+        self, inputs: list[np.ndarray], labels: np.ndarray | None, device: list[np.ndarray]
+    ) -> None:
+        keras_outputs = [
+            tensor.numpy()
+            for tensor in self._predict(tf.nest.pack_sequence_as(self._model.input, inputs))
+        ]
+        count = len(inputs[0])
+        largest = np.max(
+            [np.abs(output).reshape(count, -1).max(axis=1) for output in keras_outputs], axis=0
+        )
+        tolerance = np.maximum(TOLERANCE, RELATIVE_TOLERANCE * largest)
+        # NaN compares as false: an output that is not finite counts as infinitely far off.
+        difference = np.max(
+            [
+                np.nan_to_num(np.abs(a - b), nan=np.inf).reshape(count, -1).max(axis=1)
+                for a, b in zip(keras_outputs, device, strict=True)
+            ],
+            axis=0,
+        )
+        self._differences.append(difference)
+        self._above.append(difference > tolerance)
+        self._off_ties.append(self._explain(inputs, device, difference, tolerance))
+        if self._classifies:
+            classes = keras_outputs[0].argmax(axis=1), device[0].argmax(axis=1)
+            self._agree.append(classes[0] == classes[1])
+            if labels is not None:
+                self._right.append((classes[0] == labels, classes[1] == labels))
+        self.samples += count
+
+    def _explain(
+        self,
+        inputs: list[np.ndarray],
+        device: list[np.ndarray],
+        difference: np.ndarray,
+        tolerance: np.ndarray,
+    ) -> np.ndarray:
+        """Look for ties in the images above the tolerance; the differences off proven ties."""
+        off_ties = difference.copy()
+        above = np.flatnonzero(difference > tolerance)
+        if len(above) and self._probe is None:
+            self._probe = TieProbe(freeze(self._model))
+        if self._probe is None:
+            return off_ties
+        for i in above:
+            one = [array[i : i + 1] for array in inputs]
+            if self._chain:
+                tie = self._probe.explain(one, device[0][i : i + 1], float(tolerance[i]))
+                explained = tie.difference <= tolerance[i]
+                off_ties[i] = tie.difference if explained else difference[i]
+            else:
+                tie = Tie(float(self._probe.nearest(one)[0]), 0, float(difference[i]))
+                explained = tie.nearest < TIE
+            if explained:
+                self._ties[self.samples + int(i)] = tie
+            else:
+                self._unexplained.append(self.samples + int(i))
+        return off_ties
+
+    def parity(self) -> Parity:
+        if not self.samples:
+            raise ValueError("Expected `data` to hold images. Received: no batch")
+        differences = np.concatenate(self._differences)
+        agree = np.concatenate(self._agree) if self._agree else None
+        right = np.concatenate(self._right, axis=1) if self._right else None
+        return Parity(
+            samples=self.samples,
+            max_difference=float(differences.max()),
+            max_difference_off_ties=float(np.concatenate(self._off_ties).max()),
+            class_agreement=None if agree is None else float(agree.mean()),
+            keras_accuracy=None if right is None else float(right[0].mean()),
+            device_accuracy=None if right is None else float(right[1].mean()),
+            above_tolerance=int(np.concatenate(self._above).sum()),
+            ties=self._ties,
+            chain=self._chain,
+            failures=self._failures(differences, agree),
+        )
+
+    def _failures(self, differences: np.ndarray, agree: np.ndarray | None) -> list[str]:
+        failures = []
+        if self._unexplained:
+            worst = differences[self._unexplained].max()
+            failures.append(
+                f"{len(self._unexplained)} of {self.samples} images differ by more than rounding "
+                f"(up to {worst:.3g}) with no activation at a tie; the first is image "
+                f"{self._unexplained[0]}"
+            )
+        if agree is not None and self._chain:
+            unequal = sorted({int(i) for i in np.flatnonzero(~agree)} - set(self._ties))
+            if unequal:
+                failures.append(f"{len(unequal)} images have another class without a tie")
+        elif agree is not None and agree.mean() < RESIDUAL_AGREEMENT:
+            failures.append(
+                f"only {agree.mean():.4f} of the classes are equal, {RESIDUAL_AGREEMENT} expected"
+            )
+        return failures
+
+
+def is_chain(model: keras.Model) -> bool:
+    """Whether no layer of a model takes more than one tensor."""
+    return not any(
+        len(tf.nest.flatten(node.input_tensors)) > 1
+        for layer in layers_of(model)
+        for node in layer.inbound_nodes
+    )
