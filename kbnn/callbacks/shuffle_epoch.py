@@ -13,8 +13,9 @@ class ShuffleEpoch(keras.callbacks.Callback):
 
     Without it every new iteration over `train` takes the next epoch's order, counted from 0 in
     each process. With it, epoch `k` gets the order of epoch `k` wherever training began: after
-    `fit(initial_epoch=k)` or a `BackupAndRestore` at epoch ends, the images come as in an
-    uninterrupted training. It works with one device and under `tf.distribute` strategies.
+    `fit(initial_epoch=k)`, or when `BackupAndRestore` goes on at an epoch's end or, with
+    `save_freq`, within an epoch, the images come as in an uninterrupted training. It works with
+    one device and under `tf.distribute` strategies.
 
     Args:
         train: The `train` of `kbnn.data.load`. `fit` may also be given a dataset derived from it
@@ -36,29 +37,35 @@ class ShuffleEpoch(keras.callbacks.Callback):
         super().__init__()
         self._counter = counter_of(train)
         self._train = train
-        self._epoch: int | None = None
+        self._unchecked: int | None = None
+        self._first_batch = True
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epoch = epoch
+        self._unchecked = epoch
+        self._first_batch = True
         set_epoch(self._train, epoch)
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        # The first batch that finds data already read shows what was started.
-        if batch > 0:
+        # Nothing has been read before the first batch of an epoch. A number other than 0 is that
+        # of a backup made within the epoch, which Keras would continue with the epoch's first data.
+        if not self._first_batch:
             self._check_started()
+        elif batch > 0:
+            self._counter.skip(batch)
+        self._first_batch = False
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self._check_started()
 
     def _check_started(self) -> None:
-        if self._epoch is None:
+        if self._unchecked is None:
             return
         started = self._counter.last_started()
-        if started != self._epoch:
+        if started != self._unchecked:
             received = "an earlier iteration" if started is None else f"epoch {started}"
             raise RuntimeError(
-                f"Expected epoch {self._epoch} of fit to begin a new iteration over train. "
+                f"Expected epoch {self._unchecked} of fit to begin a new iteration over train. "
                 f"Received: the order of {received}. Give fit the dataset itself: without "
                 "repeat(), without steps_per_epoch, and not to another fit at the same time."
             )
-        self._epoch = None
+        self._unchecked = None

@@ -6,12 +6,12 @@ from typing import Any
 import tensorflow as tf
 
 # Keys of the table, and the value that stands for no epoch.
-_NEXT, _STARTED = 0, 1
+_NEXT, _STARTED, _SKIPPED = 0, 1, 2
 _NONE = -1
 
 
 class EpochCounter:
-    """Two integers that a tf.data pipeline and Python share: the next epoch, the last started.
+    """What a tf.data pipeline and Python share: the next epoch, its first batch, the last started.
 
     They are kept in a lookup table because a table lives on the CPU whatever the default device,
     and is not replicated when it is made inside `strategy.scope()`, as a variable would be; a
@@ -25,17 +25,23 @@ class EpochCounter:
             )
         self.set_next(0)
 
-    def start(self) -> tf.Tensor:
-        """Return the epoch that starts now, and move on to the one after it."""
-        epoch = self._table.lookup(tf.constant(_NEXT, tf.int64))
-        self._table.insert(tf.constant([_NEXT, _STARTED], tf.int64), tf.stack([epoch + 1, epoch]))
-        return epoch
+    def start(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the epoch that starts now and its first batch; move on to the next epoch."""
+        keys = tf.constant([_NEXT, _STARTED, _SKIPPED], tf.int64)
+        epoch, _, skipped = tf.unstack(tf.ensure_shape(self._table.lookup(keys), [3]))
+        self._table.insert(keys, tf.stack([epoch + 1, epoch, tf.zeros_like(skipped)]))
+        return epoch, skipped
 
     def set_next(self, epoch: int) -> None:
         """Make `epoch` the one that the next iteration starts, and forget what was started."""
         self._table.insert(
-            tf.constant([_NEXT, _STARTED], tf.int64), tf.constant([epoch, _NONE], tf.int64)
+            tf.constant([_NEXT, _STARTED, _SKIPPED], tf.int64),
+            tf.constant([epoch, _NONE, 0], tf.int64),
         )
+
+    def skip(self, batches: int) -> None:
+        """Let the next iteration leave out its first batches."""
+        self._table.insert(tf.constant(_SKIPPED, tf.int64), tf.constant(batches, tf.int64))
 
     def last_started(self) -> int | None:
         """Return the epoch that the latest iteration since `set_next` started, None if none was."""

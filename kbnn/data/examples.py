@@ -1,5 +1,6 @@
 """Labelled images, in memory or in files, and how a batch of them is read."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -88,8 +89,12 @@ class FileExamples:
             label = tf.gather(labels, position)
             return image.take(1).map(lambda pixels: (pixels, label, position, draws))
 
+        # At most cycle_length files are decoded at a time; the order does not depend on it.
         images = order.unbatch().interleave(
-            one, cycle_length=16, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            one,
+            cycle_length=max(16, os.cpu_count() or 1),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
         )
         return images.batch(batch_size)
 

@@ -21,7 +21,7 @@ def shuffled_order(
         positions: int64 `(n,)`, positions of images.
         batch_size: Number of positions per element; the last one may have fewer.
         seed: Seed of the order and of the draws.
-        counter: Says which epoch starts.
+        counter: Says which epoch starts, and at which batch.
 
     Returns:
         A dataset of `(position, draws)`: int64 `(batch,)` and float32 `(batch, 3)`, the random
@@ -30,7 +30,8 @@ def shuffled_order(
     rows = int(positions.max()) + 1
 
     def epoch_order(_: tf.Tensor) -> tf.data.Dataset:
-        key = tf.stack([tf.constant(seed, tf.int64), counter.start()])
+        epoch, skipped = counter.start()
+        key = tf.stack([tf.constant(seed, tf.int64), epoch])
         shuffled = tf.random.experimental.stateless_shuffle(
             tf.constant(positions, tf.int64), key, alg=_ALGORITHM
         )
@@ -44,7 +45,8 @@ def shuffled_order(
             position = shuffled[start : start + batch_size]
             return position, tf.gather(draws, position)
 
-        return tf.data.Dataset.range(0, len(positions), batch_size).map(batch)
+        first = skipped * batch_size
+        return tf.data.Dataset.range(first, len(positions), batch_size).map(batch)
 
     return tf.data.Dataset.range(1).flat_map(epoch_order)
 

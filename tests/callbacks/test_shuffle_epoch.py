@@ -34,8 +34,13 @@ def load(**options):
     return kbnn.data.load("fashion_mnist_sample", batch_size=500, with_index=True, **options)
 
 
-def orders(epochs, *, initial_epoch=0, extra=(), **options):
+def orders(epochs, **options):
     """The order in which `fit` saw the images, epoch by epoch, in a fresh pipeline and model."""
+    return indices(epochs, **options).reshape(-1, 4500)
+
+
+def indices(epochs, *, initial_epoch=0, extra=(), **options):
+    """The index of every image that `fit` saw, in a fresh pipeline and model."""
     splits = load()
     model = Recorder()
     model.compile("sgd", "mse", steps_per_execution=options.pop("steps_per_execution", None))
@@ -47,7 +52,7 @@ def orders(epochs, *, initial_epoch=0, extra=(), **options):
         verbose=0,
         **options,
     )
-    return np.concatenate(model.seen).reshape(-1, 4500)
+    return np.concatenate(model.seen)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +111,23 @@ def test_backup_and_restore(uninterrupted, tmp_path):
         orders(4, extra=[backup, Interruption()])
     again = keras.callbacks.BackupAndRestore(tmp_path / "backup")
     assert (orders(4, extra=[again]) == uninterrupted[2:]).all()
+
+
+def test_backup_within_an_epoch(uninterrupted, tmp_path):
+    class Interruption(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            self.epoch = epoch
+
+        def on_train_batch_end(self, batch, logs=None):
+            if (self.epoch, batch) == (1, 5):
+                raise KeyboardInterrupt
+
+    # An epoch has 9 batches, so the last backup is that after the fifth batch of epoch 1.
+    options = {"backup_dir": tmp_path / "backup", "save_freq": 2}
+    with pytest.raises(KeyboardInterrupt):
+        orders(4, extra=[keras.callbacks.BackupAndRestore(**options), Interruption()])
+    resumed = indices(4, extra=[keras.callbacks.BackupAndRestore(**options)])
+    assert np.array_equal(resumed, uninterrupted.flatten()[(9 + 5) * 500 :])
 
 
 @pytest.mark.parametrize(

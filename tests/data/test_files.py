@@ -194,6 +194,25 @@ def test_image_folder_order_is_the_same_each_time(image_folder):
     assert all(np.array_equal(one, two) for one, two in zip(first, second, strict=True))
 
 
+def test_more_images_than_are_decoded_at_a_time_keep_their_order(image_folder):
+    (image_folder / "train" / "a" / "0.png").rename(image_folder / "one.png")
+    content = (image_folder / "one.png").read_bytes()
+    for number in range(150):
+        (image_folder / "train" / "b" / f"x{number}.png").write_bytes(content)
+    options = {"directory": image_folder, "image_size": (8, 9), "with_index": True}
+    train, validation, _ = kbnn.data.load("folder", validation=80, **options)
+    assert (np.diff(collect(validation)[2]) > 0).all()
+    # The same number of arrays with the same labels gives the order to expect.
+    labels = np.repeat([0, 1], [5, 156])
+    images = np.zeros((161, 8, 9, 3), np.uint8)
+    np.savez(
+        image_folder / "same.npz", x_train=images, y_train=labels, x_test=images, y_test=labels
+    )
+    options["directory"] = image_folder / "same.npz"
+    same = kbnn.data.load("folder", validation=80, **options).train
+    assert np.array_equal(collect(train)[2], collect(same)[2])
+
+
 def test_gray_images(image_folder):
     def images(channels):
         options = {"directory": image_folder, "image_size": (8, 9), "normalize": "none"}
