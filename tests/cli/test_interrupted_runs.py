@@ -69,10 +69,13 @@ def test_run_killed_before_it_began_can_be_begun(run_kbnn, settings, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["ctrl-c", "sigterm"])
 def test_interrupted_run_says_how_to_go_on(number, start_kbnn, settings, tmp_path):
     folder = tmp_path / "my run"
-    process = start_kbnn("train", *settings(epochs=1000), "--run", folder)
-    wait_for(folder / "log.csv")
-    process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    with start_kbnn("train", *settings(epochs=1000), "--run", folder) as process:
+        wait_for(folder / "log.csv")
+        process.send_signal(number)
+        try:
+            output, errors = process.communicate(timeout=60)
+        finally:
+            process.kill()
 
     assert process.returncode == 130
     assert errors.splitlines()[-1] == (
