@@ -15,6 +15,9 @@ from kbnn.training.rewrite import layers_of
 TOLERANCE = 1e-3
 """Largest difference of an output that rounding alone may make."""
 
+# A network with merged branches can have ties in every image, and a proof takes a moment.
+_MOST_PROOFS = 100
+
 RELATIVE_TOLERANCE = 1e-5
 """The same as a share of the image's largest output, for outputs beyond 100."""
 
@@ -31,7 +34,7 @@ class Parity:
         max_difference: largest difference of an output (of logits or probabilities, whichever the
             model gives) over all images.
         max_difference_off_ties: the same, where an image with a tie that was proven is taken with
-            the tied bits as the device has them. (A chain's ties are proven, others only found.)
+            the tied bits as the device has them.
         class_agreement: share of images with the same class; None unless the first output is
             `(batch, classes)`.
         keras_accuracy: share of images that Keras classifies rightly; None without labels.
@@ -92,7 +95,10 @@ class Comparison:
         self._predict = tf.function(lambda x: tf.nest.flatten(model(x, training=False)))
         self._chain = is_chain(model)
         self._probe: TieProbe | None = None
-        self._classifies = len(model.outputs[0].shape) == 2
+        self._classifies = len(model.outputs[0].shape) == 2 and model.outputs[0].shape[1] > 1
+        # Equal classes are a second witness. Without it, a tie in the same image proves nothing:
+        # a large network has one in every image.
+        self._proof_needed = self._chain or not self._classifies
         self._differences: list[np.ndarray] = []
         self._above: list[np.ndarray] = []
         self._off_ties: list[np.ndarray] = []
@@ -147,14 +153,14 @@ class Comparison:
             return off_ties
         for i in above:
             one = [array[i : i + 1] for array in inputs]
-            if self._chain:
+            if self._proof_needed or len(self._ties) < _MOST_PROOFS:
                 tie = self._probe.explain(one, device[0][i : i + 1], float(tolerance[i]))
-                explained = tie.difference <= tolerance[i]
-                off_ties[i] = tie.difference if explained else difference[i]
             else:
                 tie = Tie(float(self._probe.nearest(one)[0]), 0, float(difference[i]))
-                explained = tie.nearest < TIE
-            if explained:
+            proven = tie.difference <= tolerance[i]
+            if proven:
+                off_ties[i] = tie.difference
+            if proven or (tie.nearest < TIE and not self._proof_needed):
                 self._ties[self.samples + int(i)] = tie
             else:
                 self._unexplained.append(self.samples + int(i))

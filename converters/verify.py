@@ -24,12 +24,12 @@ def verify(
 ) -> Parity:
     """Compare a device file with the Keras model that it was made of, image by image.
 
-    The file runs in LCE's own interpreter. A chain (no merged branches) passes if every output is
-    within 1e-3 (or 1e-5 of the image's largest output, where that is more) and every class is
-    equal; any other network if 99.9 % of the classes are. An image above the tolerance needs an
-    explanation: an activation so close to zero (|z| < 1e-4) that rounding decides its sign. In a
-    chain the explanation is proven: with the tied bits flipped, Keras's outputs are within the
-    tolerance of the device's.
+    The file runs in LCE's own interpreter. Every output must be within 1e-3 of Keras's (or 1e-5 of
+    the image's largest output, where that is more). An image beyond that needs an explanation: an
+    activation so close to zero (|z| < 1e-4) that rounding decides its sign. The explanation must be
+    proven: with the tied bits flipped, Keras's outputs are within the tolerance of the device's.
+    All other classes must be equal. In a classifier with merged branches, where flips cascade, a
+    tie need only be there, and 99.9 % of the classes must be equal.
 
     Args:
         model: the trained or the frozen model.

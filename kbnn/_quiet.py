@@ -22,19 +22,19 @@ def native_notes_dropped() -> Iterator[None]:
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
         return
-    sys.stderr.flush()
     try:
         saved = os.dup(2)
-    except OSError:  # a process without standard error (pythonw, some services)
+    except OSError:  # a process without standard error (some services)
         yield
         return
+    _flush()
     try:
         with tempfile.TemporaryFile() as captured:
             os.dup2(captured.fileno(), 2)
             try:
                 yield
             finally:
-                sys.stderr.flush()
+                _flush()
                 os.dup2(saved, 2)
                 captured.seek(0)
                 for line in captured:
@@ -42,3 +42,9 @@ def native_notes_dropped() -> Iterator[None]:
                         os.write(2, line)
     finally:
         os.close(saved)
+
+
+def _flush() -> None:
+    # None under pythonw; a notebook or a logger may have put something else there.
+    if sys.stderr is not None:
+        sys.stderr.flush()

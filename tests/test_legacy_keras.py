@@ -72,6 +72,11 @@ def test_real_errors_are_not_swallowed_with_the_notes():
     assert result.stderr == "E0000 00:00:17.1 1 a.cc:1] real\n"
 
 
+def test_a_process_without_standard_error_can_import_kbnn():
+    assert python("import sys; sys.stderr = None; import kbnn; print('fine')").stdout == "fine\n"
+    assert python("import os; os.close(2); import kbnn; print('fine')").stdout == "fine\n"
+
+
 class FromKeras3:
     """Stands for an object of Keras 3, which cannot be loaded beside Keras 2 in this process."""
 

@@ -110,3 +110,24 @@ def test_a_wrong_output_is_not_explained_by_a_tie():
     tie = TieProbe(freeze(model)).explain([x], model(x).numpy() + 0.5, 1e-3)
     assert tie.nearest < 1e-5
     assert tie.difference > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["regression", "feature map"])
+def test_a_wrong_file_of_a_residual_network_without_classes_is_refused(tmp_path, kind):
+    """Each image has some activation near zero: that alone must not excuse a difference."""
+    network = residual()
+    features = network.layers[-2]
+    output = (
+        keras.layers.Dense(1)(features.output)
+        if kind == "regression"
+        else keras.layers.Conv2D(4, 1)(features.input)
+    )
+    model = keras.Model(network.input, output)
+    path = tmp_path / "model.tflite"
+    convert(model, path, verify_data=images(model))
+    stem = model.layers[1].kernel
+    stem.assign(stem + 0.3 * tf.random.normal(stem.shape))
+    parity = verify(model, path, images(model, 50))
+    assert not parity.passed
+    assert parity.class_agreement is None
+    assert len(parity.ties) < 5
