@@ -51,7 +51,7 @@ def convert(
 
     Args:
         model: a built functional or Sequential model.
-        path: the file to write, in a folder that exists.
+        path: the file to write, `*.tflite` in a folder that exists.
         verify_data: batches, or arrays `(images, labels)`, to compare Keras and the file on; the
             test set, or a part of it. None leaves the file unverified.
         allow_float: names of binary layers that may run in floats on the device.
@@ -59,18 +59,18 @@ def convert(
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3.
-        ValueError: the model is not built or has weights that are not finite; `allow_float` names
-            no layer; data that do not fit the model.
+        ValueError: the model is not built or has weights that are not finite; `path` is no
+            `.tflite` file; `allow_float` names no layer; data that do not fit the model.
         FileNotFoundError: the folder of `path` does not exist.
         ConversionError: a binary layer would run in floats, with its name and the reason; LCE's
             converter failed, with its own first message.
         VerificationError: the file does not agree with Keras.
     """
     _keras_check.check_model(model)
-    path = pathlib.Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(
-            f"Expected `path` to lie in an existing folder. Received: path={str(path)!r}"
+    path = _checked(path)
+    if isinstance(allow_float, str):
+        raise TypeError(
+            f"Expected `allow_float` to be a list of names. Received: allow_float={allow_float!r}"
         )
     frozen = freeze(model)
     _check_binary(frozen, allow_float)
@@ -95,6 +95,20 @@ def convert(
                 raise VerificationError(parity)
             report = dataclasses.replace(report, parity=parity)
     return Conversion(path, report, frozen)
+
+
+def _checked(path: str | os.PathLike) -> pathlib.Path:
+    path = pathlib.Path(path)
+    if path.suffix != ".tflite" or (path.exists() and not path.is_file()):
+        raise ValueError(
+            "Expected `path` to be a file that ends in .tflite, new or to be replaced. "
+            f"Received: path={str(path)!r}"
+        )
+    if not path.parent.is_dir():
+        raise FileNotFoundError(
+            f"Expected `path` to lie in an existing folder. Received: path={str(path)!r}"
+        )
+    return path
 
 
 def _check_binary(frozen: keras.Model, allow_float: Collection[str]) -> None:

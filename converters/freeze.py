@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _keras_check
-from kbnn.training.rewrite import Replacement, layers_of, rewrite
+from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 
 # A Larq layer's quantizer arguments, and the weight that each one quantizes.
 KERNEL_QUANTIZERS = {
@@ -20,6 +20,24 @@ KERNEL_QUANTIZERS = {
 
 # Their forward pass is the hard sign, so in the frozen model all of them are ste_sign.
 _SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+# Identities at inference.
+_TRAINING_ONLY = (
+    keras.layers.ActivityRegularization,
+    keras.layers.AlphaDropout,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.RandomBrightness,
+    keras.layers.RandomContrast,
+    keras.layers.RandomFlip,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomZoom,
+    keras.layers.SpatialDropout1D,
+    keras.layers.SpatialDropout2D,
+    keras.layers.SpatialDropout3D,
+)
+
 _SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
 
 
@@ -29,7 +47,8 @@ def freeze(model: keras.Model) -> keras.Model:
     Every kernel is evaluated through its quantizer and written as a constant, marked with
     `larq.quantizers.NoOp(precision=...)` so that Larq's summary still counts its bits. Every input
     quantizer becomes Larq's `ste_sign` if its forward pass is the sign, and otherwise stays.
-    Constraints, regularisers and mixed precision, which only training needs, are dropped. The
+    Constraints, regularisers, mixed precision, and dropout, noise and augmentation layers, which
+    only training needs, are dropped (but `RandomCrop`, which crops at inference too, stays). The
     result computes what `model(x, training=False)` computes, in float32, and loads where Larq is
     installed and kbnn is not.
 
@@ -44,10 +63,11 @@ def freeze(model: keras.Model) -> keras.Model:
         model: a built functional or Sequential model, trained or not.
 
     Returns:
-        A new model with the same layer names, not compiled. The given one is left as it is.
+        A new model whose layers have the same names, not compiled. The given one is left as it is.
 
     Raises:
-        TypeError: the model is subclassed or belongs to Keras 3.
+        TypeError: the model is subclassed or belongs to Keras 3, or a layer (`TimeDistributed`,
+            say) holds quantized layers inside, which cannot be frozen there.
         ValueError: the model is not built, or weights are not finite; the message names the layer.
 
     >>> import kbnn, numpy as np
@@ -75,9 +95,12 @@ def _check_finite(model: keras.Model) -> None:
         )
 
 
-def _frozen_layer(layer: keras.layers.Layer) -> Replacement | keras.layers.Layer:
+def _frozen_layer(layer: keras.layers.Layer) -> Any:
     if hasattr(layer, "frozen_layer"):
         return layer.frozen_layer()
+    if isinstance(layer, _TRAINING_ONLY):
+        return REMOVE
+    _check_no_hidden_quantizers(layer)
     if isinstance(layer, lq.quantizers.Quantizer):
         return _frozen_quantizer(layer)
     config = layer.get_config()
@@ -91,7 +114,9 @@ def _frozen_layer(layer: keras.layers.Layer) -> Replacement | keras.layers.Layer
         precision = getattr(getattr(layer, argument), "precision", None)
         config[argument] = None
         if precision is not None:
-            marker = lq.quantizers.NoOp(precision=precision, name=f"{layer.name}_{argument}")
+            marker = lq.quantizers.NoOp(
+                precision=precision, name=f"{layer.name}_{argument}", dtype="float32"
+            )
             config[argument] = lq.quantizers.serialize(marker)
     for argument in list(config):
         if argument.endswith(("_constraint", "_regularizer")):
@@ -129,7 +154,7 @@ def _frozen_quantizer(quantizer: Any) -> Any:
         return quantizer.frozen_quantizer()
     name = getattr(quantizer, "name", None)
     if is_sign(quantizer):
-        return lq.quantizers.SteSign(name=name) if name else lq.quantizers.SteSign()
+        return lq.quantizers.SteSign(name=name, dtype="float32")
     if isinstance(quantizer, keras.layers.Layer):
         return type(quantizer).from_config({**quantizer.get_config(), "dtype": "float32"})
     return quantizer
@@ -152,11 +177,27 @@ def _position(layer: keras.layers.Layer, kernel: Any) -> int:
 
 def _quantizer_weights(layer: keras.layers.Layer) -> set[int]:
     """The variables that belong to the layer's quantizers, which the frozen layer has no more."""
+    return {id(variable) for owner in _own_quantizers(layer) for variable in owner.weights}
+
+
+def _own_quantizers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """A layer's quantizers, where they are objects."""
     arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]
-    owners = [getattr(layer, argument, None) for argument in arguments]
-    return {
-        id(variable)
-        for owner in owners
-        if isinstance(owner, keras.layers.Layer)
-        for variable in owner.weights
-    }
+    found = [getattr(layer, argument, None) for argument in arguments]
+    return [quantizer for quantizer in found if isinstance(quantizer, keras.layers.Layer)]
+
+
+def _check_no_hidden_quantizers(layer: keras.layers.Layer) -> None:
+    own = {id(quantizer) for quantizer in _own_quantizers(layer)}
+    inside = [
+        module.name
+        for module in layer.submodules
+        if isinstance(module, lq.quantizers.Quantizer) and id(module) not in own
+    ]
+    # A quantizer may be made of others.
+    if inside and not isinstance(layer, lq.quantizers.Quantizer) and not own:
+        raise TypeError(
+            "Expected quantized layers to be layers of the model, or of a functional model nested "
+            f"in it. Received: layer {layer.name!r} ({type(layer).__name__}) with the quantizers "
+            f"{', '.join(inside)} inside. Apply the inner layers themselves."
+        )

@@ -15,6 +15,7 @@ CHANNELS_FIRST = 'LCE needs data_format="channels_last"'
 GROUPS = "LCE needs a multiple of 32 input channels per group, here {channels}"
 NOT_SIGN_KERNEL = "the kernel's values are not +-alpha with one alpha per output channel"
 ZERO_PADDING = 'zero padding keeps the output in floats; pad_values=1.0 or padding="valid" packs it'
+GROUPED = "LCE's default kernel refuses groups; run the file with use_indirect_bgemm=True"
 REAL_KERNEL = "binary inputs, real weights: runs in floats"
 REAL_INPUT = "binary weights, real inputs: runs in floats, weights stored as float32"
 REAL = "real-valued layer"
@@ -97,7 +98,9 @@ def judge(layer: keras.layers.Layer) -> Verdict:
     meant = binary_kernel and binary_inputs(layer)
     problem = _problem(layer) if meant else ""
     if meant:
-        note = ZERO_PADDING if _pads_with_zeros(layer) else ""
+        notes = [ZERO_PADDING] if _pads_with_zeros(layer) else []
+        notes += [GROUPED] if getattr(layer, "groups", 1) > 1 else []
+        note = "; ".join(notes)
     elif binary_kernel:
         note = REAL_INPUT
     elif binary_inputs(layer):

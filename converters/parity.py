@@ -106,6 +106,7 @@ class Comparison:
         self._right: list[tuple[np.ndarray, np.ndarray]] = []
         self._ties: dict[int, Tie] = {}
         self._unexplained: list[int] = []
+        self._not_frozen: list[int] = []
 
     def add(
         self, inputs: list[np.ndarray], labels: np.ndarray | None, device: list[np.ndarray]
@@ -129,7 +130,9 @@ class Comparison:
         )
         self._differences.append(difference)
         self._above.append(difference > tolerance)
-        self._off_ties.append(self._explain(inputs, device, difference, tolerance))
+        self._off_ties.append(
+            self._explain(inputs, keras_outputs[0], device[0], difference, tolerance)
+        )
         if self._classifies:
             classes = keras_outputs[0].argmax(axis=1), device[0].argmax(axis=1)
             self._agree.append(classes[0] == classes[1])
@@ -140,7 +143,8 @@ class Comparison:
     def _explain(
         self,
         inputs: list[np.ndarray],
-        device: list[np.ndarray],
+        trained: np.ndarray,
+        device: np.ndarray,
         difference: np.ndarray,
         tolerance: np.ndarray,
     ) -> np.ndarray:
@@ -154,10 +158,14 @@ class Comparison:
         for i in above:
             one = [array[i : i + 1] for array in inputs]
             if self._proof_needed or len(self._ties) < _MOST_PROOFS:
-                tie = self._probe.explain(one, device[0][i : i + 1], float(tolerance[i]))
+                tie = self._probe.explain(one, device[i : i + 1], float(tolerance[i]))
             else:
                 tie = Tie(float(self._probe.nearest(one)[0]), 0, float(difference[i]))
-            proven = tie.difference <= tolerance[i]
+            # The probe is made of the frozen model: a wrong freeze is no tie.
+            if np.abs(self._probe.outputs(one) - trained[i]).max() > tolerance[i]:
+                self._not_frozen.append(self.samples + int(i))
+                continue
+            proven = tie.flips > 0 and tie.difference <= tolerance[i]
             if proven:
                 off_ties[i] = tie.difference
             if proven or (tie.nearest < TIE and not self._proof_needed):
@@ -187,6 +195,12 @@ class Comparison:
 
     def _failures(self, differences: np.ndarray, agree: np.ndarray | None) -> list[str]:
         failures = []
+        if self._not_frozen:
+            failures.append(
+                f"the frozen model differs from the trained one on {len(self._not_frozen)} of "
+                f"{self.samples} images: a frozen_quantizer() or frozen_layer() does not compute "
+                f"what it stands for; the first is image {self._not_frozen[0]}"
+            )
         if self._unexplained:
             worst = differences[self._unexplained].max()
             failures.append(

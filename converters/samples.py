@@ -33,7 +33,13 @@ def batches(model: keras.Model, data: Any) -> Iterator[tuple[list[np.ndarray], n
                 f"Expected `data` to fit the model's inputs, {described(expected)}. "
                 f"Received: data with {described(received)}"
             )
-        yield inputs, None if labels is None else _class_numbers(np.asarray(labels))
+        numbers = None if labels is None else _class_numbers(np.asarray(labels))
+        if numbers is not None and numbers.shape != inputs[0].shape[:1]:
+            raise ValueError(
+                "Expected `data` to have a label for each image. "
+                f"Received: {len(inputs[0])} images and {len(numbers)} labels"
+            )
+        yield inputs, numbers
 
 
 def count(data: Any) -> int | None:

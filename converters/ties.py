@@ -51,6 +51,10 @@ class TieProbe:
         smallest = [np.abs(z).reshape(len(z), -1).min(axis=1) for z in self._calls]
         return np.min(smallest, axis=0) if smallest else np.full(len(inputs[0]), np.inf)
 
+    def outputs(self, inputs: list[np.ndarray]) -> np.ndarray:
+        """The frozen model's first output, with no bit flipped."""
+        return self._run(inputs, [[] for _ in inputs[0]])
+
     def explain(self, inputs: list[np.ndarray], device: np.ndarray, tolerance: float) -> Tie:
         """Flip tied bits of one image, the best one first, until Keras agrees with the device.
 
@@ -109,10 +113,10 @@ class TieProbe:
     def _tapped(self, layer: keras.layers.Layer) -> Replacement | None:
         """The layer with its signs replaced by taps."""
         if isinstance(layer, lq.quantizers.Quantizer) and is_sign(layer):
-            return Replacement(_Tap(self, name=layer.name), [])
+            return Replacement(_Tap(self, name=layer.name, dtype="float32"), [])
         config = layer.get_config()
         taps: dict[str, Any] = {
-            argument: _Tap(self)
+            argument: _Tap(self, dtype="float32")
             for argument in ("input_quantizer", "activation")
             if is_quantizer(getattr(layer, argument, None)) and is_sign(getattr(layer, argument))
         }

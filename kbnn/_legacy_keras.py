@@ -25,8 +25,8 @@ def select() -> None:
             or the package tf-keras is missing.
     """
     if "tensorflow" in sys.modules:
-        # TensorFlow imports the Keras that it binds: tf_keras if that is Keras 2, else keras.
-        if "tf_keras" not in sys.modules:
+        # `import tf_keras` alone leaves TensorFlow's own Keras, which Larq takes, at 3.
+        if not sys.modules["tensorflow"].keras.Model.__module__.startswith("tf_keras."):
             raise ImportError(
                 "Expected TensorFlow to use Keras 2. Received: TensorFlow was imported before "
                 f"kbnn and is bound to Keras 3.\n{_REMEDY}"

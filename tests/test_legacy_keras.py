@@ -38,7 +38,7 @@ def test_tensorflow_before_with_the_variable_set_works():
     assert result.stdout == "fine\n"
 
 
-@pytest.mark.parametrize("first", ["import tensorflow", "import keras"])
+@pytest.mark.parametrize("first", ["import tensorflow", "import keras", "import tf_keras"])
 def test_keras_3_before_is_refused_with_the_remedy(first):
     result = python(f"{first}; import kbnn")
     assert result.returncode == 1

@@ -247,3 +247,48 @@ def test_the_report_in_json_and_as_a_table(path):
         console.print(converters.inspect(path))
     assert "LceBMaxPool2d" in capture.get()
     assert json.loads(json.dumps(converters.inspect(path).to_dict()))["file_bytes"] > 0
+
+
+@keras.utils.register_keras_serializable("test")
+class HalfwaySign(lq.quantizers.Quantizer):
+    """A quantizer whose `frozen_quantizer` is wrong."""
+
+    precision = 1
+
+    def call(self, inputs):
+        return tf.where(inputs >= 0.5, 1.0, -1.0)
+
+    def frozen_quantizer(self):
+        return lq.quantizers.SteSign()
+
+
+def test_a_wrong_freeze_is_no_tie(path):
+    with pytest.raises(VerificationError, match="the frozen model differs from the trained one"):
+        converted(chain(input_quantizer=HalfwaySign()), path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["model.keras", "folder.tflite", "", "model"])
+def test_only_tflite_files_are_written(tmp_path, name):
+    (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "model.keras").write_text("the trained model")
+    with pytest.raises(ValueError, match=r"Expected `path` to be a file that ends in \.tflite"):
+        convert(chain(), tmp_path / name)
+    assert (tmp_path / "model.keras").read_text() == "the trained model"
+
+
+def test_permissions_are_those_of_a_new_file_or_of_the_old_one(path):
+    convert(chain(), path)
+    (path.parent / "new").touch()
+    assert path.stat().st_mode == (path.parent / "new").stat().st_mode
+    path.chmod(0o640)
+    convert(chain(), path)
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_string_for_allow_float_and_labels_that_do_not_fit(path):
+    with pytest.raises(TypeError, match="`allow_float` to be a list of names"):
+        convert(chain(), path, allow_float="conv_1")
+    model = chain()
+    with pytest.raises(ValueError, match="16 images and 3 labels"):
+        convert(model, path, verify_data=(images(model), np.zeros(3, int)))

@@ -8,7 +8,7 @@ import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
-from networks import BINARY, chain, images, nested, one_layer, randomised, residual
+from networks import BINARY, SHAPE, chain, images, nested, one_layer, randomised, residual
 
 import kbnn
 from kbnn.converters import freeze
@@ -185,3 +185,34 @@ def test_dense_layers(rng):
         freeze(model).predict(images(model)), model.predict(images(model))
     )
     assert kbnn.converters.lint(model)[0].binary
+
+
+def test_dropout_noise_and_augmentation_are_dropped():
+    augment = keras.Sequential(
+        [keras.Input(SHAPE), keras.layers.RandomFlip(), keras.layers.RandomRotation(0.1)]
+    )
+    x = keras.Input(SHAPE)
+    y = keras.layers.GaussianNoise(0.1)(keras.layers.Dropout(0.5)(augment(x)))
+    y = lq.layers.QuantConv2D(8, 3, name="conv", **BINARY)(y)
+    model = randomised(keras.Model(x, y))
+    frozen = freeze(model)
+    assert [layer.name for layer in kbnn.training.layers_of(frozen)][-1] == "conv"
+    assert not any("random" in weight.name for weight in frozen.weights)
+    np.testing.assert_array_equal(frozen.predict(images(model)), model.predict(images(model)))
+
+
+def test_quantizers_hidden_in_a_wrapper_are_refused_by_name():
+    x = keras.Input((2, *SHAPE))
+    wrapped = keras.layers.TimeDistributed(lq.layers.QuantConv2D(8, 3, **BINARY), name="per_frame")
+    with pytest.raises(TypeError, match=r"layer 'per_frame' \(TimeDistributed\) with the quantiz"):
+        freeze(keras.Model(x, wrapped(x)))
+
+
+def test_a_global_policy_of_mixed_precision_does_not_reach_the_frozen_model():
+    model = chain()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        frozen = freeze(model)
+        np.testing.assert_array_equal(frozen.predict(images(model)), model.predict(images(model)))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
