@@ -59,7 +59,7 @@ def train_run(
     if resume:
         config = _resumed_config(run, config, note)
         result = run.result()
-        if result is not None:
+        if result is not None and run.model_file.exists():
             note(f"The run in {run.path} is finished.")
             return result
     elif config is None:

@@ -1,6 +1,7 @@
 """A run that is killed and resumed ends like the uninterrupted one, bit for bit."""
 
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -56,6 +57,19 @@ def test_killed_run_resumes_exactly(moment, count, run_kbnn, settings, finished,
             np.testing.assert_array_equal(ours, theirs)
     assert log_without_seconds(folder) == log_without_seconds(finished[0])
     assert not list(folder.rglob(".unfinished-*"))
+
+
+@pytest.mark.slow
+def test_a_lost_model_of_a_finished_run_is_written_again(run_kbnn, finished, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(finished[0], folder)
+    (folder / "model.keras").unlink()
+    resumed = run_kbnn("train", "--resume", "--run", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    for ours, theirs in zip(
+        weights(folder / "model.keras"), weights(finished[0] / "model.keras"), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.slow
