@@ -119,6 +119,8 @@ class Comparison:
         largest = np.max(
             [np.abs(output).reshape(count, -1).max(axis=1) for output in keras_outputs], axis=0
         )
+        # An output that is not finite must not loosen the bound that it is held to.
+        largest = np.where(np.isfinite(largest), largest, 0.0)
         tolerance = np.maximum(TOLERANCE, RELATIVE_TOLERANCE * largest)
         # NaN compares as false: an output that is not finite counts as infinitely far off.
         difference = np.max(
@@ -168,7 +170,8 @@ class Comparison:
             proven = tie.flips > 0 and tie.difference <= tolerance[i]
             if proven:
                 off_ties[i] = tie.difference
-            if proven or (tie.nearest < TIE and not self._proof_needed):
+            found = tie.nearest < TIE and bool(np.isfinite(difference[i]))
+            if proven or (found and not self._proof_needed):
                 self._ties[self.samples + int(i)] = tie
             else:
                 self._unexplained.append(self.samples + int(i))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import chain, images, residual
+from networks import chain, images, one_layer, residual
 
 from kbnn.converters import convert, freeze, inspect, verify
 from kbnn.converters.ties import TieProbe
@@ -131,3 +131,15 @@ def test_a_wrong_file_of_a_residual_network_without_classes_is_refused(tmp_path,
     assert not parity.passed
     assert parity.class_agreement is None
     assert len(parity.ties) < 5
+
+
+def test_outputs_that_are_not_finite_never_pass(tmp_path):
+    model = one_layer(keras.layers.Dense(3), shape=(4,))
+    path = tmp_path / "model.tflite"
+    convert(model, path)
+    x = images(model, 4)
+    x[2] = np.nan
+    parity = verify(model, path, x)
+    assert not parity.passed
+    assert parity.above_tolerance == 1
+    assert parity.max_difference == np.inf
