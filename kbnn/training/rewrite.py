@@ -17,10 +17,12 @@ class Replacement(NamedTuple):
         layer: the new layer, or model; not yet called.
         weights: arrays for the new layer's `set_weights`. By default the weights that both layers
             have, by name and shape, are carried over, and the others keep their initial values.
+        then: a layer to apply to the new layer's output; None for nothing.
     """
 
     layer: keras.layers.Layer
     weights: list[np.ndarray] | None = None
+    then: keras.layers.Layer | None = None
 
 
 class _Remove:
@@ -81,8 +83,8 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
             else:
                 if not isinstance(replacement, Replacement):
                     replacement = Replacement(replacement)
-                new = replacement.layer
-                _keras_check.check_layer(new, "replace(layer)")
+                _keras_check.check_layer(replacement.layer, "replace(layer)")
+                new = _composed(replacement)
                 replaced.append((layer, replacement))
         copies[id(layer)] = new
         return new
@@ -139,6 +141,13 @@ def _copy_graph(
         renewed(model.output),
         name=model.name if name is None else name,
     )
+
+
+def _composed(replacement: Replacement) -> Callable:
+    if replacement.then is None:
+        return replacement.layer
+    then = replacement.then
+    return lambda *args, **kwargs: then(replacement.layer(*args, **kwargs))
 
 
 def _first_argument(first: Any, *_: Any, **__: Any) -> Any:

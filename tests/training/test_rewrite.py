@@ -129,3 +129,19 @@ def test_subclassed_and_unbuilt_models_are_refused():
         rewrite(keras.Sequential([keras.layers.Dense(2)]), lambda layer: None)
     with pytest.raises(TypeError, match="Expected `model` to be a Keras 2 model"):
         rewrite("model", lambda layer: None)
+
+
+def test_a_layer_can_be_added_behind_one(rng):
+    model = nested_and_shared()
+
+    def replace(layer):
+        if layer.name != "shared":
+            return None
+        copy = type(layer).from_config(layer.get_config())
+        return Replacement(copy, layer.get_weights(), then=keras.layers.Rescaling(0.0))
+
+    copy = rewrite(model, replace)
+    both, _ = copy.predict([rng.normal(size=(3, 4)).astype("f") for _ in range(2)])
+    assert len(copy.weights) == len(model.weights)
+    # What follows `shared` sees zeros, in each of its uses, so only biases are left: all zero.
+    np.testing.assert_array_equal(both, np.zeros((3, 8)))

@@ -1,0 +1,230 @@
+"""Calibrated int8 for the layers that stay real.
+
+A range is measured at each real tensor of the device graph and written into the graph as a
+fake-quantization, which LCE's converter turns into int8 arithmetic: it has no calibration itself.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.converters import samples
+from kbnn.converters.consumers import Consumers
+from kbnn.converters.freeze import is_quantizer, is_sign
+from kbnn.converters.lint import is_kernel_layer, judge
+from kbnn.training.rewrite import Replacement, rewrite
+
+CALIBRATION_IMAGES = 1024
+"""Images after which the ranges are taken as known."""
+
+# A small negative value that rounds to zero gets the sign +1. Where the sign alone matters, a range
+# that cuts large values off costs nothing and makes the steps around zero finer.
+_SIGN_RANGE = 1 / 8
+
+# The device's operators that give the int8 scale of their input on, or (softmax) have a fixed one.
+_SAME_RANGE = (
+    keras.layers.AveragePooling2D,
+    keras.layers.Flatten,
+    keras.layers.MaxPooling2D,
+    keras.layers.Permute,
+    keras.layers.Reshape,
+    keras.layers.Softmax,
+    keras.layers.UpSampling2D,
+    keras.layers.ZeroPadding2D,
+)
+# What LCE folds into the packed output of the binary convolution before it.
+_PACKED = (keras.layers.BatchNormalization, keras.layers.MaxPooling2D)
+_FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
+
+
+def quantize_real_layers(device_model: keras.Model, calibration_data: Any) -> keras.Model:
+    """Mark the real tensors of a device graph with the ranges that they have on real data.
+
+    Ranges are the smallest and the largest value, as in TensorFlow Lite's own post-training
+    quantization (before a sign an eighth of them, which is kbnn's own); weights get a scale per
+    channel in the converter. What stands between two binary convolutions stays as it was, so that
+    it can be bit-packed.
+
+    Args:
+        device_model: a frozen model, as `device_graph` gives it.
+        calibration_data: images as for `verify`, labels or not; the first 1,024 are used.
+
+    Returns:
+        A model with fake-quantized activations; it computes, but for the rounding of weights and
+        ties, what the int8 file computes.
+
+    Raises:
+        TypeError: data of another kind.
+        ValueError: data that do not fit the model, that hold no image, or that lead to activations
+            that are not finite.
+    """
+    model = rewrite(device_model, _activation_apart)
+    consumers = Consumers(model)
+
+    def observed_layer(layer: keras.layers.Layer) -> Replacement | None:
+        if not _needs_range(layer, consumers):
+            return None
+        copy = type(layer).from_config(layer.get_config())
+        observer = _Observer(
+            consumers.all_match(layer, _takes_sign),
+            name=f"{layer.name}_range",
+        )
+        return Replacement(copy, layer.get_weights(), then=observer)
+
+    observed = _with_observed_inputs(rewrite(model, observed_layer))
+    _observe(observed, calibration_data)
+    return rewrite(observed, _fake_quantized)
+
+
+class FakeQuantization(keras.layers.Layer):
+    """Rounds to 8 bits between `low` and `high`, with zero among the values."""
+
+    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.low = low
+        self.high = high
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "low": self.low, "high": self.high}
+
+
+class _Observer(keras.layers.Layer):
+    """Hands a tensor on and notes its smallest and largest value."""
+
+    def __init__(self, before_sign: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.before_sign = before_sign
+        self.low = self.add_weight("low", (), initializer="zeros", trainable=False)
+        self.high = self.add_weight("high", (), initializer="zeros", trainable=False)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        self.low.assign(tf.minimum(self.low, tf.reduce_min(inputs)))
+        self.high.assign(tf.maximum(self.high, tf.reduce_max(inputs)))
+        return tf.identity(inputs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "before_sign": self.before_sign}
+
+
+def _activation_apart(layer: keras.layers.Layer) -> Replacement | None:
+    """Take a softmax, a sigmoid, ... out of its layer: int8 needs the range before it too."""
+    if not is_kernel_layer(layer) or not hasattr(layer, "activation"):
+        return None
+    if _fuses(layer.activation) or is_quantizer(layer.activation):
+        return None
+    linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
+    return Replacement(linear, layer.get_weights(), then=activation)
+
+
+def _needs_range(layer: keras.layers.Layer, consumers: Consumers) -> bool:
+    """Whether the layer's output is a real tensor of its own on the device."""
+    output = layer.get_output_at(0)
+    if not tf.is_tensor(output) and not keras.backend.is_keras_tensor(output):
+        return False  # several outputs
+    if output.dtype != tf.float32 or _is_sign(layer) or isinstance(layer, _SAME_RANGE):
+        return False
+    if getattr(layer, "activation", None) is keras.activations.softmax:
+        return False
+    user = consumers.only(layer)
+    fused = user is not None and _fuses_into(layer, user)
+    return not fused and not (_follows_binary(layer) and _leads_to_sign(layer, consumers))
+
+
+def _fuses_into(layer: keras.layers.Layer, user: keras.layers.Layer) -> bool:
+    """Whether the converter makes the user part of the layer's operator."""
+    if isinstance(user, keras.layers.BatchNormalization):
+        return is_kernel_layer(layer)
+    linear = is_kernel_layer(layer) or isinstance(layer, keras.layers.BatchNormalization)
+    activation = isinstance(user, keras.layers.ReLU) or _fuses(getattr(user, "activation", None))
+    return linear and activation and not is_kernel_layer(user)
+
+
+def _fuses(activation: Any) -> bool:
+    return getattr(activation, "__name__", None) in _FUSED_ACTIVATIONS
+
+
+def _is_sign(layer: keras.layers.Layer) -> bool:
+    return is_sign(layer) or is_sign(getattr(layer, "activation", None))
+
+
+def _follows_binary(layer: keras.layers.Layer) -> bool:
+    """Whether only batch normalization and pooling stand between a binary layer and the output."""
+    if is_kernel_layer(layer):
+        return judge(layer).binary
+    producers = {
+        producer
+        for node in layer.inbound_nodes
+        for producer in tf.nest.flatten(node.inbound_layers)
+    }
+    return isinstance(layer, _PACKED) and all(map(_follows_binary, producers))
+
+
+def _leads_to_sign(layer: keras.layers.Layer, consumers: Consumers) -> bool:
+    """Whether batch normalization and pooling alone stand between this output and a sign."""
+    user = consumers.only(layer)
+    if user is None:
+        return False
+    if isinstance(user, _PACKED):
+        return _leads_to_sign(user, consumers)
+    return _takes_sign(user)
+
+
+def _takes_sign(layer: keras.layers.Layer) -> bool:
+    """Whether a layer takes nothing but the sign of its input."""
+    return _is_sign(layer) or is_sign(getattr(layer, "input_quantizer", None))
+
+
+def _with_observed_inputs(model: keras.Model) -> keras.Model:
+    """Observe the real-valued inputs; outputs keep their names."""
+    inputs = [
+        keras.Input(tensor.shape[1:], tensor.shape[0], name=name, dtype=tensor.dtype)
+        for name, tensor in zip(model.input_names, model.inputs, strict=True)
+    ]
+    taken = [
+        _Observer(name=f"{name}_range")(tensor) if tensor.dtype == tf.float32 else tensor
+        for name, tensor in zip(model.input_names, inputs, strict=True)
+    ]
+    outputs = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, taken)))
+    named = [
+        keras.layers.Activation("linear", name=name)(tensor)
+        for name, tensor in zip(model.output_names, outputs, strict=True)
+    ]
+    return keras.Model(
+        tf.nest.pack_sequence_as(model.input, inputs),
+        tf.nest.pack_sequence_as(model.output, named),
+    )
+
+
+def _observe(model: keras.Model, data: Any) -> None:
+    run = tf.function(model, reduce_retracing=True)
+    seen = 0
+    for inputs, _ in samples.batches(model, data):
+        inputs = [array[: CALIBRATION_IMAGES - seen] for array in inputs]
+        run(tf.nest.pack_sequence_as(model.input, [tf.constant(array) for array in inputs]))
+        seen += len(inputs[0])
+        if seen >= CALIBRATION_IMAGES:
+            break
+    if not seen:
+        raise ValueError("Expected `calibration_data` to hold images. Received: no batch")
+
+
+def _fake_quantized(layer: keras.layers.Layer) -> Replacement | None:
+    if not isinstance(layer, _Observer):
+        return None
+    low, high = layer.get_weights()
+    if not np.isfinite([low, high]).all():
+        raise ValueError(
+            "Expected finite activations on `calibration_data`. "
+            f"Received: from {low} to {high} at {layer.name!r}"
+        )
+    if layer.before_sign:
+        low, high = low * _SIGN_RANGE, high * _SIGN_RANGE
+    # A tensor that is always zero has no range.
+    high = high if high > low else low + 1.0
+    return Replacement(FakeQuantization(float(low), float(high), name=layer.name), [])

@@ -1,0 +1,154 @@
+import larq as lq
+import networks
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.converters import flatbuffer, freeze, int8, lce
+from kbnn.converters.device_graph import device_graph
+from kbnn.training.rewrite import layers_of
+
+GLUE = {"QUANTIZE", "DEQUANTIZE"}
+
+
+def quantized(model: keras.Model, data) -> tuple[keras.Model, list[flatbuffer.Operator], bytes]:
+    simulated = int8.quantize_real_layers(device_graph(freeze(model)), data)
+    content = lce.to_flatbuffer(simulated)
+    return simulated, flatbuffer.read(content).operators, content
+
+
+def real_valued(operators: list[flatbuffer.Operator]) -> list[str]:
+    """The operators that still compute in floats."""
+    return [
+        operator.name
+        for operator in operators
+        if operator.name not in GLUE and operator.outputs[0].dtype == np.float32
+    ]
+
+
+def on_device(content: bytes, images: np.ndarray, folder) -> np.ndarray:
+    path = folder / "model.tflite"
+    path.write_bytes(content)
+    ((output,),) = lce.predict(path, iter([[images]]))
+    return output
+
+
+def ranges(simulated: keras.Model) -> dict[str, tuple[float, float]]:
+    return {
+        layer.name: (layer.low, layer.high)
+        for layer in layers_of(simulated)
+        if isinstance(layer, int8.FakeQuantization)
+    }
+
+
+def softmax_in_the_layer() -> keras.Model:
+    x = keras.Input((12,), name="image")
+    y = keras.layers.Dense(8, activation="relu")(x)
+    return networks.randomised(keras.Model(x, keras.layers.Dense(4, activation="softmax")(y)))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        networks.chain,
+        networks.residual,
+        networks.nested,
+        softmax_in_the_layer,
+        lambda: networks.chain(input_quantizer=None, kernel_quantizer=None),
+    ],
+    ids=["chain", "residual", "nested, used twice", "softmax in the layer", "real-valued"],
+)
+def test_no_operator_computes_in_floats(make):
+    model = make()
+    _, operators, _ = quantized(model, networks.images(model))
+    assert real_valued(operators) == []
+
+
+def test_binary_layers_of_a_chain_stay_packed():
+    model = networks.chain()
+    _, operators, _ = quantized(model, networks.images(model))
+    binary = [operator for operator in operators if operator.name == "LceBconv2d"]
+    assert [operator.outputs[0].dtype.name for operator in binary] == ["int32", "int32", "int8"]
+
+
+def test_the_file_computes_what_the_simulation_does(tmp_path):
+    model = networks.chain(input_quantizer=None, kernel_quantizer=None, classifier_activation=None)
+    images = networks.images(model, 64)
+    simulated, _, content = quantized(model, images)
+    device = on_device(content, images, tmp_path)
+    expected = model.predict(images, verbose=0)
+    low, high = ranges(simulated)["logits_range"]
+    step = (high - low) / 255
+    # The simulation rounds activations, the file weights too: some steps of 255 at the output.
+    assert np.abs(device - simulated(images)).max() < 12 * step
+    assert np.abs(device - expected).max() < 12 * step
+    assert np.abs(device - expected).max() > 0
+
+
+def test_ranges_are_those_of_the_data():
+    x = keras.Input((2,), name="image")
+    model = keras.Model(x, keras.layers.Dense(1, use_bias=False, name="sum")(x))
+    model.set_weights([np.float32([[1], [1]])])
+    data = np.float32([[1, 2], [3, -5], [4, 4]])
+    found = ranges(int8.quantize_real_layers(model, data))
+    assert found == {"image_range": (-5, 4), "sum_range": (-2, 8)}
+
+
+def test_ranges_include_zero():
+    x = keras.Input((1,), name="image")
+    model = keras.Model(x, keras.layers.Activation("relu6", name="cut")(x))
+    found = ranges(int8.quantize_real_layers(model, np.float32([[7], [8]])))
+    assert found == {"image_range": (0, 8), "cut_range": (0, 6)}
+
+
+def test_a_range_before_a_sign_is_finer():
+    x = keras.Input((4, 4, 1), name="image")
+    y = keras.layers.Conv2D(2, 1, use_bias=False, name="stem")(x)
+    y = lq.layers.QuantConv2D(2, 1, use_bias=False, name="conv", **networks.BINARY)(y)
+    model = keras.Model(x, y)
+    model.set_weights([np.ones((1, 1, 1, 2), "f"), np.ones((1, 1, 2, 2), "f")])
+    data = np.linspace(-1, 2, 16, dtype="f").reshape(1, 4, 4, 1)
+    found = ranges(int8.quantize_real_layers(device_graph(freeze(model)), data))
+    assert found["image_range"] == (-1, 2)
+    assert found["stem_range"] == (-1 / 8, 2 / 8)
+    assert found["conv_range"] == (-2, 2)
+
+
+def test_1024_images_are_enough():
+    x = keras.Input((1,), name="image")
+    model = keras.Model(x, keras.layers.Flatten()(x))
+    data = np.arange(2000, dtype="f")[:, None]
+    batched = tf.data.Dataset.from_tensor_slices((data, data)).batch(300)
+    assert ranges(int8.quantize_real_layers(model, data)) == {"image_range": (0, 1023)}
+    assert ranges(int8.quantize_real_layers(model, batched)) == {"image_range": (0, 1023)}
+
+
+def test_a_uint8_input_has_no_range():
+    model = networks.chain(preprocessing=keras.layers.Rescaling(1 / 255, name="rescaling"))
+    simulated, _, _ = quantized(model, networks.images(model))
+    assert "image_range" not in ranges(simulated)
+    assert ranges(simulated)["rescaling_range"][1] == pytest.approx(1, abs=0.02)
+
+
+def test_the_given_model_and_its_names_stay():
+    model = networks.chain()
+    before = [weight.numpy() for weight in model.weights]
+    simulated, _, _ = quantized(model, networks.images(model))
+    assert (simulated.input_names, simulated.output_names) == (["image"], ["probabilities"])
+    for old, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, weight.numpy())
+
+
+def test_no_image_is_an_error():
+    model = networks.chain()
+    with pytest.raises(ValueError, match=r"calibration_data.*no batch"):
+        int8.quantize_real_layers(model, networks.images(model)[:0])
+
+
+def test_activations_that_are_not_finite_are_an_error():
+    x = keras.Input((1,), name="image")
+    model = keras.Model(x, keras.layers.Dense(1, use_bias=False, name="huge")(x))
+    model.set_weights([np.float32([[3e38]])])
+    with pytest.raises(ValueError, match=r"finite activations.*huge_range"):
+        int8.quantize_real_layers(model, np.float32([[9]]))
