@@ -56,8 +56,7 @@ def freeze(model: keras.Model) -> keras.Model:
 
     - `quantizer.frozen_quantizer()` returns the Larq quantizer that takes the place of an input
       quantizer. (A kernel quantizer needs none: its kernel is evaluated.)
-    - `layer.frozen_layer()` returns the layer that takes its place, or a
-      `kbnn.training.Replacement` of layer and weights.
+    - `layer.frozen_layer()` returns the layer that takes its place, or `(layer, weights)`.
 
     Args:
         model: a built functional or Sequential model, trained or not.
@@ -97,7 +96,8 @@ def _check_finite(model: keras.Model) -> None:
 
 def _frozen_layer(layer: keras.layers.Layer) -> Any:
     if hasattr(layer, "frozen_layer"):
-        return layer.frozen_layer()
+        frozen = layer.frozen_layer()
+        return Replacement(*frozen) if isinstance(frozen, tuple) else frozen
     if isinstance(layer, _TRAINING_ONLY):
         return REMOVE
     _check_no_hidden_quantizers(layer)

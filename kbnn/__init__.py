@@ -8,13 +8,14 @@ from kbnn._version import __version__
 
 _legacy_keras.select()
 
-from kbnn import callbacks, converters, data, models, quantizers, training
+from kbnn import callbacks, converters, data, layers, models, quantizers, training
 
 __all__ = [
     "__version__",
     "callbacks",
     "converters",
     "data",
+    "layers",
     "models",
     "quantizers",
     "training",

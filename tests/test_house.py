@@ -17,12 +17,12 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = [
     {"_legacy_keras", "_quiet", "_version", "_keras_check"},
     {"quantizers", "data"},
-    {"callbacks"},
+    {"layers", "callbacks"},
     {"training", "models"},
     {"converters"},
     {"cli"},
 ]
-PUBLIC = ["callbacks", "converters", "data", "models", "quantizers", "training"]
+PUBLIC = ["callbacks", "converters", "data", "layers", "models", "quantizers", "training"]
 
 
 def imported_packages(file: pathlib.Path) -> set[str]:

@@ -1,11 +1,15 @@
 """What the binary architectures are built of."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import larq as lq
 import tf_keras as keras
 
 from kbnn import _keras_check, quantizers
+
+# How an architecture normalizes: a name, or a function from a layer's name to the layer.
+Normalization = Literal["batch"] | Callable[[str], keras.layers.Layer]
 
 # Keras's default momentum of 0.99 lags behind binary weights, which flip until late in training.
 BATCH_NORM_MOMENTUM = 0.9
@@ -31,38 +35,83 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
     return image, preprocessing(image)
 
 
-def stem(x: Any, filters: int, *, strides: int = 1) -> Any:
-    """The first layer, real-valued: 3x3 convolution and batch normalization."""
+def normalize(x: Any, normalization: Normalization, name: str) -> Any:
+    """Apply the normalization layer that an architecture was asked for."""
+    if normalization == "batch":
+        return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)(x)
+    if not callable(normalization):
+        raise ValueError(
+            'Expected `normalization` to be "batch" or a function that takes a name and returns a '
+            f"layer. Received: normalization={normalization!r}"
+        )
+    layer = normalization(name)
+    _keras_check.check_layer(layer, "normalization(name)")
+    return layer(x)
+
+
+def convolution(
+    x: Any, filters: int, size: int, name: str, *, strides: int = 1, normalization: Normalization
+) -> Any:
+    """A real-valued convolution with "same" padding, and normalization named `<name>_bn`."""
     x = keras.layers.Conv2D(
-        filters, 3, strides=strides, padding="same", use_bias=False, name="stem"
+        filters, size, strides=strides, padding="same", use_bias=False, name=name
     )(x)
-    return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name="stem_bn")(x)
+    return normalize(x, normalization, f"{name}_bn")
 
 
 def binary_convolution(
-    x: Any, filters: int, name: str, *, input_quantizer: Any, kernel_quantizer: Any, pool: int = 1
+    x: Any,
+    filters: int,
+    name: str,
+    *,
+    input_quantizer: Any,
+    kernel_quantizer: Any,
+    normalization: Normalization,
+    size: int = 3,
+    strides: int = 1,
+    pool: int = 1,
+    window: int | None = None,
 ) -> Any:
-    """Sign, 3x3 binary convolution padded with +1, batch normalization, max-pooling.
+    """Sign, binary convolution padded with +1, normalization, max-pooling.
 
-    Max-pooling stands after batch normalization and before the next layer's sign, where the
-    converter turns it into a maximum over packed bits, and the convolution's output stays packed.
-    With `input_quantizer=None` the sign's place is taken by a ReLU: the real-valued counterpart.
+    Max-pooling (over `window`, by default as large as its stride `pool`) stands after batch
+    normalization and before the next layer's sign, where the converter turns it into a maximum
+    over packed bits, and the convolution's output stays packed. With `input_quantizer=None` the
+    sign's place is taken by a ReLU: the real-valued counterpart.
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
     x = lq.layers.QuantConv2D(
         filters,
-        3,
+        size,
+        strides=strides,
         padding="same",
         pad_values=0.0 if input_quantizer is None else 1.0,
         use_bias=False,
-        input_quantizer=quantizers.clone(input_quantizer, f"{name}_input_quantizer"),
-        kernel_quantizer=quantizers.clone(kernel_quantizer, f"{name}_kernel_quantizer"),
-        kernel_constraint=None if kernel_quantizer is None else lq.constraints.WeightClip(),
-        name=name,
+        **_quantization(name, input_quantizer, kernel_quantizer),
     )(x)
-    x = keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=f"{name}_bn")(x)
-    return keras.layers.MaxPooling2D(pool, name=f"{name}_pool")(x) if pool > 1 else x
+    x = normalize(x, normalization, f"{name}_bn")
+    if pool == 1:
+        return x
+    return keras.layers.MaxPooling2D(window or pool, pool, name=f"{name}_pool")(x)
+
+
+def binary_dense(
+    x: Any,
+    units: int,
+    name: str,
+    *,
+    input_quantizer: Any,
+    kernel_quantizer: Any,
+    normalization: Normalization,
+) -> Any:
+    """Sign (or ReLU, as in `binary_convolution`), binary dense layer, normalization."""
+    if input_quantizer is None:
+        x = keras.layers.ReLU(name=f"{name}_relu")(x)
+    x = lq.layers.QuantDense(
+        units, use_bias=False, **_quantization(name, input_quantizer, kernel_quantizer)
+    )(x)
+    return normalize(x, normalization, f"{name}_bn")
 
 
 def classifier(x: Any, classes: int, activation: str | None) -> Any:
@@ -86,3 +135,22 @@ def check_width(width: int) -> None:
     """Raise ValueError unless `width`, a number of filters, is a positive integer."""
     if not isinstance(width, int) or width < 1:
         raise ValueError(f"Expected `width` to be a positive integer. Received: width={width}")
+
+
+def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None:
+    """Raise ValueError unless height and width are `least` or more."""
+    if min(input_shape[:2]) < least:
+        raise ValueError(
+            f"Expected `input_shape` to be at least {least}x{least}: {why}. "
+            f"Received: input_shape={input_shape}"
+        )
+
+
+def _quantization(name: str, input_quantizer: Any, kernel_quantizer: Any) -> dict[str, Any]:
+    """The arguments of a Larq layer that make it binary."""
+    return {
+        "name": name,
+        "input_quantizer": quantizers.clone(input_quantizer, f"{name}_input_quantizer"),
+        "kernel_quantizer": quantizers.clone(kernel_quantizer, f"{name}_kernel_quantizer"),
+        "kernel_constraint": None if kernel_quantizer is None else lq.constraints.WeightClip(),
+    }

@@ -14,6 +14,7 @@ def vgg_small(
     input_quantizer: Any = "ste_sign",
     kernel_quantizer: Any = "ste_sign",
     *,
+    normalization: blocks.Normalization = "batch",
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "vgg_small",
@@ -32,6 +33,8 @@ def vgg_small(
         input_quantizer: for each binary convolution's input: a Larq quantizer, an alias or None
             (a ReLU: the real-valued network). Each layer gets a clone.
         kernel_quantizer: the same for its kernel; None leaves it real.
+        normalization: "batch", or a function that takes a name and returns the layer to put behind
+            each convolution.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -53,16 +56,16 @@ def vgg_small(
     Networks" (Wu et al., 2018) and LQ-Nets (Zhang et al., 2018), with one fully connected layer.
     """
     blocks.check_width(width)
-    quantizers = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}
+    options: dict[str, Any] = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+    }
     image, x = blocks.image_input(input_shape, preprocessing)
-    if min(input_shape[:2]) < 8:
-        raise ValueError(
-            "Expected `input_shape` to be at least 8x8: it is halved three times. "
-            f"Received: input_shape={input_shape}"
-        )
-    x = blocks.stem(x, width)
+    blocks.check_sides(input_shape, 8, "it is halved three times")
+    x = blocks.convolution(x, width, 3, "stem", normalization=normalization)
     filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
     for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
-        x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **quantizers)
+        x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options)
     x = keras.layers.Flatten(name="flatten")(x)
     return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)

@@ -14,6 +14,7 @@ def vgg_tiny(
     input_quantizer: Any = "ste_sign",
     kernel_quantizer: Any = "ste_sign",
     *,
+    normalization: blocks.Normalization = "batch",
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "vgg_tiny",
@@ -31,6 +32,8 @@ def vgg_tiny(
         input_quantizer: for each binary convolution's input: a Larq quantizer, an alias or None
             (a ReLU: the real-valued network). Each layer gets a clone.
         kernel_quantizer: the same for its kernel; None leaves it real.
+        normalization: "batch", or a function that takes a name and returns the layer to put behind
+            each convolution.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -48,16 +51,16 @@ def vgg_tiny(
     ['logits']
     """
     blocks.check_width(width)
-    quantizers = {"input_quantizer": input_quantizer, "kernel_quantizer": kernel_quantizer}
+    options: dict[str, Any] = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+    }
     image, x = blocks.image_input(input_shape, preprocessing)
-    if min(input_shape[:2]) < 4:
-        raise ValueError(
-            "Expected `input_shape` to be at least 4x4: it is halved twice. "
-            f"Received: input_shape={input_shape}"
-        )
-    x = blocks.stem(x, width, strides=2)
-    x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **quantizers)
-    x = blocks.binary_convolution(x, 2 * width, "conv_2", **quantizers)
-    x = blocks.binary_convolution(x, 4 * width, "conv_3", **quantizers)
+    blocks.check_sides(input_shape, 4, "it is halved twice")
+    x = blocks.convolution(x, width, 3, "stem", strides=2, normalization=normalization)
+    x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
+    x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
+    x = blocks.binary_convolution(x, 4 * width, "conv_3", **options)
     x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
     return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)

@@ -1,0 +1,6 @@
+"""Layers of binary networks that neither Keras nor Larq has."""
+
+from kbnn.layers.learned_shift import LearnedShift
+from kbnn.layers.rprelu import RPReLU
+
+__all__ = ["LearnedShift", "RPReLU"]

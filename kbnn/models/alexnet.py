@@ -1,0 +1,79 @@
+"""Binary AlexNet: the chain in which XNOR-Net and its successors compare on ImageNet."""
+
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn.models import blocks
+
+
+def alexnet(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    width: int = 96,
+    input_quantizer: Any = "ste_sign",
+    kernel_quantizer: Any = "ste_sign",
+    *,
+    hidden_units: int = 4096,
+    normalization: blocks.Normalization = "batch",
+    preprocessing: keras.layers.Layer | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str = "alexnet",
+) -> keras.Model:
+    """AlexNet with binary layers but for the first and the last.
+
+    A real 11x11 stem of stride 4, binary convolutions (5x5, then three 3x3), two binary dense
+    layers, a real classifier: 62.4 million weights on ImageNet, 58.2 million of them binary. One
+    tower, without groups and dropout, with batch normalization, as binary networks have it.
+
+    Args:
+        input_shape: (height, width, channels) of an image, each side 57 or more.
+        classes: number of classes.
+        width: filters of the stem; a multiple of 6 keeps AlexNet's proportions (96, 256, 384, 384,
+            256).
+        input_quantizer: for each binary layer's input: a Larq quantizer, an alias or None (a ReLU:
+            the real-valued network). Each layer gets a clone.
+        kernel_quantizer: the same for its kernel; None leaves it real.
+        hidden_units: units of the two dense layers.
+        normalization: "batch", or a function that takes a name and returns the layer to put behind
+            each convolution and dense layer.
+        preprocessing: a layer between a uint8 image and the stem, as
+            `kbnn.data.normalization_layer()`. By default the model takes float32 images.
+        classifier_activation: "softmax", or None for logits.
+        name: name of the model.
+
+    Returns:
+        A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
+
+    Raises:
+        ValueError: a shape, a number or an activation out of range.
+        TypeError: a layer or quantizer of Keras 3.
+
+    >>> import kbnn
+    >>> model = kbnn.models.alexnet((64, 64, 3), classes=10, width=24, hidden_units=128)
+
+    Sources: "ImageNet Classification with Deep Convolutional Neural Networks" (Krizhevsky et al.,
+    2012); "XNOR-Net" (Rastegari et al., 2016) for the binary form. Here pooling stands behind
+    normalization and in front of the sign, where the device does it on packed bits.
+    """
+    blocks.check_width(width)
+    options: dict[str, Any] = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+    }
+    image, x = blocks.image_input(input_shape, preprocessing)
+    blocks.check_sides(input_shape, 57, "it is divided by 32 with windows of 3")
+    x = blocks.convolution(x, width, 11, "stem", strides=4, normalization=normalization)
+    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    wide, wider = width * 8 // 3, width * 4
+    x = blocks.binary_convolution(x, wide, "conv_1", size=5, pool=2, window=3, **options)
+    x = blocks.binary_convolution(x, wider, "conv_2", **options)
+    x = blocks.binary_convolution(x, wider, "conv_3", **options)
+    x = blocks.binary_convolution(x, wide, "conv_4", pool=2, window=3, **options)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = blocks.binary_dense(x, hidden_units, "dense_1", **options)
+    x = blocks.binary_dense(x, hidden_units, "dense_2", **options)
+    if input_quantizer is None:
+        x = keras.layers.ReLU(name="logits_relu")(x)
+    return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)
