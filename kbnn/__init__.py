@@ -9,6 +9,7 @@ from kbnn._version import __version__
 _legacy_keras.select()
 
 from kbnn import callbacks, converters, data, layers, models, quantizers, training
+from kbnn.training import recalibrate_batch_norm, requantize
 
 __all__ = [
     "__version__",
@@ -18,5 +19,7 @@ __all__ = [
     "layers",
     "models",
     "quantizers",
+    "recalibrate_batch_norm",
+    "requantize",
     "training",
 ]

@@ -1,5 +1,14 @@
-"""Training wrappers, and the graph rewrite."""
+"""Training wrappers, and the graph rewrite that they and the converters are made of."""
 
+from kbnn.training.recalibrate_batch_norm import recalibrate_batch_norm
+from kbnn.training.requantize import requantize
 from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 
-__all__ = ["REMOVE", "Replacement", "layers_of", "rewrite"]
+__all__ = [
+    "REMOVE",
+    "Replacement",
+    "layers_of",
+    "recalibrate_batch_norm",
+    "requantize",
+    "rewrite",
+]

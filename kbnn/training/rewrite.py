@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _keras_check
+from kbnn.quantizers.attached import own_weights
 
 
 class Replacement(NamedTuple):
@@ -62,7 +63,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
     >>> [type(layer).__name__ for layer in kbnn.training.rewrite(model, smooth).layers[1:]]
     ['Activation', 'Dense']
     """
-    _check_rewritable(model, path="model")
+    check_rewritable(model)
     copies: dict[int, Callable] = {}
     kept: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
     replaced: list[tuple[keras.layers.Layer, Replacement]] = []
@@ -154,7 +155,8 @@ def _first_argument(first: Any, *_: Any, **__: Any) -> Any:
     return first
 
 
-def _check_rewritable(model: Any, path: str) -> None:
+def check_rewritable(model: Any, path: str = "model") -> None:
+    """Raise TypeError or ValueError, as `rewrite` does, unless the model can be rewritten."""
     _keras_check.check_model(model)
     if not (isinstance(model, keras.Sequential) or model._is_graph_network):
         raise TypeError(
@@ -169,7 +171,7 @@ def _check_rewritable(model: Any, path: str) -> None:
         )
     for layer in model.layers:
         if isinstance(layer, keras.Model):
-            _check_rewritable(layer, path=f"{path}/{layer.name}")
+            check_rewritable(layer, path=f"{path}/{layer.name}")
 
 
 def _carry_weights(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
@@ -181,10 +183,14 @@ def _carry_weights(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
 
 
 def _by_name(layer: keras.layers.Layer) -> dict[str, Any]:
-    """A layer's variables by the last part of their names (`kernel`, `gamma`), if unambiguous."""
-    names = [variable.name.split("/")[-1].split(":")[0] for variable in layer.weights]
+    """A layer's own variables by the last part of their names (`kernel`, `gamma`), if unambiguous.
+
+    Those of its quantizers are state of another kind: a new quantizer begins with its own.
+    """
+    weights = own_weights(layer)
+    names = [variable.name.split("/")[-1].split(":")[0] for variable in weights]
     return {
         name: variable
-        for name, variable in zip(names, layer.weights, strict=True)
+        for name, variable in zip(names, weights, strict=True)
         if names.count(name) == 1
     }

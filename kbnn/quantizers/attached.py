@@ -1,0 +1,41 @@
+"""The quantizers of a Larq layer, and the weights that are theirs."""
+
+from typing import Any
+
+import larq as lq
+import tf_keras as keras
+
+# A Larq layer's arguments that quantize a weight, and the weight that each one quantizes.
+KERNEL_QUANTIZERS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+    "recurrent_quantizer": "recurrent_kernel",
+}
+
+_SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
+
+
+def is_quantizer(activation: Any) -> bool:
+    """Whether an activation is a Larq quantizer, as an object or as a function."""
+    return (
+        isinstance(activation, lq.quantizers.Quantizer)
+        or getattr(activation, "__name__", None) in _SIGN_FUNCTIONS
+    )
+
+
+def attached(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
+    """A layer's quantizers by the argument that set them, where they are objects."""
+    arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]
+    found = {argument: getattr(layer, argument, None) for argument in arguments}
+    return {
+        argument: quantizer
+        for argument, quantizer in found.items()
+        if isinstance(quantizer, keras.layers.Layer)
+    }
+
+
+def own_weights(layer: keras.layers.Layer) -> list[Any]:
+    """A layer's weights without those of its quantizers, in the layer's order."""
+    others = {id(weight) for owner in attached(layer).values() for weight in owner.weights}
+    return [weight for weight in layer.weights if id(weight) not in others]

@@ -1,0 +1,173 @@
+"""The same network under other quantizers: how a technique piles up on a trained model."""
+
+from collections.abc import Callable, Collection
+from typing import Any, Literal
+
+import larq as lq
+import tf_keras as keras
+
+from kbnn import quantizers
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, is_quantizer
+from kbnn.training.rewrite import REMOVE, check_rewritable, layers_of, rewrite
+
+
+class _Keep:
+    """The type of `KEEP`."""
+
+    def __repr__(self) -> str:
+        return "KEEP"
+
+
+KEEP = _Keep()
+
+Layers = Literal["last"] | Collection[str] | Callable[[keras.layers.Layer], bool] | None
+
+
+def requantize(
+    model: keras.Model,
+    *,
+    kernel_quantizer: Any = KEEP,
+    input_quantizer: Any = KEEP,
+    layers: Layers = None,
+    name: str | None = None,
+) -> keras.Model:
+    """Copy a model, with the same weights, under other quantizers.
+
+    Args:
+        model: a built functional or Sequential model of Larq layers, nested ones included; its own
+            builder does not matter.
+        kernel_quantizer: for the kernels (depthwise, pointwise and recurrent ones too): a Larq
+            quantizer, an alias, or None for real-valued kernels. Each layer gets a clone. By
+            default the kernels' quantizers stay.
+        input_quantizer: the same for the inputs. A quantizer that is a layer of its own in the
+            model, or an activation, quantizes the inputs of what follows and counts as one.
+        layers: which layers. By default all that have such a quantizer now. "last": the last of
+            those; names of layers, which may also be Larq layers without a quantizer as yet; or a
+            function from a layer to bool.
+        name: name of the new model; the old one's by default.
+
+    Returns:
+        A new model with the same layer names. It is not compiled: the state of the old model's
+        optimizer is not carried over. The given model is left as it is. A quantizer that stays
+        keeps its state, a new one begins with its own.
+
+    Raises:
+        TypeError: the model is subclassed or belongs to Keras 3; a quantizer is none.
+        ValueError: no quantizer is given; the model is not built; `layers` names a layer that the
+            model has not or that takes no such quantizer, or leaves none.
+
+    >>> import kbnn
+    >>> model = kbnn.models.vgg_tiny(width=8)
+    >>> smooth = kbnn.requantize(model, input_quantizer="approx_sign", layers=["conv_2"])
+    >>> [smooth.get_layer(f"conv_{i}").input_quantizer.name for i in (1, 2)]
+    ['conv_1_input_quantizer', 'conv_2_input_quantizer']
+    >>> type(smooth.get_layer("conv_2").input_quantizer).__name__
+    'ApproxSign'
+    """
+    if kernel_quantizer is KEEP and input_quantizer is KEEP:
+        raise ValueError(
+            "Expected `kernel_quantizer` or `input_quantizer`, or both. Received: neither"
+        )
+    check_rewritable(model)
+    given = {"kernel": kernel_quantizer, "input": input_quantizer}
+    given = {kind: quantizer for kind, quantizer in given.items() if quantizer is not KEEP}
+    for kind, quantizer in given.items():
+        quantizers.clone(quantizer, f"{kind}_quantizer")  # raises before any work
+    chosen = _chosen(model, layers, given)
+    replaced: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def replace(layer: keras.layers.Layer) -> Any:
+        if id(layer) not in chosen:
+            return None
+        changes = {
+            argument: quantizers.clone(given[kind], f"{layer.name}_{argument}")
+            for argument, kind in chosen[id(layer)].items()
+        }
+        if isinstance(layer, lq.quantizers.Quantizer):
+            alone = quantizers.clone(given["input"], layer.name)
+            return REMOVE if alone is None else _as_layer(alone, layer.name)
+        new = type(layer).from_config({**layer.get_config(), **changes})
+        replaced.append((layer, new))
+        return new
+
+    copy = rewrite(model, replace, name=name)
+    for old, new in replaced:
+        _carry_state(old, new, except_for=chosen[id(old)])
+    return copy
+
+
+# The arguments of a layer that are to change, and which of the two quantizers each one gets.
+_Changes = dict[str, str]
+
+
+def _chosen(model: keras.Model, layers: Layers, given: Collection[str]) -> dict[int, _Changes]:
+    """For each layer that is to change, by id, its changes."""
+    found = layers_of(model)
+    if layers is None or layers == "last":
+        present = [(layer, _changes(layer, given, present=True)) for layer in found]
+        present = [(layer, changes) for layer, changes in present if changes]
+        chosen = present[-1:] if layers == "last" else present
+    elif callable(layers):
+        chosen = [(layer, _changes(layer, given)) for layer in found if layers(layer)]
+    else:
+        _check_names(layers, {layer.name: layer for layer in found}, given)
+        chosen = [(layer, _changes(layer, given)) for layer in found if layer.name in layers]
+    changes_by_id = {id(layer): changes for layer, changes in chosen if changes}
+    if not changes_by_id:
+        arguments = " or ".join(f"{kind}_quantizer" for kind in given)
+        raise ValueError(
+            f"Expected a model with a layer that has a {arguments} and that `layers` chooses. "
+            f"Received: model={model.name!r}, layers={layers!r}"
+        )
+    return changes_by_id
+
+
+def _changes(
+    layer: keras.layers.Layer, given: Collection[str], *, present: bool = False
+) -> _Changes:
+    """What can change about a layer; with `present`, where a quantizer stands now."""
+    kinds = {argument: "kernel" for argument in KERNEL_QUANTIZERS}
+    kinds["input_quantizer"] = "input"
+    changes = {
+        argument: kind
+        for argument, kind in kinds.items()
+        if kind in given
+        and hasattr(layer, argument)
+        and not (present and getattr(layer, argument) is None)
+    }
+    stands_alone = isinstance(layer, lq.quantizers.Quantizer)
+    if "input" in given and (stands_alone or is_quantizer(getattr(layer, "activation", None))):
+        changes["activation"] = "input"
+    return changes
+
+
+def _check_names(
+    names: Collection[str], layers: dict[str, keras.layers.Layer], given: Collection[str]
+) -> None:
+    if isinstance(names, str):
+        raise ValueError(
+            'Expected `layers` to be "last", a list of names, a function or None. '
+            f"Received: layers={names!r}"
+        )
+    valid = [name for name, layer in layers.items() if _changes(layer, given)]
+    unknown = sorted(set(names) - set(valid))
+    if unknown:
+        raise ValueError(
+            f"Expected `layers` to name layers that take such a quantizer: {', '.join(valid)}. "
+            f"Received: {', '.join(map(repr, unknown))}"
+        )
+
+
+def _as_layer(quantizer: Any, name: str) -> keras.layers.Layer:
+    if isinstance(quantizer, keras.layers.Layer):
+        return quantizer
+    return keras.layers.Activation(quantizer, name=name)
+
+
+def _carry_state(
+    old: keras.layers.Layer, new: keras.layers.Layer, except_for: Collection[str]
+) -> None:
+    """Give the quantizers that stayed the state that they had."""
+    before, after = attached(old), attached(new)
+    for argument in before.keys() - set(except_for):
+        after[argument].set_weights(before[argument].get_weights())

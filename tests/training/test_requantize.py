@@ -1,0 +1,221 @@
+"""The same weights under other quantizers, in every kind of model."""
+
+import larq as lq
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+from kbnn.quantizers.attached import own_weights
+from kbnn.training import layers_of
+
+BINARY = {
+    "input_quantizer": "ste_sign",
+    "kernel_quantizer": "ste_sign",
+    "kernel_constraint": "weight_clip",
+}
+
+
+@keras.utils.register_keras_serializable(package="tests")
+class Threshold(lq.quantizers.Quantizer):
+    """A quantizer with a weight, named as a layer's own."""
+
+    precision = 1
+
+    def __init__(self, start=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.start = start
+
+    def build(self, input_shape):
+        self.threshold = self.add_weight("kernel", (), initializer="zeros")
+        self.threshold.assign(self.start)
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return super().call(lq.quantizers.ste_sign(inputs - self.threshold))
+
+    def get_config(self):
+        return {**super().get_config(), "start": self.start}
+
+
+def quantizer_names(model, argument="input_quantizer"):
+    return {
+        layer.name: type(getattr(layer, argument)).__name__
+        for layer in layers_of(model)
+        if hasattr(layer, argument)
+    }
+
+
+def test_all_binary_layers_by_default_and_the_weights_stay(rng):
+    model = kbnn.models.vgg_tiny(width=8)
+    other = kbnn.requantize(model, input_quantizer="approx_sign", kernel_quantizer="swish_sign")
+    assert set(quantizer_names(other).values()) == {"ApproxSign"}
+    assert set(quantizer_names(other, "kernel_quantizer").values()) == {"SwishSign"}
+    assert set(quantizer_names(model).values()) == {"SteSign"}
+    # Their forward pass is the same sign.
+    images = rng.normal(size=(3, 28, 28, 1)).astype("f")
+    np.testing.assert_array_equal(model.predict(images), other.predict(images))
+    assert other.name == model.name
+    assert not other.optimizer
+
+
+def test_only_what_is_given_changes():
+    model = kbnn.models.vgg_tiny(width=8)
+    real = kbnn.requantize(model, kernel_quantizer=None)
+    assert set(quantizer_names(real).values()) == {"SteSign"}
+    assert set(quantizer_names(real, "kernel_quantizer").values()) == {"NoneType"}
+
+
+@pytest.mark.parametrize(
+    ("layers", "changed"),
+    [
+        ("last", {"conv_3"}),
+        (["conv_1", "conv_3"], {"conv_1", "conv_3"}),
+        (lambda layer: layer.name.endswith("2"), {"conv_2"}),
+    ],
+)
+def test_chosen_layers(layers, changed):
+    model = kbnn.requantize(
+        kbnn.models.vgg_tiny(width=8), input_quantizer="approx_sign", layers=layers
+    )
+    names = quantizer_names(model)
+    assert {name for name, kind in names.items() if kind == "ApproxSign"} == changed
+    assert {names[name] for name in names.keys() - changed} == {"SteSign"}
+
+
+def test_each_layer_gets_a_clone_with_state_of_its_own():
+    given = Threshold(start=0.5)
+    model = kbnn.requantize(kbnn.models.vgg_tiny(width=8), input_quantizer=given)
+    found = [layer.input_quantizer for layer in layers_of(model) if hasattr(layer, "pad_values")]
+    assert len({id(quantizer) for quantizer in [given, *found]}) == 4
+    assert len({quantizer.name for quantizer in found}) == 3
+    assert [float(quantizer.threshold) for quantizer in found] == [0.5] * 3
+
+
+def test_a_quantizer_that_stays_keeps_its_state_and_a_new_one_begins_with_its_own():
+    model = kbnn.models.vgg_tiny(width=8, input_quantizer=Threshold())
+    for layer in layers_of(model):
+        if hasattr(layer, "input_quantizer"):
+            layer.input_quantizer.threshold.assign(0.25)
+    kept = kbnn.requantize(model, kernel_quantizer="approx_sign")
+    new = kbnn.requantize(model, input_quantizer=Threshold(start=0.75))
+    for copy, expected in ((kept, 0.25), (new, 0.75)):
+        layer = copy.get_layer("conv_2")
+        assert float(layer.input_quantizer.threshold) == expected
+        for old, weight in zip(
+            own_weights(model.get_layer("conv_2")), own_weights(layer), strict=True
+        ):
+            np.testing.assert_array_equal(old.numpy(), weight.numpy())
+
+
+def test_quantizers_that_are_layers_or_activations_count_as_input_quantizers(rng):
+    x = image = keras.Input((8, 8, 4))
+    x = lq.quantizers.SteSign(name="sign")(x)
+    x = lq.layers.QuantConv2D(
+        8,
+        3,
+        kernel_quantizer="ste_sign",
+        kernel_constraint="weight_clip",
+        name="a",
+        activation=lq.quantizers.SteSign(),
+    )(x)
+    x = keras.layers.Activation(lq.quantizers.SteSign(), name="c")(
+        keras.layers.BatchNormalization()(x)
+    )
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(x)))
+    other = kbnn.requantize(model, input_quantizer=Threshold())
+    kinds = [
+        type(other.get_layer("sign")).__name__,
+        type(other.get_layer("a").activation).__name__,
+        type(other.get_layer("c").activation).__name__,
+    ]
+    assert kinds == ["Threshold"] * 3
+    images = rng.normal(size=(3, 8, 8, 4)).astype("f")
+    np.testing.assert_array_equal(model.predict(images), other.predict(images))
+    without = kbnn.requantize(model, input_quantizer=None, layers=["sign"])
+    assert "sign" not in [layer.name for layer in without.layers]
+
+
+def test_nested_and_shared_layers(rng):
+    x = keras.Input((8, 8, 4))
+    conv = lq.layers.QuantConv2D(4, 3, padding="same", pad_values=1.0, name="conv", **BINARY)
+    block = keras.Model(x, conv(conv(x)), name="block")
+    image = keras.Input((8, 8, 4))
+    model = keras.Model(image, block(block(image)))
+    other = kbnn.requantize(model, kernel_quantizer="approx_sign")
+    (copied,) = [layer for layer in layers_of(other) if layer.name == "conv"]
+    assert type(copied.kernel_quantizer).__name__ == "ApproxSign"
+    assert len(other.weights) == len(model.weights)
+    images = rng.normal(size=(3, 8, 8, 4)).astype("f")
+    np.testing.assert_array_equal(model.predict(images), other.predict(images))
+
+
+def test_separable_and_depthwise_kernels():
+    x = keras.Input((8, 8, 4))
+    y = lq.layers.QuantSeparableConv2D(
+        4,
+        3,
+        depthwise_quantizer="ste_sign",
+        pointwise_quantizer="ste_sign",
+        depthwise_constraint="weight_clip",
+        pointwise_constraint="weight_clip",
+        name="separable",
+    )(x)
+    y = lq.layers.QuantDepthwiseConv2D(
+        3, depthwise_quantizer="ste_sign", depthwise_constraint="weight_clip", name="depthwise"
+    )(y)
+    model = kbnn.requantize(keras.Model(x, y), kernel_quantizer="approx_sign")
+    separable, depthwise = model.get_layer("separable"), model.get_layer("depthwise")
+    for quantizer in (
+        separable.depthwise_quantizer,
+        separable.pointwise_quantizer,
+        depthwise.depthwise_quantizer,
+    ):
+        assert type(quantizer).__name__ == "ApproxSign"
+
+
+def test_the_copy_trains(rng):
+    model = kbnn.requantize(
+        kbnn.models.vgg_tiny(width=8, input_shape=(8, 8, 1)), kernel_quantizer=Threshold()
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+    before = float(model.get_layer("conv_1").kernel_quantizer.threshold)
+    images, labels = rng.normal(size=(32, 8, 8, 1)).astype("f"), rng.integers(0, 10, 32)
+    model.fit(images, labels, validation_data=(images, labels), verbose=0)
+    assert float(model.get_layer("conv_1").kernel_quantizer.threshold) != before
+
+
+def test_names_may_make_a_real_layer_binary():
+    model = kbnn.models.vgg_tiny(width=8, input_quantizer=None, kernel_quantizer=None)
+    binary = kbnn.requantize(model, kernel_quantizer="ste_sign", layers=["conv_1"])
+    assert quantizer_names(binary, "kernel_quantizer")["conv_1"] == "SteSign"
+    with pytest.raises(ValueError, match="Expected a model with a layer that has a kernel_quant"):
+        kbnn.requantize(model, kernel_quantizer="ste_sign")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({}, ValueError, "Received: neither"),
+        ({"kernel_quantizer": "no_such"}, ValueError, "no_such"),
+        ({"kernel_quantizer": 3}, TypeError, "Expected `quantizer`"),
+        (
+            {"kernel_quantizer": "ste_sign", "layers": ["conv_1", "conv_9", "stem"]},
+            ValueError,
+            "conv_1, conv_2, conv_3. Received: 'conv_9', 'stem'",
+        ),
+        ({"kernel_quantizer": "ste_sign", "layers": "first"}, ValueError, "layers='first'"),
+        ({"kernel_quantizer": "ste_sign", "layers": []}, ValueError, "that `layers` chooses"),
+    ],
+)
+def test_bad_arguments(arguments, error, message):
+    with pytest.raises(error, match=message):
+        kbnn.requantize(kbnn.models.vgg_tiny(width=8), **arguments)
+
+
+def test_a_subclassed_model_is_refused():
+    class Own(keras.Model):
+        pass
+
+    with pytest.raises(TypeError, match="subclassed"):
+        kbnn.requantize(Own(), kernel_quantizer="ste_sign")
