@@ -1,0 +1,150 @@
+"""Trains the experiments, ships them, and writes what came out to results/accuracy.csv.
+
+    python benchmarks/accuracy.py run fashion-ste_sign --mode screening
+    python benchmarks/accuracy.py run fashion-float fashion-ste_sign --mode final --seeds 5
+    python benchmarks/accuracy.py summary
+
+`screening` trains one seed for a third of the epochs and looks at the validation split alone;
+`final` trains each seed in full, converts it, and runs the file on the test images once. A run that
+is interrupted goes on where it was; one that has its row is not repeated.
+"""
+
+import dataclasses
+import datetime
+import itertools
+import json
+import pathlib
+from typing import Annotated, Any
+
+import kbnn  # before TensorFlow and Keras: selects Keras 2
+
+import accuracy_table
+import provenance
+import tf_keras as keras
+import typer
+from accuracy_table import Mode, Row
+from experiments import BASELINES, EXPERIMENTS
+from rich.console import Console
+from rich.table import Table
+
+from kbnn import converters
+from kbnn.cli import RunConfig, train_run
+from kbnn.cli.run import load_data
+
+ROOT = pathlib.Path(__file__).parent.parent
+SCREENING_SHARE = 3
+
+app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
+
+
+@app.command()
+def run(
+    names: Annotated[list[str], typer.Argument(help="Experiments, as in experiments.py.")],
+    mode: Annotated[str, typer.Option(help="screening or final.")] = "screening",
+    seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 1,
+    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
+    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = ROOT / "runs",
+) -> None:
+    """Train experiments, seed by seed, and add a row for each finished run."""
+    if mode not in ("screening", "final"):
+        raise typer.BadParameter(f"Expected screening or final. Received: {mode}")
+    unknown = sorted(set(names) - set(EXPERIMENTS))
+    if unknown:
+        raise typer.BadParameter(f"Expected {', '.join(EXPERIMENTS)}. Received: {unknown}")
+    # Seed by seed, so that an unfinished series is of use.
+    for seed, name in itertools.product(range(seeds), names):
+        config = settings(EXPERIMENTS[name], mode, seed)
+        done = {row.key: row for row in accuracy_table.read(file)}.get((name, mode, seed))
+        if done is None:
+            row = finished(name, config, mode, runs / mode / name / f"seed_{seed}")
+            accuracy_table.append(row, file)
+            print(f"{name} {mode} seed {seed}: {row.accuracy:.4f}", flush=True)
+        elif not accuracy_table.same_settings(done, config.to_dict()):
+            raise typer.BadParameter(
+                f"Expected {name} with the settings of its row in {file}. Received: others. "
+                "Give the experiment another name, or remove its rows."
+            )
+
+
+@app.command()
+def summary(
+    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
+) -> None:
+    """Show mean and spread of each experiment, and the difference to its baseline."""
+    rows = accuracy_table.read(file)
+    table = Table(title="Accuracy: final: device file, test; screening: Keras, validation")
+    for heading in ("experiment", "mode", "runs", "accuracy", "against", "difference (95 %)"):
+        table.add_column(heading)
+    for name, mode in dict.fromkeys((row.experiment, row.mode) for row in rows):
+        own = [row for row in rows if (row.experiment, row.mode) == (name, mode)]
+        baseline = BASELINES.get(name, "")
+        others = [row for row in rows if (row.experiment, row.mode) == (baseline, mode)]
+        spread = accuracy_table.spread([row.accuracy for row in own])
+        difference = accuracy_table.paired_difference(own, others)
+        table.add_row(
+            *(name, mode, str(spread.runs), _plus_minus(spread)),
+            *(baseline if difference else "", _interval(difference) if difference else ""),
+        )
+    Console().print(table)
+
+
+def settings(experiment: RunConfig, mode: str, seed: int) -> RunConfig:
+    """The configuration of one run of an experiment."""
+    epochs = experiment.epochs
+    if mode == "screening":
+        epochs = max(1, round(epochs / SCREENING_SHARE))
+    return dataclasses.replace(experiment, epochs=epochs, seed=seed)
+
+
+def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> Row:
+    """Train a run to its end, or go on with it, and measure it."""
+    result = train_run(config, folder, resume=(folder / "config.json").exists(), test=False)
+    measured = _shipped(config, folder) if mode == "final" else {}
+    return Row(
+        experiment=name,
+        mode=mode,
+        seed=config.seed,
+        epochs=config.epochs,
+        validation_accuracy=result["last_epoch"]["val_accuracy"],
+        keras_accuracy=measured.get("keras_accuracy"),
+        device_accuracy=measured.get("device_accuracy"),
+        class_agreement=measured.get("class_agreement"),
+        file_bytes=measured.get("file_bytes"),
+        train_seconds=result["seconds"],
+        settings=json.dumps(config.to_dict()),
+        versions=json.dumps(json.loads((folder / "config.json").read_text())["versions"]),
+        machine=provenance.machine(),
+        commit=provenance.commit(),
+        date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    )
+
+
+def _shipped(config: RunConfig, folder: pathlib.Path) -> dict[str, Any]:
+    """Convert a finished run and compare file and model on the test images."""
+    model = keras.models.load_model(folder / "model.keras", compile=False)
+    test = load_data(config).test
+    report = converters.convert(model, folder / "model.tflite", verify_data=test).report
+    parity = report.parity
+    return {
+        "keras_accuracy": parity.keras_accuracy,
+        "device_accuracy": parity.device_accuracy,
+        "class_agreement": parity.class_agreement,
+        "file_bytes": report.file_bytes,
+    }
+
+
+def _plus_minus(spread: accuracy_table.Spread) -> str:
+    if spread.deviation is None:
+        return f"{100 * spread.mean:.2f}"
+    return f"{100 * spread.mean:.2f} +- {100 * spread.deviation:.2f}"
+
+
+def _interval(difference: accuracy_table.Difference) -> str:
+    text = f"{100 * difference.mean:+.2f}"
+    if difference.low is None or difference.high is None:
+        return text
+    return f"{text} [{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
+
+
+if __name__ == "__main__":
+    app()

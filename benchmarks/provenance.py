@@ -1,0 +1,31 @@
+"""Where and on what a number was measured."""
+
+import os
+import pathlib
+import platform
+import subprocess
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+def machine() -> str:
+    """Processor and number of cores."""
+    names = [platform.processor() or platform.machine()]
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return f"{(names or [platform.machine()])[0]}, {os.cpu_count()} cores"
+
+
+def commit() -> str:
+    """The commit of the repository, with "+" if tracked files differ from it."""
+    head = _git("rev-parse", "--short=12", "HEAD")
+    return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
