@@ -102,7 +102,8 @@ def _plainer_convolution(layer: lq.layers.QuantConv2D) -> Replacement | keras.la
 
 def _padded_before(layer: lq.layers.QuantConv2D, convolution: keras.layers.Layer) -> Replacement:
     """A convolution on an image padded with -1; LCE has no operator that pads a packed one so."""
-    (padding,) = same_paddings(layer)
+    # Judged binary, it pads in one known way.
+    (padding,) = same_paddings(layer) or [()]
     image = keras.Input(_common_shape(layer)[1:])
     padded = tf.pad(image, [(0, 0), *padding, (0, 0)], constant_values=NEGATIVE)
     nested = keras.Model(image, convolution(padded), name=layer.name)

@@ -2,7 +2,6 @@
 
 import math
 
-import larq as lq
 import tf_keras as keras
 
 from kbnn.converters.calls import Call
@@ -18,7 +17,6 @@ _SLIDING = (
     *(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
     *(keras.layers.SeparableConv1D, keras.layers.SeparableConv2D),
 )
-_LOCAL = (lq.layers.QuantLocallyConnected1D, lq.layers.QuantLocallyConnected2D)
 
 
 def macs_of(calls: list[Call]) -> int | None:
@@ -48,9 +46,8 @@ def _einsum(call: Call) -> int | None:
     inputs, kernel = layer.equation.split("->")[0].split(",")
     sizes = dict(zip(kernel, layer.kernel.shape, strict=True))
     shared = math.prod(size for label, size in sizes.items() if label in inputs)
-    if None in call.input_shapes[0][1:]:
-        return None
-    return layer.kernel.shape.num_elements() * math.prod(call.input_shapes[0][1:]) // shared
+    count = _product(layer.kernel.shape, call.input_shapes[0][1:])
+    return None if count is None else count // shared
 
 
 def _positions(layer: keras.layers.Layer, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:

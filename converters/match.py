@@ -9,7 +9,7 @@ import tf_keras as keras
 from kbnn.converters import flatbuffer
 from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.device_graph import DenseAsConvolution
-from kbnn.converters.flatbuffer import Operator, Tensor
+from kbnn.converters.flatbuffer import Operator
 from kbnn.converters.lint import UNKNOWN_INPUT, Verdict, judge, kernel_layers
 from kbnn.converters.macs import macs_of
 from kbnn.converters.packing import UNKNOWN, why_not_packed
@@ -126,7 +126,7 @@ def _take(
 
 def _holds_weights(operator: Operator, kernel: np.ndarray) -> bool:
     return _holds(operator, np.sign(kernel)) or any(
-        _proportional(tensor.data, kernel) for tensor in _kernels(operator)
+        _proportional(constant, kernel) for constant in _kernels(operator)
     )
 
 
@@ -160,17 +160,17 @@ def _same_rows(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _has_shape(operator: Operator, kernel: np.ndarray) -> bool:
-    return any(_plain(tensor.shape) == _plain(kernel.shape) for tensor in _kernels(operator))
+    return any(_plain(constant.shape) == _plain(kernel.shape) for constant in _kernels(operator))
 
 
-def _kernels(operator: Operator) -> list[Tensor]:
+def _kernels(operator: Operator) -> list[np.ndarray]:
     """The constants of an operator that multiplies by them."""
     if operator.name not in REAL_OPERATORS:
         return []
     return [
-        tensor
+        tensor.data
         for tensor in operator.inputs
-        if tensor is not None and tensor.data is not None and len(tensor.shape) > 1
+        if tensor is not None and tensor.data is not None and tensor.data.ndim > 1
     ]
 
 

@@ -138,8 +138,9 @@ def _unregistered(config: Any) -> list[str]:
         return []
     inside = [name for value in config.values() for name in _unregistered(value)]
     name = config.get("registered_name")
-    unknown = name is not None and keras.utils.get_registered_object(name) is None
-    return [name, *inside] if unknown else inside
+    if name is not None and keras.utils.get_registered_object(name) is None:
+        return [name, *inside]
+    return inside
 
 
 def _copy_graph(
