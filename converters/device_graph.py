@@ -1,11 +1,14 @@
 """The frozen model in the form that LCE compiles rightly: same function, other layers."""
 
+import math
 from typing import Any
 
 import larq as lq
+import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.lint import judge
+from kbnn.converters.lint import input_shapes, judge, pads, sees_signs_directly
+from kbnn.converters.padding import NEGATIVE, same_paddings
 from kbnn.training.rewrite import Replacement, rewrite
 
 
@@ -13,6 +16,10 @@ def device_graph(frozen: keras.Model) -> keras.Model:
     """Rewrite a frozen model for LCE; the function that it computes stays the same.
 
     - A binary dense layer, for which LCE has no operator, becomes a 1x1 binary convolution.
+    - A binary convolution whose `padding="same"` adds nothing becomes a "valid" one, whose outputs
+      LCE can pack; one that pads with -1 is padded before its sign.
+    - A binary convolution whose signs come through a layer such as `Flatten` or `MaxPooling2D`
+      takes the sign again, because LCE looks for it directly before the convolution.
     - `ZeroPadding2D` before a strided convolution loses the rows and columns that no window
       reaches. LCE 0.16 takes a symmetric padding there for Keras's "same", which pads elsewhere,
       and the file would be wrong; trimmed, the padding is not symmetric.
@@ -27,6 +34,8 @@ def device_graph(frozen: keras.Model) -> keras.Model:
             return _trimmed_padding(layer)
         if isinstance(layer, keras.layers.Dense) and judge(layer).binary:
             return _dense_as_convolution(layer)
+        if isinstance(layer, lq.layers.QuantConv2D) and judge(layer).binary:
+            return _plainer_convolution(layer)
         if _is_pad_operation(layer) and _strided_users(layer):
             raise ValueError(
                 f"Expected keras.layers.ZeroPadding2D or padding='same' before the strided layer "
@@ -38,30 +47,75 @@ def device_graph(frozen: keras.Model) -> keras.Model:
     return rewrite(frozen, replace)
 
 
-def _dense_as_convolution(layer: keras.layers.Dense) -> Replacement | None:
-    if len(layer.input_shape) != 2:
-        return None
+class DenseAsConvolution(lq.layers.QuantConv2D):
+    """A binary dense layer as a 1x1 convolution; `stands_for` is its class in the user's model."""
+
+    stands_for = ""
+
+
+def _dense_as_convolution(layer: keras.layers.Dense) -> Replacement:
     config = layer.get_config()
-    features = layer.input_shape[-1]
     shared = ("name", "use_bias", "activation", "kernel_quantizer")
-    convolution = lq.layers.QuantConv2D(
+    convolution = DenseAsConvolution(
         layer.units,
         1,
-        input_quantizer=config.get("input_quantizer"),
+        input_quantizer=_input_quantizer(layer),
         **{key: config[key] for key in shared},
     )
+    convolution.stands_for = type(layer).__name__
     kernel, *bias = layer.get_weights()
+    return Replacement(_as_image(layer, convolution), [kernel[None, None], *bias])
+
+
+def _as_image(layer: keras.layers.Dense, convolution: keras.layers.Layer) -> keras.Model:
+    """A 1x1 convolution applied to what a dense layer takes, whatever its rank."""
+    *sizes, features = _common_shape(layer)[1:]
     # The nested model has the layer's name too: it is what the outer one knows.
-    nested = keras.Sequential(
-        [
-            keras.Input((features,)),
-            keras.layers.Reshape((1, 1, features)),
-            convolution,
-            keras.layers.Reshape((layer.units,)),
-        ],
-        name=layer.name,
-    )
-    return Replacement(nested, [kernel[None, None], *bias])
+    nested = keras.Sequential([keras.Input((*sizes, features))], name=layer.name)
+    if len(sizes) == 2:
+        nested.add(convolution)
+        return nested
+    known = [-1 if size is None else size for size in sizes]
+    image = (-1 if None in sizes else math.prod(known), 1, features)
+    nested.add(keras.layers.Reshape(image, name=f"{layer.name}_image"))
+    nested.add(convolution)
+    nested.add(keras.layers.Reshape((*known, layer.units), name=f"{layer.name}_features"))
+    return nested
+
+
+def _common_shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
+    """The shape of the tensors that a layer takes in its uses; None where they differ."""
+    axes = zip(*input_shapes(layer), strict=True)
+    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes)
+
+
+def _plainer_convolution(layer: lq.layers.QuantConv2D) -> Replacement | keras.layers.Layer | None:
+    config = layer.get_config()
+    negative = pads(layer) and layer.pad_values == NEGATIVE
+    if not pads(layer) or negative:
+        config.update(padding="valid", pad_values=0.0)
+    if negative or not sees_signs_directly(layer):
+        config["input_quantizer"] = _sign()
+    plainer = type(layer).from_config(config)
+    return _padded_before(layer, plainer) if negative else plainer
+
+
+def _padded_before(layer: lq.layers.QuantConv2D, convolution: keras.layers.Layer) -> Replacement:
+    """A convolution on an image padded with -1; LCE has no operator that pads a packed one so."""
+    # Judged binary, it pads in one known way.
+    (padding,) = same_paddings(layer) or [()]
+    image = keras.Input(_common_shape(layer)[1:])
+    padded = tf.pad(image, [(0, 0), *padding, (0, 0)], constant_values=NEGATIVE)
+    nested = keras.Model(image, convolution(padded), name=layer.name)
+    return Replacement(nested, layer.get_weights())
+
+
+def _input_quantizer(layer: keras.layers.Layer) -> Any:
+    return layer.get_config().get("input_quantizer") if sees_signs_directly(layer) else _sign()
+
+
+def _sign() -> dict[str, Any]:
+    return lq.quantizers.serialize(lq.quantizers.SteSign(dtype="float32"))
 
 
 def _trimmed_padding(layer: keras.layers.ZeroPadding2D) -> keras.layers.Layer | None:

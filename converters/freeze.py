@@ -1,5 +1,6 @@
 """From a training model to the plain binary network that ships."""
 
+import inspect
 from typing import Any
 
 import larq as lq
@@ -8,7 +9,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _keras_check
-from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
+from kbnn.training.rewrite import REMOVE, Replacement, from_config, layers_of, rewrite
 
 # A Larq layer's quantizer arguments, and the weight that each one quantizes.
 KERNEL_QUANTIZERS = {
@@ -67,7 +68,9 @@ def freeze(model: keras.Model) -> keras.Model:
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3, or a layer (`TimeDistributed`,
             say) holds quantized layers inside, which cannot be frozen there.
-        ValueError: the model is not built, or weights are not finite; the message names the layer.
+        ValueError: the model is not built, weights are not finite, a layer is called with
+            `training=True`, or an input quantizer of your own is not registered with Keras; the
+            message names the layer.
 
     >>> import kbnn, numpy as np
     >>> frozen = kbnn.converters.freeze(kbnn.models.vgg_tiny())
@@ -76,6 +79,7 @@ def freeze(model: keras.Model) -> keras.Model:
     """
     _keras_check.check_model(model)
     _check_finite(model)
+    _check_inference(model)
     return rewrite(model, _frozen_layer)
 
 
@@ -92,6 +96,40 @@ def _check_finite(model: keras.Model) -> None:
         raise ValueError(
             "Expected finite weights. Received: NaN or infinite values in " + "; ".join(broken)
         )
+
+
+def _check_inference(model: keras.Model) -> None:
+    """Raise ValueError, with the layers' names, if layers always behave as in training."""
+    training = dict.fromkeys(_layers_called_in_training(model))
+    if training:
+        raise ValueError(
+            "Expected layers to be called without training=True, so that they behave on the device "
+            f"as at inference. Received: training=True in the call of {', '.join(training)}. Leave "
+            "`training` out: fit sets it to True and predict to False."
+        )
+
+
+def _layers_called_in_training(model: keras.Model) -> list[str]:
+    # A model that is subclassed or not built has no nodes; `rewrite` refuses it.
+    nodes = [node for depth in getattr(model, "_nodes_by_depth", {}).values() for node in depth]
+    found = []
+    for node in nodes:
+        layer = node.layer
+        if not node.is_input and _is_called_in_training(node):
+            found.append(f"{layer.name!r} ({type(layer).__name__})")
+        if isinstance(layer, keras.Model):
+            found += _layers_called_in_training(layer)
+    return found
+
+
+def _is_called_in_training(node: Any) -> bool:
+    # One that is not trainable runs at inference even so.
+    if isinstance(node.layer, keras.layers.BatchNormalization) and not node.layer.trainable:
+        return False
+    signature = inspect.signature(node.layer.call)
+    arguments = signature.bind(*node.call_args, **node.call_kwargs).arguments
+    training = arguments.get("training", arguments.get("kwargs", {}).get("training"))
+    return isinstance(training, bool | int) and bool(training)
 
 
 def _frozen_layer(layer: keras.layers.Layer) -> Any:
@@ -133,7 +171,7 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
         for value, variable in zip(weights, layer.weights, strict=True)
         if id(variable) not in owned
     ]
-    return Replacement(type(layer).from_config(config), weights)
+    return Replacement(from_config(layer, config), weights)
 
 
 def is_quantizer(activation: Any) -> bool:
@@ -156,7 +194,7 @@ def _frozen_quantizer(quantizer: Any) -> Any:
     if is_sign(quantizer):
         return lq.quantizers.SteSign(name=name, dtype="float32")
     if isinstance(quantizer, keras.layers.Layer):
-        return type(quantizer).from_config({**quantizer.get_config(), "dtype": "float32"})
+        return from_config(quantizer, {**quantizer.get_config(), "dtype": "float32"})
     return quantizer
 
 

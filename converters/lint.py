@@ -1,6 +1,6 @@
 """Which layers will run binary on the device, which will not, and why."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import larq as lq
 import numpy as np
@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters.freeze import KERNEL_QUANTIZERS, freeze, is_quantizer, is_sign
+from kbnn.converters.padding import NEGATIVE, pads_nothing, same_paddings
 from kbnn.training.rewrite import layers_of
 
 NO_BINARY_OP = "LCE has binary operators for 2-D convolutions and dense layers alone"
@@ -15,7 +16,24 @@ CHANNELS_FIRST = 'LCE needs data_format="channels_last"'
 GROUPS = "LCE needs a multiple of 32 input channels per group, here {channels}"
 NOT_SIGN_KERNEL = "the kernel's values are not +-alpha with one alpha per output channel"
 ZERO_PADDING = 'zero padding keeps the output in floats; pad_values=1.0 or padding="valid" packs it'
+UNKNOWN_SIZE = (
+    "LCE pads with {value:g} only images of a fixed size, here {shapes}; give keras.Input height "
+    'and width, or use padding="valid"'
+)
+PAD_VALUES = "LCE pads with 0 or 1, here pad_values={value:g}; use pad_values=1.0"
+NEGATIVE_PADDING = (
+    "padded with -1 in floats before the sign, so the layer before it keeps real outputs; "
+    "pad_values=1.0 costs nothing"
+)
+DENSE_SIZES = (
+    "LCE has no dense operator, and the 1x1 convolution in its place takes inputs of one rank with "
+    "one unknown size, here {shapes}"
+)
 GROUPED = "LCE's default kernel refuses groups; run the file with use_indirect_bgemm=True"
+UNKNOWN_INPUT = (
+    "its input quantizer with precision=1 is none of Larq's signs: binary on the device only if "
+    "LCE's converter takes it for a sign"
+)
 REAL_KERNEL = "binary inputs, real weights: runs in floats"
 REAL_INPUT = "binary weights, real inputs: runs in floats, weights stored as float32"
 REAL = "real-valued layer"
@@ -27,6 +45,17 @@ _TRANSPARENT = (
     keras.layers.MaxPooling2D,
     keras.layers.Dropout,
     keras.layers.Permute,
+)
+
+# Their weights of rank 2 and more are looked up, or multiply element by element.
+_NO_PRODUCT = (
+    keras.layers.BatchNormalization,
+    keras.layers.Embedding,
+    keras.layers.GroupNormalization,
+    keras.layers.LayerNormalization,
+    keras.layers.Normalization,
+    keras.layers.PReLU,
+    lq.quantizers.Quantizer,
 )
 
 
@@ -60,12 +89,12 @@ def lint(model: keras.Model) -> list[Verdict]:
         model: a built functional or Sequential model, trained or frozen.
 
     Returns:
-        A verdict for each convolution and dense layer, those of nested models included, in the
-        order of the model.
+        A verdict for each layer that multiplies by weights (convolution, dense, attention,
+        recurrent, your own), those of nested models included, in the order of the model.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3.
-        ValueError: the model is not built.
+        ValueError: the model is not built, or cannot be frozen.
 
     >>> import kbnn
     >>> [v.layer for v in kbnn.converters.lint(kbnn.models.vgg_tiny()) if v.binary]
@@ -75,13 +104,16 @@ def lint(model: keras.Model) -> list[Verdict]:
 
 
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The layers of a model that multiply by a kernel, nested ones included."""
+    """The layers of a model that multiply by weights, nested ones included."""
     return [layer for layer in layers_of(model) if is_kernel_layer(layer)]
 
 
 def is_kernel_layer(layer: keras.layers.Layer) -> bool:
-    """Whether a layer multiplies by a kernel."""
-    return any(hasattr(layer, kernel) for kernel in KERNEL_QUANTIZERS.values())
+    """Whether a layer multiplies by weights, its own or those of layers inside it."""
+    if any(hasattr(layer, kernel) for kernel in KERNEL_QUANTIZERS.values()):
+        return True
+    matrices = any(len(weight.shape) > 1 for weight in layer.weights)
+    return matrices and not isinstance(layer, _NO_PRODUCT)
 
 
 def binary_inputs(layer: keras.layers.Layer) -> bool:
@@ -89,7 +121,7 @@ def binary_inputs(layer: keras.layers.Layer) -> bool:
     if getattr(layer, "input_quantizer", None) is not None:
         return is_sign(layer.input_quantizer)
     producers = _producers(layer)
-    return bool(producers) and all(_gives_signs(producer) for producer in producers)
+    return bool(producers) and all(gives_signs(producer) for producer in producers)
 
 
 def judge(layer: keras.layers.Layer) -> Verdict:
@@ -98,9 +130,9 @@ def judge(layer: keras.layers.Layer) -> Verdict:
     meant = binary_kernel and binary_inputs(layer)
     problem = _problem(layer) if meant else ""
     if meant:
-        notes = [ZERO_PADDING] if _pads_with_zeros(layer) else []
-        notes += [GROUPED] if getattr(layer, "groups", 1) > 1 else []
-        note = "; ".join(notes)
+        note = "; ".join(_notes(layer))
+    elif binary_kernel and getattr(layer.input_quantizer, "precision", None) == 1:
+        note = UNKNOWN_INPUT
     elif binary_kernel:
         note = REAL_INPUT
     elif binary_inputs(layer):
@@ -108,20 +140,6 @@ def judge(layer: keras.layers.Layer) -> Verdict:
     else:
         note = REAL
     return Verdict(layer.name, type(layer).__name__, meant and not problem, problem, note)
-
-
-def _problem(layer: keras.layers.Layer) -> str:
-    if not isinstance(layer, lq.layers.QuantConv2D | lq.layers.QuantDense | keras.layers.Conv2D):
-        return NO_BINARY_OP
-    if isinstance(layer, keras.layers.Conv2DTranspose | keras.layers.DepthwiseConv2D):
-        return NO_BINARY_OP
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        return CHANNELS_FIRST
-    if getattr(layer, "groups", 1) > 1 and layer.kernel.shape[2] % 32:
-        return GROUPS.format(channels=layer.kernel.shape[2])
-    if not one_scale_per_output(layer.get_weights()[0]):
-        return NOT_SIGN_KERNEL
-    return ""
 
 
 def one_scale_per_output(kernel: np.ndarray) -> bool:
@@ -132,6 +150,72 @@ def one_scale_per_output(kernel: np.ndarray) -> bool:
     return bool(np.all(alpha > 0) and np.all(np.abs(magnitude - alpha) <= 1e-5 * alpha))
 
 
+def pads(layer: keras.layers.Layer) -> bool:
+    """Whether a convolution pads."""
+    return getattr(layer, "padding", None) == "same" and not pads_nothing(layer)
+
+
+def sees_signs_directly(layer: keras.layers.Layer) -> bool:
+    """Whether the signs that a binary layer takes are its own or those of the layer before it."""
+    return getattr(layer, "input_quantizer", None) is not None or not any(
+        isinstance(producer, _TRANSPARENT) for producer in _producers(layer)
+    )
+
+
+def _problem(layer: keras.layers.Layer) -> str:
+    if isinstance(layer, keras.layers.Dense):
+        problem = _dense_problem(layer)
+    elif not isinstance(layer, keras.layers.Conv2D) or isinstance(
+        layer, keras.layers.Conv2DTranspose | keras.layers.DepthwiseConv2D
+    ):
+        return NO_BINARY_OP
+    else:
+        problem = _convolution_problem(layer)
+    if not problem and not one_scale_per_output(layer.get_weights()[0]):
+        return NOT_SIGN_KERNEL
+    return problem
+
+
+def _dense_problem(layer: keras.layers.Dense) -> str:
+    shapes = input_shapes(layer)
+    one_rank = len({len(shape) for shape in shapes}) == 1
+    # A dense layer of rank 4 is a convolution as it stands, whatever the sizes.
+    if one_rank and all(len(shape) == 4 or shape[1:].count(None) <= 1 for shape in shapes):
+        return ""
+    return DENSE_SIZES.format(shapes=_listed(shapes))
+
+
+def _convolution_problem(layer: keras.layers.Conv2D) -> str:
+    if layer.data_format != "channels_last":
+        return CHANNELS_FIRST
+    if layer.groups > 1 and layer.kernel.shape[2] % 32:
+        return GROUPS.format(channels=layer.kernel.shape[2])
+    value = _pad_value(layer)
+    if not pads(layer) or value == 0.0:
+        return ""
+    paddings = same_paddings(layer)
+    if paddings is None:
+        return UNKNOWN_SIZE.format(value=value, shapes=_listed(input_shapes(layer)))
+    if value != 1.0 and (value != NEGATIVE or len(paddings) > 1):
+        return PAD_VALUES.format(value=value)
+    return ""
+
+
+def _notes(layer: keras.layers.Layer) -> list[str]:
+    notes = []
+    if pads(layer) and _pad_value(layer) == 0.0:
+        notes.append(ZERO_PADDING)
+    if pads(layer) and _pad_value(layer) == NEGATIVE:
+        notes.append(NEGATIVE_PADDING)
+    if getattr(layer, "groups", 1) > 1:
+        notes.append(GROUPED)
+    return notes
+
+
+def _pad_value(layer: keras.layers.Layer) -> float:
+    return float(getattr(layer, "pad_values", 0.0))
+
+
 def _marked_binary(layer: keras.layers.Layer) -> bool:
     return any(
         getattr(getattr(layer, argument, None), "precision", None) == 1
@@ -139,15 +223,8 @@ def _marked_binary(layer: keras.layers.Layer) -> bool:
     )
 
 
-def _pads_with_zeros(layer: keras.layers.Layer) -> bool:
-    return (
-        getattr(layer, "padding", None) == "same"
-        and float(getattr(layer, "pad_values", 0.0)) != 1.0
-        and max(getattr(layer, "kernel_size", (1,))) > 1
-    )
-
-
-def _gives_signs(layer: Any) -> bool:
+def gives_signs(layer: keras.layers.Layer) -> bool:
+    """Whether a layer's outputs are +-1."""
     if isinstance(layer, lq.quantizers.Quantizer):
         return is_sign(layer)
     activation = getattr(layer, "activation", None)
@@ -155,7 +232,7 @@ def _gives_signs(layer: Any) -> bool:
         return is_sign(activation)
     if isinstance(layer, _TRANSPARENT):
         producers = _producers(layer)
-        return bool(producers) and all(_gives_signs(producer) for producer in producers)
+        return bool(producers) and all(gives_signs(producer) for producer in producers)
     return False
 
 
@@ -166,3 +243,12 @@ def _producers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
         for node in layer.inbound_nodes
         for producer in tf.nest.flatten(node.inbound_layers)
     ]
+
+
+def input_shapes(layer: keras.layers.Layer) -> list[tuple[int | None, ...]]:
+    """The shapes of the tensor that a layer takes in its uses, each once."""
+    return list(dict.fromkeys(tuple(node.input_shapes) for node in layer.inbound_nodes))
+
+
+def _listed(shapes: list[tuple[int | None, ...]]) -> str:
+    return " and ".join(f"input shape {shape}" for shape in shapes)

@@ -1,15 +1,18 @@
 """Matches the operators of a file with the layers of the model that it was made of."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-import larq as lq
 import numpy as np
 import tf_keras as keras
 
 from kbnn.converters import flatbuffer
+from kbnn.converters.calls import Call, calls_of
+from kbnn.converters.device_graph import DenseAsConvolution
 from kbnn.converters.flatbuffer import Operator
-from kbnn.converters.lint import Verdict, judge, kernel_layers
+from kbnn.converters.lint import UNKNOWN_INPUT, Verdict, judge, kernel_layers
+from kbnn.converters.macs import macs_of
+from kbnn.converters.packing import UNKNOWN, why_not_packed
 from kbnn.converters.predicted_size import predicted_bytes
 from kbnn.converters.report import (
     BINARY_CONVOLUTION,
@@ -19,61 +22,112 @@ from kbnn.converters.report import (
     output_kind,
 )
 
+LEFT_REAL = "LCE's converter left it real-valued"
+NOT_FOUND = "its operators were not found in the file"
+
 
 def build_report(device_model: keras.Model, content: bytes) -> Report:
     """Match a file's operators with the layers of the model that it was converted from.
 
     A binary convolution is found by its filters, bit for bit (LCE may flip all of a channel's), so
-    that the match also shows that the file holds the model's weights; a real-valued layer by
-    operator and kernel shape, in order.
+    that the match also shows that the file holds the model's weights; a real-valued layer by its
+    weights, up to a scale per channel as of a batch normalization, or else by operator and kernel
+    shape, in order.
     """
     operators = flatbuffer.read(content).operators
-    remaining = list(operators)
-    layers = []
-    for layer in kernel_layers(device_model):
-        verdict = judge(layer)
-        found = _take(layer, verdict, remaining)
-        output = output_kind(found[-1]) if found else ""
-        note = verdict.problem or verdict.note
-        if not found and verdict.binary:
-            note = "LCE's converter left it real-valued"
-        elif verdict.binary and output != "bit-packed" and not note:
-            note = "real outputs: its user is no sign, or more than one layer uses it"
-        layers.append(
-            LayerReport(
-                layer=layer.name,
-                kind=verdict.kind,
-                operator=found[0].name if found else "",
-                output=output,
-                # A shared layer's operators share their constants in the file.
-                bytes=found[0].constant_bytes if found else 0,
-                macs=_macs(layer),
-                note=note,
-            )
-        )
+    calls = calls_of(device_model)
+    layers = kernel_layers(device_model)
+    uses = [[call for call in calls if call.layer is layer] for layer in layers]
     return Report(
-        layers=layers,
+        layers=[
+            _layer_report(layer, calls, found)
+            for layer, calls, found in zip(layers, uses, _match(uses, operators), strict=True)
+        ],
         operators=dict(Counter(operator.name for operator in operators)),
         file_bytes=len(content),
         predicted_bytes=predicted_bytes(device_model),
     )
 
 
-def _take(layer: keras.layers.Layer, verdict: Verdict, remaining: list[Operator]) -> list[Operator]:
-    """Remove a layer's operators from those that remain."""
-    kernel = layer.get_weights()[0]
-    found = [operator for operator in remaining if _holds(operator, np.sign(kernel))]
-    if not found and not verdict.binary:
-        found = [
-            operator
-            for operator in remaining
-            if operator.name in REAL_OPERATORS and _kernel_shape(operator) == _plain(kernel.shape)
-        ]
-    uses = max(1, len(layer.inbound_nodes))
-    found = found[:uses]
-    for operator in found:
-        remaining.remove(operator)
+def _layer_report(
+    layer: keras.layers.Layer, uses: list[Call], found: list[Operator]
+) -> LayerReport:
+    verdict = judge(layer)
+    # A layer's operators can share constants.
+    constants = {
+        id(tensor): tensor.nbytes
+        for operator in found
+        for tensor in operator.inputs
+        if tensor is not None
+    }
+    return LayerReport(
+        layer=layer.name,
+        kind=layer.stands_for if isinstance(layer, DenseAsConvolution) else verdict.kind,
+        operator=_counted(operator.name for operator in found),
+        output=_counted(map(output_kind, found), always=False),
+        binary=_is_binary(found),
+        bytes=sum(constants.values()) if found else None,
+        macs=macs_of(uses),
+        note=_note(verdict, uses, found),
+    )
+
+
+def _note(verdict: Verdict, uses: list[Call], found: list[Operator]) -> str:
+    note = verdict.problem or verdict.note
+    if verdict.binary and not _is_binary(found):
+        return LEFT_REAL
+    if not found:
+        return f"{note}; {NOT_FOUND}"
+    if _is_binary(found) and note in ("", UNKNOWN_INPUT):
+        real = any(output_kind(operator) != "bit-packed" for operator in found)
+        reasons = dict.fromkeys(map(why_not_packed, uses)) if real else {}
+        return "; ".join([reason for reason in reasons if reason != UNKNOWN] or reasons)
+    return note
+
+
+def _is_binary(found: list[Operator]) -> bool:
+    return bool(found) and all(operator.name == BINARY_CONVOLUTION for operator in found)
+
+
+def _counted(names: Iterable[str], always: bool = True) -> str:
+    """`A`, `2 x A` or `2 x A, B`; without `always`, `A` for any number of A alone."""
+    counts = Counter(names)
+    if len(counts) == 1 and not always:
+        return next(iter(counts))
+    return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
+
+
+def _match(uses: list[list[Call]], operators: list[Operator]) -> list[list[Operator]]:
+    """The operators of each layer. Each operator belongs to one layer at most."""
+    remaining = list(operators)
+    found = [_take(calls, remaining, _holds_weights) for calls in uses]
+    for calls, operators_of_layer in zip(uses, found, strict=True):
+        if not operators_of_layer and not judge(calls[0].layer).binary:
+            operators_of_layer += _take(calls, remaining, _has_shape)
     return found
+
+
+def _take(
+    calls: list[Call], remaining: list[Operator], matches: Callable[[Operator, np.ndarray], bool]
+) -> list[Operator]:
+    """Remove the operators of a layer's calls from those that remain."""
+    kernels = [weight for weight in calls[0].layer.get_weights() if weight.ndim > 1]
+    found = []
+    for kernel in kernels:
+        same = [operator for operator in remaining if matches(operator, kernel)]
+        # A recurrent layer multiplies by a kernel many times in one use.
+        if len(kernels) == 1 or matches is _has_shape:
+            same = same[: len(calls)]
+        for operator in same:
+            remaining.remove(operator)
+        found += same
+    return found
+
+
+def _holds_weights(operator: Operator, kernel: np.ndarray) -> bool:
+    return _holds(operator, np.sign(kernel)) or any(
+        _proportional(constant, kernel) for constant in _kernels(operator)
+    )
 
 
 def _holds(operator: Operator, kernel: np.ndarray) -> bool:
@@ -89,18 +143,37 @@ def _holds(operator: Operator, kernel: np.ndarray) -> bool:
     return bool(np.all(np.abs((filters * kernel).sum(axis=(0, 1, 2))) == kernel[..., 0].size))
 
 
-def _kernel_shape(operator: Operator) -> list[int] | None:
-    kernel = operator.inputs[1] if len(operator.inputs) > 1 else None
-    return None if kernel is None else _plain(kernel.shape)
+def _proportional(constant: np.ndarray, kernel: np.ndarray) -> bool:
+    """Whether a constant holds a kernel, its output channels first or last, each up to a scale."""
+    if constant.size != kernel.size:
+        return False
+    first, last = constant.shape[0], constant.shape[-1]
+    return _same_rows(constant.reshape(first, -1), kernel.reshape(-1, first).T) or _same_rows(
+        constant.reshape(-1, last).T, kernel.reshape(-1, last).T
+    )
+
+
+def _same_rows(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether each row of one is that of the other times a number."""
+    dot, norms = (a * b).sum(axis=1), np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return bool(np.allclose(np.abs(dot), norms, rtol=1e-4, atol=0.0))
+
+
+def _has_shape(operator: Operator, kernel: np.ndarray) -> bool:
+    return any(_plain(constant.shape) == _plain(kernel.shape) for constant in _kernels(operator))
+
+
+def _kernels(operator: Operator) -> list[np.ndarray]:
+    """The constants of an operator that multiplies by them."""
+    if operator.name not in REAL_OPERATORS:
+        return []
+    return [
+        tensor.data
+        for tensor in operator.inputs
+        if tensor is not None and tensor.data is not None and tensor.data.ndim > 1
+    ]
 
 
 def _plain(shape: Sequence[int]) -> list[int]:
     """A kernel's sizes, whatever their order and their ones are in Keras and on the device."""
     return sorted(size for size in shape if size != 1)
-
-
-def _macs(layer: keras.layers.Layer) -> int | None:
-    try:
-        return lq.models.LayerProfile(layer).op_count("mac")
-    except (AttributeError, NotImplementedError):
-        return None

@@ -28,15 +28,19 @@ REAL_OPERATORS = (
 
 @dataclasses.dataclass(frozen=True)
 class LayerReport:
-    """One layer with a kernel.
+    """One layer that multiplies by weights.
 
     Attributes:
         layer: the Keras layer's name.
         kind: its class.
-        operator: the device operator that it became; "" if none was found.
-        output: "bit-packed", "float32", ... of that operator.
-        bytes: its weights, biases and thresholds in the file.
-        macs: multiply-accumulates for one image; None where Larq cannot count them.
+        operator: the device operators that it became in all its uses, as "LceBconv2d" or
+            "2 x LceBconv2d"; "" if none was found.
+        output: "bit-packed", "float32", ... of these operators, each with its number where they
+            differ.
+        binary: all of these operators are binary convolutions.
+        bytes: its weights, biases and thresholds in the file; None if no operator was found.
+        macs: multiply-accumulates for one image, all uses added up; None where they are not known
+            (attention and recurrent layers, sizes that are not fixed).
         note: why it is not binary, or its output not packed; "" if there is nothing to say.
     """
 
@@ -44,14 +48,10 @@ class LayerReport:
     kind: str
     operator: str
     output: str
-    bytes: int
+    binary: bool
+    bytes: int | None
     macs: int | None
     note: str
-
-    @property
-    def binary(self) -> bool:
-        """Whether it runs as a binary convolution."""
-        return self.operator == BINARY_CONVOLUTION
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Report:
     """The outcome of a conversion: per layer and for the whole file.
 
     Attributes:
-        layers: the layers with a kernel, in the model's order.
+        layers: the layers that multiply by weights, in the model's order.
         operators: how often each device operator occurs.
         file_bytes: size of the file.
         predicted_bytes: the size predicted from the frozen model before it was converted.
@@ -102,22 +102,18 @@ class Report:
         table.add_column("MACs", justify="right")
         table.add_column("note")
         for layer in self.layers:
-            macs = "?" if layer.macs is None else f"{layer.macs:,}"
             table.add_row(
                 *(layer.layer, layer.kind, layer.operator, layer.output),
-                *(f"{layer.bytes:,}", macs, layer.note),
+                *(_number(layer.bytes), _number(layer.macs), layer.note),
             )
         line = f"file: {self.file_bytes:,} bytes ({self.predicted_bytes:,} predicted)"
         return Group(table, line, *([] if self.parity is None else [self.parity]))
 
     def __str__(self) -> str:
-        console = Console(width=120)
-        with console.capture() as capture:
-            console.print(self)
-        return capture.get()
+        return _text(self)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class FileReport:
     """What a `.tflite` file holds, read without the model that it was made of."""
 
@@ -153,6 +149,9 @@ class FileReport:
             table.add_row(operator["name"], operator["output"], shape, f"{operator['bytes']:,}")
         return Group(table, f"file: {self.file_bytes:,} bytes")
 
+    def __repr__(self) -> str:
+        return _text(self)
+
 
 def inspect(path: str | os.PathLike) -> FileReport:
     """Read which operators a `.tflite` file holds.
@@ -174,6 +173,17 @@ def output_kind(operator: Operator) -> str:
     if packed and output.dtype == np.int32:
         return "bit-packed"
     return "?" if output.dtype is None else output.dtype.name
+
+
+def _text(report: Report | FileReport) -> str:
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(report)
+    return capture.get()
+
+
+def _number(value: int | None) -> str:
+    return "?" if value is None else f"{value:,}"
 
 
 def _port(port: flatbuffer.Port) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -54,7 +55,8 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
 
     Raises:
         TypeError: the model, or one nested in it, is subclassed, or belongs to Keras 3.
-        ValueError: the model is not built.
+        ValueError: the model is not built, or a layer to be copied has a quantizer of your own that
+            is not registered with Keras.
 
     >>> import kbnn, tf_keras as keras
     >>> model = keras.Sequential([keras.Input((4,)), keras.layers.ReLU(), keras.layers.Dense(2)])
@@ -77,7 +79,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
         else:
             replacement = replace(layer)
             if replacement is None:
-                new = type(layer).from_config(layer.get_config())
+                new = from_config(layer, layer.get_config())
                 kept.append((layer, new))
             elif isinstance(replacement, _Remove):
                 new = _first_argument
@@ -108,6 +110,40 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
         inner = layers_of(layer) if isinstance(layer, keras.Model) else [layer]
         seen.update((id(found), found) for found in inner)
     return list(seen.values())
+
+
+def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
+    """A layer of the class of another one.
+
+    Raises:
+        ValueError: a quantizer is not registered with Keras; with the layer's name and the way out.
+    """
+    unregistered = [
+        f"{argument}={name}"
+        for argument, value in config.items()
+        if isinstance(getattr(layer, argument, None), lq.quantizers.Quantizer)
+        for name in _unregistered(value)
+    ]
+    # Keras itself raises an error of many lines, or puts the class's name in the class's place.
+    if unregistered:
+        raise ValueError(
+            f"Expected the quantizers of layer {layer.name!r} to be registered with Keras, which "
+            f"copies, saves and loads layers by their config. Received: {', '.join(unregistered)}. "
+            'Put @keras.utils.register_keras_serializable("my_package") above the class, where '
+            "keras is tf_keras."
+        )
+    return type(layer).from_config(config)
+
+
+def _unregistered(config: Any) -> list[str]:
+    """The classes in a quantizer's config that Keras does not know."""
+    if not isinstance(config, dict):
+        return []
+    inside = [name for value in config.values() for name in _unregistered(value)]
+    name = config.get("registered_name")
+    if name is not None and keras.utils.get_registered_object(name) is None:
+        return [name, *inside]
+    return inside
 
 
 def _copy_graph(

@@ -216,3 +216,89 @@ def test_a_global_policy_of_mixed_precision_does_not_reach_the_frozen_model():
         np.testing.assert_array_equal(frozen.predict(images(model)), model.predict(images(model)))
     finally:
         keras.mixed_precision.set_global_policy("float32")
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        lambda x: keras.layers.BatchNormalization(name="layer")(x, training=True),
+        lambda x: keras.layers.BatchNormalization(name="layer")(x, True),
+        lambda x: keras.layers.Dropout(0.5, name="layer")(x, training=True),
+        lambda x: keras.layers.RandomFlip(name="layer")(x, training=True),
+        lambda x: keras.Sequential(
+            [keras.Input(SHAPE), keras.layers.BatchNormalization()], name="layer"
+        )(x, training=True),
+    ],
+    ids=["batch normalization", "by position", "dropout", "augmentation", "nested model"],
+)
+def test_layers_called_in_training_are_refused_by_name(called):
+    x = keras.Input(SHAPE)
+    inner = keras.Model(x, called(x), name="inner")
+    y = lq.layers.QuantConv2D(8, 3, **BINARY)(inner(x))
+    model = keras.Model(x, y)
+    with pytest.raises(ValueError, match=r"without training=True.*in the call of 'layer' \("):
+        freeze(model)
+    with pytest.raises(ValueError, match="without training=True"):
+        kbnn.converters.lint(model)
+
+
+def test_a_call_for_inference_and_a_normalization_that_is_not_trained_are_fine():
+    x = keras.Input(SHAPE)
+    y = keras.layers.Dropout(0.5)(x, training=False)
+    y = keras.layers.BatchNormalization(trainable=False)(y, training=True)
+    model = randomised(keras.Model(x, y))
+    np.testing.assert_array_equal(
+        freeze(model).predict(images(model)), model.predict(images(model))
+    )
+
+
+class UnregisteredSign(lq.quantizers.Quantizer):
+    precision = 1
+
+    def call(self, inputs):
+        return lq.math.sign(inputs)
+
+
+@keras.utils.register_keras_serializable("test")
+class WrappedSign(lq.quantizers.Quantizer):
+    precision = 1
+
+    def __init__(self, inner=None, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = lq.quantizers.get(inner)
+
+    def get_config(self):
+        return {**super().get_config(), "inner": lq.quantizers.serialize(self.inner)}
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize(
+    "copied", [freeze, lambda model: kbnn.training.rewrite(model, lambda _: None)]
+)
+def test_a_quantizer_that_is_not_registered_is_named_with_the_way_out(copied):
+    layer = lq.layers.QuantConv2D(
+        8, 3, name="conv", **{**BINARY, "input_quantizer": UnregisteredSign()}
+    )
+    with pytest.raises(
+        ValueError,
+        match=r"quantizers of layer 'conv' to be registered.*input_quantizer=UnregisteredSign.*"
+        r"@keras.utils.register_keras_serializable\(\"my_package\"\)",
+    ):
+        copied(one_layer(layer))
+
+
+def test_a_quantizer_inside_another_and_an_activation_are_named():
+    wrapped = WrappedSign(UnregisteredSign())
+    layer = lq.layers.QuantConv2D(8, 3, name="conv", **{**BINARY, "input_quantizer": wrapped})
+    with pytest.raises(ValueError, match=r"'wrapped_sign' to be.*inner=UnregisteredSign"):
+        freeze(one_layer(layer))
+    layer = keras.layers.Dense(4, activation=UnregisteredSign(), name="dense")
+    with pytest.raises(ValueError, match=r"'dense' to be reg.*activation=UnregisteredSign"):
+        freeze(one_layer(layer, (8,)))
+
+
+def test_a_kernel_quantizer_need_not_be_registered():
+    layer = lq.layers.QuantConv2D(8, 3, kernel_quantizer=UnregisteredSign())
+    assert set(np.unique(freeze(one_layer(layer)).get_weights()[0])) == {-1.0, 1.0}

@@ -1,0 +1,43 @@
+"""What a convolution's padding="same" adds, and which of it LCE compiles."""
+
+import tf_keras as keras
+
+Paddings = tuple[tuple[int, int], ...]
+
+# What kbnn pads with before the sign, where LCE has no operator for it.
+NEGATIVE = -1.0
+
+
+def same_paddings(layer: keras.layers.Layer) -> set[Paddings] | None:
+    """What `padding="same"` adds before and after each axis, in each of a convolution's uses.
+
+    None if it depends on a size that is not known.
+    """
+    shapes = {tuple(node.input_shapes)[1:-1] for node in layer.inbound_nodes}
+    if max(layer.kernel_size) == 1:
+        return {((0, 0),) * len(layer.kernel_size)}
+    if any(None in shape for shape in shapes):
+        return None
+    return {
+        tuple(
+            _same_padding(*axis)
+            for axis in zip(
+                shape, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
+            )
+        )
+        for shape in shapes
+    }
+
+
+def pads_nothing(layer: keras.layers.Layer) -> bool:
+    """Whether a convolution's `padding="same"` adds nothing, so that it is "valid"."""
+    paddings = same_paddings(layer)
+    return paddings is not None and not any(
+        size for padding in paddings for axis in padding for size in axis
+    )
+
+
+def _same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+    window = (kernel - 1) * dilation + 1
+    total = max(0, (-(-size // stride) - 1) * stride + window - size)
+    return total // 2, total - total // 2
