@@ -27,7 +27,6 @@ from experiments import BASELINES, EXPERIMENTS
 from rich.console import Console
 from rich.table import Table
 
-from kbnn import converters
 from kbnn.cli import RunConfig, train_run
 from kbnn.cli.run import load_data
 
@@ -123,7 +122,7 @@ def _shipped(config: RunConfig, folder: pathlib.Path) -> dict[str, Any]:
     """Convert a finished run and compare file and model on the test images."""
     model = keras.models.load_model(folder / "model.keras", compile=False)
     test = load_data(config).test
-    report = converters.convert(model, folder / "model.tflite", verify_data=test).report
+    report = kbnn.converters.convert(model, folder / "model.tflite", verify_data=test).report
     parity = report.parity
     return {
         "keras_accuracy": parity.keras_accuracy,

@@ -61,7 +61,7 @@ class Row:
 
     @property
     def accuracy(self) -> float:
-        """The accuracy that counts: the device file's; in screening that on the validation split."""
+        """The accuracy that counts: the device file's; in screening the validation split's."""
         return self.validation_accuracy if self.device_accuracy is None else self.device_accuracy
 
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters import samples
-from kbnn.converters.consumers import Consumers
+from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.freeze import is_quantizer, is_sign
 from kbnn.converters.lint import is_kernel_layer, judge
 from kbnn.training.rewrite import Replacement, rewrite
@@ -61,16 +61,14 @@ def quantize_real_layers(device_model: keras.Model, calibration_data: Any) -> ke
             that are not finite.
     """
     model = rewrite(device_model, _activation_apart)
-    consumers = Consumers(model)
+    calls = calls_of(model)
 
     def observed_layer(layer: keras.layers.Layer) -> Replacement | None:
-        if not _needs_range(layer, consumers):
+        uses = [call for call in calls if call.layer is layer]
+        if not _needs_range(layer, uses):
             return None
         copy = type(layer).from_config(layer.get_config())
-        observer = _Observer(
-            consumers.all_match(layer, _takes_sign),
-            name=f"{layer.name}_range",
-        )
+        observer = _Observer(_feeds_signs_alone(uses), name=f"{layer.name}_range")
         return Replacement(copy, layer.get_weights(), then=observer)
 
     observed = _with_observed_inputs(rewrite(model, observed_layer))
@@ -122,18 +120,26 @@ def _activation_apart(layer: keras.layers.Layer) -> Replacement | None:
     return Replacement(linear, layer.get_weights(), then=activation)
 
 
-def _needs_range(layer: keras.layers.Layer, consumers: Consumers) -> bool:
+def _needs_range(layer: keras.layers.Layer, uses: list[Call]) -> bool:
     """Whether the layer's output is a real tensor of its own on the device."""
-    output = layer.get_output_at(0)
-    if not tf.is_tensor(output) and not keras.backend.is_keras_tensor(output):
-        return False  # several outputs
-    if output.dtype != tf.float32 or _is_sign(layer) or isinstance(layer, _SAME_RANGE):
+    if not all(len(call.output_shapes) == 1 for call in uses) or isinstance(layer, _SAME_RANGE):
         return False
-    if getattr(layer, "activation", None) is keras.activations.softmax:
+    if layer.compute_dtype != "float32" or layer.get_output_at(0).dtype != tf.float32:
         return False
-    user = consumers.only(layer)
-    fused = user is not None and _fuses_into(layer, user)
-    return not fused and not (_follows_binary(layer) and _leads_to_sign(layer, consumers))
+    if _is_sign(layer) or getattr(layer, "activation", None) is keras.activations.softmax:
+        return False
+    user = _only_user(uses)
+    if user is not None and _fuses_into(layer, user[0].layer):
+        return False
+    return not (all(map(_follows_binary, uses)) and _leads_to_sign(uses))
+
+
+def _only_user(uses: list[Call]) -> list[Call] | None:
+    """The calls of the one layer that takes all outputs; None if there are others."""
+    users = [user for call in uses for user in call.users]
+    if len({id(user.layer) for user in users}) != 1 or any(call.is_output for call in uses):
+        return None
+    return users
 
 
 def _fuses_into(layer: keras.layers.Layer, user: keras.layers.Layer) -> bool:
@@ -153,31 +159,33 @@ def _is_sign(layer: keras.layers.Layer) -> bool:
     return is_sign(layer) or is_sign(getattr(layer, "activation", None))
 
 
-def _follows_binary(layer: keras.layers.Layer) -> bool:
-    """Whether only batch normalization and pooling stand between a binary layer and the output."""
-    if is_kernel_layer(layer):
-        return judge(layer).binary
-    producers = {
-        producer
-        for node in layer.inbound_nodes
-        for producer in tf.nest.flatten(node.inbound_layers)
-    }
-    return isinstance(layer, _PACKED) and all(map(_follows_binary, producers))
-
-
-def _leads_to_sign(layer: keras.layers.Layer, consumers: Consumers) -> bool:
-    """Whether batch normalization and pooling alone stand between this output and a sign."""
-    user = consumers.only(layer)
-    if user is None:
-        return False
-    if isinstance(user, _PACKED):
-        return _leads_to_sign(user, consumers)
-    return _takes_sign(user)
-
-
 def _takes_sign(layer: keras.layers.Layer) -> bool:
     """Whether a layer takes nothing but the sign of its input."""
     return _is_sign(layer) or is_sign(getattr(layer, "input_quantizer", None))
+
+
+def _feeds_signs_alone(uses: list[Call]) -> bool:
+    users = [user for call in uses for user in call.users]
+    is_output = any(call.is_output for call in uses)
+    return not is_output and all(_takes_sign(user.layer) for user in users)
+
+
+def _follows_binary(call: Call) -> bool:
+    """Whether only batch normalization and pooling stand between a binary layer and the output."""
+    if is_kernel_layer(call.layer):
+        return judge(call.layer).binary
+    (producer, *_) = call.producers or [None]
+    return isinstance(call.layer, _PACKED) and producer is not None and _follows_binary(producer)
+
+
+def _leads_to_sign(uses: list[Call]) -> bool:
+    """Whether only batch normalization and pooling stand between the output and a sign."""
+    user = _only_user(uses)
+    if user is None:
+        return False
+    if isinstance(user[0].layer, _PACKED):
+        return _leads_to_sign(user)
+    return _takes_sign(user[0].layer)
 
 
 def _with_observed_inputs(model: keras.Model) -> keras.Model:
