@@ -133,6 +133,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         (["--data", "fashion_mnist_sample", "--image-size", "big"], "HEIGHTxWIDTH"),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
         (["--data", "folder"], "directory"),
+        (["--data", "fashion_mnist_sample", "--data-dir", "."], "directory to be None"),
         ([], "--data NAME"),
         (["--resume"], "does not exist"),
         (["--data", "fashion_mnist_sample", "--epochs", "many"], "--epochs"),
