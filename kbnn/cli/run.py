@@ -49,7 +49,7 @@ def train_run(
 
     Raises:
         InputError: the folder, the settings or the data cannot be used. A ValueError.
-        RunFailed: the loss is not finite.
+        RunFailed: the loss or a weight is not finite; the state of the epoch before stays.
 
     >>> from kbnn.cli import RunConfig, train_run
     >>> config = RunConfig(data="fashion_mnist_sample", width=8, epochs=1)
@@ -116,7 +116,7 @@ def build_model(config: RunConfig) -> keras.Model:
 def _resumed_config(
     run: RunFolder, config: RunConfig | None, note: Callable[[str], None]
 ) -> RunConfig:
-    saved = run.config()
+    saved = run.config_to_resume()
     if config is not None and config != saved:
         different = [
             f"{name}={value!r} (the run has {saved.to_dict()[name]!r})"

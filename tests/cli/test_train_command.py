@@ -1,6 +1,7 @@
 import csv
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_config_repeats_the_run(finished, images):
     saved = json.loads((finished[0] / "config.json").read_text())
     config = RunConfig.from_dict(saved["settings"])
     assert (config.data_dir, config.width, config.seed) == (str(images), 8, 3)
-    assert config.learning_rate == 0.001
+    assert config.learning_rate == 0.005
     assert saved["versions"]["kbnn"] == __version__
     assert {"tensorflow", "tf-keras", "larq"} <= set(saved["versions"])
 
@@ -56,7 +57,7 @@ def test_log_has_a_row_per_epoch(finished):
     rates = [float(row["learning_rate"]) for row in rows]
     # A cosine over 21 steps, at the last step of each epoch of 7.
     last_steps = np.array([6, 13, 20])
-    assert rates == pytest.approx(5e-4 * (1 + np.cos(np.pi * last_steps / 21)), rel=1e-4)
+    assert rates == pytest.approx(25e-4 * (1 + np.cos(np.pi * last_steps / 21)), rel=1e-4)
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} <= set(rows[0])
 
 
@@ -155,6 +156,30 @@ def test_broken_config_is_refused(tmp_path):
     result = train("--resume", "--run", tmp_path)
     assert result.exit_code == 2
     assert "Expected the settings" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("epochs", 30), ("learning_rate", 0.1), ("seed", 4), ("data", "mnist")]
+)
+def test_an_edited_config_is_not_resumed(setting, value, finished, tmp_path):
+    content = json.loads((finished[0] / "config.json").read_text())
+    content["settings"][setting] = value
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    result = train("--resume", "--run", tmp_path)
+    assert result.exit_code == 2
+    assert "edited settings" in result.stderr
+    with pytest.raises(InputError, match="edited settings"):
+        train_run(None, tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_data_of_a_run_may_move(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    file = tmp_path / "run" / "config.json"
+    content = json.loads(file.read_text())
+    content["settings"]["data_dir"] = "/elsewhere"
+    file.write_text(json.dumps(content))
+    assert train("--resume", "--run", tmp_path / "run").exit_code == 0
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
