@@ -1,5 +1,6 @@
 """A training run: reproducible, resumable, written to a folder."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import tf_keras as keras
 from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn.cli import curves, run_callbacks
-from kbnn.cli.errors import InputError, input_errors
+from kbnn.cli.errors import InputError, RunFailed, input_errors
 from kbnn.cli.run_config import MODELS, RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
 
@@ -195,6 +196,11 @@ def _finish(
     rows = run.log()
     best = run_callbacks.best_epoch(rows)
     measured = model.evaluate(test, verbose=0, return_dict=True)
+    if not math.isfinite(measured["loss"]):
+        raise RunFailed(
+            f"Expected a finite loss on the test images. Received: {measured['loss']}. "
+            "Start a new run with a lower --learning-rate."
+        )
     result = {
         "model": run.model_file.name,
         "epochs": config.epochs,

@@ -6,10 +6,12 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras as keras
 from typer.testing import CliRunner
 
 from kbnn import __version__
-from kbnn.cli import InputError, RunConfig, train_run
+from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train_run
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
 
@@ -208,6 +210,42 @@ def test_other_versions_are_noted(finished, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(saved))
     (tmp_path / "result.json").write_text((finished[0] / "result.json").read_text())
     assert "larq 0.0 -> " in train("--resume", "--run", tmp_path).stderr
+
+
+@pytest.mark.parametrize("broken", ["loss", "val_loss", "kernel"])
+def test_an_epoch_with_numbers_that_are_not_finite_leaves_nothing(broken, tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+    model.compile("adam", "mse")
+    callback = run_callbacks.LogEpochs(RunFolder(tmp_path))
+    callback.set_model(model)
+    callback.on_epoch_begin(0)
+    logs = {"loss": 1.0, "val_loss": 1.0}
+    callback.on_train_batch_end(0, logs)
+    if broken == "kernel":
+        model.layers[0].kernel.assign([[1.0], [np.inf]])
+    else:
+        logs[broken] = np.nan
+    with pytest.raises(RunFailed, match=rf"infinity in .*{broken}.*, in epoch 1"):
+        callback.on_epoch_end(0, logs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+    model.compile("adam", "mse", metrics=["accuracy"])
+    test = tf.data.Dataset.from_tensors((np.full((1, 2), 3e38), np.zeros((1, 1))))
+    folder = RunFolder(tmp_path)
+    folder.write_log([{"epoch": 1, "seconds": 1.0}])
+    with pytest.raises(RunFailed, match="Expected a finite loss on the test images"):
+        run._finish(model, test, RunConfig(data="mnist"), folder)
+    assert not folder.result_file.exists()
+
+
+def test_a_loss_that_is_not_finite_ends_its_batch(tmp_path):
+    callback = run_callbacks.LogEpochs(RunFolder(tmp_path))
+    callback.on_epoch_begin(0)
+    with pytest.raises(RunFailed, match="infinity in loss, in epoch 1"):
+        callback.on_train_batch_end(0, {"loss": np.nan})
 
 
 @pytest.mark.slow
