@@ -138,9 +138,9 @@ def _take_apart(model: keras.Model, element: Any) -> tuple[list[Any], Any]:
     specs = [_spec(array) for array in inputs]
     if len(expected) != len(specs) or not all(map(_compatible, expected, specs)):
         raise ValueError(
-            "Expected `data` to be batches that fit the model's inputs, "
+            "Expected `data` to fit the model's inputs, batches of "
             f"{', '.join(map(_described, expected))}. "
-            f"Received: images of {', '.join(map(_described, specs))}"
+            f"Received: data with {', '.join(map(_described, specs))}"
         )
     number = classes(model)
     if number is None:
@@ -149,11 +149,12 @@ def _take_apart(model: keras.Model, element: Any) -> tuple[list[Any], Any]:
         labels = _in_order(labels, model.output_names)[0] if len(model.outputs) > 1 else labels
         specs.append(_spec(labels))
         _check_labels(specs[-1], number)
-    counts = [spec.shape[0] for spec in specs if spec.shape.rank]
-    if len(set(counts) - {None}) > 1:
+    if len({spec.shape[0] for spec in specs if spec.shape.rank} - {None}) > 1:
+        kinds = ["images"] * len(inputs) + ["labels"]
+        counts = [f"{spec.shape[0]} {kind}" for spec, kind in zip(specs, kinds, strict=False)]
         raise ValueError(
             "Expected `data` to have as many images for each input, and as many labels. "
-            f"Received: {', '.join(map(str, counts))} of them"
+            f"Received: {' and '.join(counts)}"
         )
     return inputs, labels
 
