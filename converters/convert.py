@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import tf_keras as keras
 
 from kbnn import _keras_check
-from kbnn.converters import lce
+from kbnn.converters import lce, samples
 from kbnn.converters.device_graph import device_graph
 from kbnn.converters.freeze import freeze
 from kbnn.converters.lint import judge, kernel_layers
@@ -52,8 +52,8 @@ def convert(
     Args:
         model: a built functional or Sequential model.
         path: the file to write, `*.tflite` in a folder that exists.
-        verify_data: batches, or arrays `(images, labels)`, to compare Keras and the file on; the
-            test set, or a part of it. None leaves the file unverified.
+        verify_data: batches, or arrays `(images, labels)`, to compare Keras and the file on, as
+            `verify` takes them; the test set, or a part of it. None leaves the file unverified.
         allow_float: names of binary layers that may run in floats on the device.
         progress: called as `progress(done, total)` while the data are compared.
 
@@ -74,6 +74,8 @@ def convert(
         )
     frozen = freeze(model)
     _check_binary(frozen, allow_float)
+    if verify_data is not None:
+        samples.check(model, verify_data)
     on_device = device_graph(frozen)
     content = lce.to_flatbuffer(on_device)
     report = build_report(on_device, content)

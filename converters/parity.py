@@ -1,6 +1,7 @@
 """How far a device file agrees with the Keras model, and whether that is enough."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,9 @@ import tensorflow as tf
 import tf_keras as keras
 from rich.table import Table
 
+from kbnn.converters import samples
 from kbnn.converters.freeze import freeze
-from kbnn.converters.ties import TIE, Tie, TieProbe
+from kbnn.converters.ties import TIE, Tie, TieProbe, largest_differences
 from kbnn.training.rewrite import layers_of
 
 TOLERANCE = 1e-3
@@ -92,10 +94,10 @@ class Comparison:
     def __init__(self, model: keras.Model) -> None:
         self.samples = 0
         self._model = model
-        self._predict = tf.function(lambda x: tf.nest.flatten(model(x, training=False)))
+        self._predict = _traced(model)
         self._chain = is_chain(model)
         self._probe: TieProbe | None = None
-        self._classifies = len(model.outputs[0].shape) == 2 and model.outputs[0].shape[1] > 1
+        self._classifies = samples.classes(model) is not None
         # Equal classes are a second witness. Without it, a tie in the same image proves nothing:
         # a large network has one in every image.
         self._proof_needed = self._chain or not self._classifies
@@ -111,10 +113,7 @@ class Comparison:
     def add(
         self, inputs: list[np.ndarray], labels: np.ndarray | None, device: list[np.ndarray]
     ) -> None:
-        keras_outputs = [
-            tensor.numpy()
-            for tensor in self._predict(tf.nest.pack_sequence_as(self._model.input, inputs))
-        ]
+        keras_outputs = [tensor.numpy() for tensor in self._predict(*map(tf.constant, inputs))]
         count = len(inputs[0])
         largest = np.max(
             [np.abs(output).reshape(count, -1).max(axis=1) for output in keras_outputs], axis=0
@@ -122,19 +121,10 @@ class Comparison:
         # An output that is not finite must not loosen the bound that it is held to.
         largest = np.where(np.isfinite(largest), largest, 0.0)
         tolerance = np.maximum(TOLERANCE, RELATIVE_TOLERANCE * largest)
-        # NaN compares as false: an output that is not finite counts as infinitely far off.
-        difference = np.max(
-            [
-                np.nan_to_num(np.abs(a - b), nan=np.inf).reshape(count, -1).max(axis=1)
-                for a, b in zip(keras_outputs, device, strict=True)
-            ],
-            axis=0,
-        )
+        difference = largest_differences(keras_outputs, device)
         self._differences.append(difference)
         self._above.append(difference > tolerance)
-        self._off_ties.append(
-            self._explain(inputs, keras_outputs[0], device[0], difference, tolerance)
-        )
+        self._off_ties.append(self._explain(inputs, keras_outputs, device, difference, tolerance))
         if self._classifies:
             classes = keras_outputs[0].argmax(axis=1), device[0].argmax(axis=1)
             self._agree.append(classes[0] == classes[1])
@@ -145,8 +135,8 @@ class Comparison:
     def _explain(
         self,
         inputs: list[np.ndarray],
-        trained: np.ndarray,
-        device: np.ndarray,
+        trained: list[np.ndarray],
+        device: list[np.ndarray],
         difference: np.ndarray,
         tolerance: np.ndarray,
     ) -> np.ndarray:
@@ -158,15 +148,21 @@ class Comparison:
         if self._probe is None:
             return off_ties
         for i in above:
-            one = [array[i : i + 1] for array in inputs]
-            if self._proof_needed or len(self._ties) < _MOST_PROOFS:
-                tie = self._probe.explain(one, device[i : i + 1], float(tolerance[i]))
-            else:
-                tie = Tie(float(self._probe.nearest(one)[0]), 0, float(difference[i]))
+            one, of_keras, of_device = (
+                [array[i : i + 1] for array in arrays] for arrays in (inputs, trained, device)
+            )
+            watched = self._probe.watch(one)
             # The probe is made of the frozen model: a wrong freeze is no tie.
-            if np.abs(self._probe.outputs(one) - trained[i]).max() > tolerance[i]:
+            if not all(
+                np.allclose(a, b, rtol=0.0, atol=tolerance[i], equal_nan=True)
+                for a, b in zip(watched.outputs, of_keras, strict=True)
+            ):
                 self._not_frozen.append(self.samples + int(i))
                 continue
+            if self._proof_needed or len(self._ties) < _MOST_PROOFS:
+                tie = self._probe.explain(one, watched, of_device, float(tolerance[i]))
+            else:
+                tie = Tie(watched.nearest, 0, float(difference[i]))
             proven = tie.flips > 0 and tie.difference <= tolerance[i]
             if proven:
                 off_ties[i] = tie.difference
@@ -220,6 +216,19 @@ class Comparison:
                 f"only {agree.mean():.4f} of the classes are equal, {RESIDUAL_AGREEMENT} expected"
             )
         return failures
+
+
+def _traced(model: keras.Model) -> Callable[..., list[tf.Tensor]]:
+    """The model as one graph for batches of every size, which is never traced again."""
+    specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
+
+    @tf.function
+    def predict(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        return tf.nest.flatten(
+            model(tf.nest.pack_sequence_as(model.input, list(inputs)), training=False)
+        )
+
+    return predict.get_concrete_function(*specs)
 
 
 def is_chain(model: keras.Model) -> bool:

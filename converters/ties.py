@@ -37,72 +37,70 @@ class Tie(NamedTuple):
     difference: float
 
 
+class Watched(NamedTuple):
+    """What a run of the frozen model gave: its outputs, and z at each of its signs."""
+
+    outputs: list[np.ndarray]
+    signs: list[np.ndarray]
+
+    @property
+    def nearest(self) -> float:
+        """The smallest |z| at any sign."""
+        return float(min((np.abs(z).min() for z in self.signs), default=np.inf))
+
+
 class TieProbe:
     """A frozen model whose signs can be watched and flipped."""
 
     def __init__(self, frozen: keras.Model) -> None:
-        self._calls: list[np.ndarray] = []
+        self._signs: list[np.ndarray] = []
         self._flips: list[list[tuple[int, int]]] = []
         self._model = rewrite(frozen, self._tapped)
 
-    def nearest(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """The smallest |z| at the input of any sign, for each image of a batch."""
-        self._run(inputs, [[] for _ in inputs[0]])
-        smallest = [np.abs(z).reshape(len(z), -1).min(axis=1) for z in self._calls]
-        return np.min(smallest, axis=0) if smallest else np.full(len(inputs[0]), np.inf)
-
-    def outputs(self, inputs: list[np.ndarray]) -> np.ndarray:
-        """The frozen model's first output, with no bit flipped."""
+    def watch(self, inputs: list[np.ndarray]) -> Watched:
+        """Run the frozen model on a batch with no bit flipped."""
         return self._run(inputs, [[] for _ in inputs[0]])
 
-    def explain(self, inputs: list[np.ndarray], device: np.ndarray, tolerance: float) -> Tie:
+    def explain(
+        self,
+        inputs: list[np.ndarray],
+        unflipped: Watched,
+        device: list[np.ndarray],
+        tolerance: float,
+    ) -> Tie:
         """Flip tied bits of one image, the best one first, until Keras agrees with the device.
 
         Args:
             inputs: the model's inputs, each with a batch of one.
-            device: the device's (first) output, a batch of one.
+            unflipped: what `watch` gave for them.
+            device: the device's outputs, each with a batch of one.
             tolerance: difference of outputs that counts as agreement.
         """
         flips: list[tuple[int, int]] = []
-        difference = self._differences(inputs, device, [flips])[0]
-        nearest = float(min((np.abs(z).min() for z in self._calls), default=np.inf))
+        difference = largest_differences(unflipped.outputs, device)[0]
         while difference > tolerance and len(flips) < _MOST_FLIPS:
-            trials = [[*flips, tie] for tie in self._candidates() if tie not in flips]
+            watched = self._run(inputs, [flips]) if flips else unflipped
+            trials = [[*flips, tie] for tie in _candidates(watched) if tie not in flips]
             if not trials:
                 break
-            differences = self._differences(inputs, device, trials)
-            best = int(np.argmin(differences))
-            if differences[best] >= difference:
+            repeated = [np.repeat(array, len(trials), axis=0) for array in inputs]
+            tried = largest_differences(self._run(repeated, trials).outputs, device)
+            best = int(np.argmin(tried))
+            if tried[best] >= difference:
                 break
-            flips, difference = trials[best], differences[best]
-            self._run(inputs, [flips])
-        return Tie(nearest, len(flips), float(difference))
+            flips, difference = trials[best], tried[best]
+        return Tie(unflipped.nearest, len(flips), float(difference))
 
-    def _candidates(self) -> list[tuple[int, int]]:
-        """The tied activations of the last run's only image, nearest to zero first."""
-        ties = [
-            (abs(float(z.flat[i])), call, int(i))
-            for call, z in enumerate(self._calls)
-            for i in np.flatnonzero(np.abs(z) < TIE)
-        ]
-        return [(call, i) for _, call, i in sorted(ties)[:_MOST_CANDIDATES]]
-
-    def _differences(
-        self, inputs: list[np.ndarray], device: np.ndarray, flips: list[list[tuple[int, int]]]
-    ) -> np.ndarray:
-        repeated = [np.repeat(array, len(flips), axis=0) for array in inputs]
-        outputs = self._run(repeated, flips)
-        return np.abs(outputs - device).reshape(len(flips), -1).max(axis=1)
-
-    def _run(self, inputs: list[np.ndarray], flips: list[list[tuple[int, int]]]) -> np.ndarray:
-        self._calls.clear()
+    def _run(self, inputs: list[np.ndarray], flips: list[list[tuple[int, int]]]) -> Watched:
+        self._signs = []
         self._flips = flips
         tensors = tf.nest.pack_sequence_as(self._model.input, [tf.constant(a) for a in inputs])
-        return tf.nest.flatten(self._model(tensors, training=False))[0].numpy()
+        outputs = tf.nest.flatten(self._model(tensors, training=False))
+        return Watched([output.numpy() for output in outputs], self._signs)
 
     def _sign(self, z: tf.Tensor) -> tf.Tensor:
-        call = len(self._calls)
-        self._calls.append(z.numpy())
+        call = len(self._signs)
+        self._signs.append(z.numpy())
         factor = np.ones(z.shape, np.float32)
         for image, positions in enumerate(self._flips):
             for of_call, position in positions:
@@ -123,6 +121,28 @@ class TieProbe:
         if not taps:
             return None
         return Replacement(type(layer).from_config({**config, **taps}), layer.get_weights())
+
+
+def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.ndarray:
+    """The largest difference of any output, for each image; infinite where one is NaN."""
+    return np.max(
+        [
+            # NaN compares as false, and must not pass for agreement.
+            np.nan_to_num(np.abs(a - b), nan=np.inf).reshape(len(a), -1).max(axis=1)
+            for a, b in zip(ours, theirs, strict=True)
+        ],
+        axis=0,
+    )
+
+
+def _candidates(watched: Watched) -> list[tuple[int, int]]:
+    """The tied activations of the only image, as (sign, position), nearest to zero first."""
+    ties = [
+        (abs(float(z.flat[i])), sign, int(i))
+        for sign, z in enumerate(watched.signs)
+        for i in np.flatnonzero(np.abs(z) < TIE)
+    ]
+    return [(sign, i) for _, sign, i in sorted(ties)[:_MOST_CANDIDATES]]
 
 
 class _Tap(lq.quantizers.Quantizer):

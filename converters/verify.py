@@ -34,13 +34,17 @@ def verify(
     Args:
         model: the trained or the frozen model.
         path: the `.tflite` file.
-        data: batches `(images, labels)` or `(images, labels, ...)` as a `tf.data.Dataset`, arrays
-            `(images, labels)`, or an array of images. Labels are integers or one-hot.
+        data: batches `images`, `(images, labels)` or `(images, labels, ...)` from a
+            `tf.data.Dataset`, a `keras.utils.Sequence` or a generator; or one such tuple of arrays,
+            or an array of images. Images of several inputs are a list, tuple or dict of arrays;
+            labels of several outputs likewise, of which the first is taken. Labels are class
+            numbers or one-hot.
         progress: called as `progress(done, total)` after each batch; `total` may be None.
 
     Raises:
+        TypeError: data of another kind.
         ValueError: a file that is not a valid `.tflite`, or of another model; data that do not
-            fit the model; no data.
+            fit the model, are not finite, or have labels that are not its classes; no data.
         FileNotFoundError: no such file.
         ConversionError: LCE's interpreter failed.
     """
@@ -50,6 +54,7 @@ def verify(
     file = flatbuffer.read(content)
     inputs_at = _order(samples.ports(model.input_names, model.inputs), file.inputs, "inputs")
     outputs_at = _order(samples.ports(model.output_names, model.outputs), file.outputs, "outputs")
+    samples.check(model, data)
     total = samples.count(data)
 
     comparison = Comparison(model)

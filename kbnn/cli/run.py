@@ -1,5 +1,6 @@
 """A training run: reproducible, resumable, written to a folder."""
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import tf_keras as keras
 from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn.cli import curves, run_callbacks
-from kbnn.cli.errors import InputError, input_errors
+from kbnn.cli.errors import InputError, RunFailed, input_errors
 from kbnn.cli.run_config import MODELS, RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
 
@@ -49,7 +50,7 @@ def train_run(
 
     Raises:
         InputError: the folder, the settings or the data cannot be used. A ValueError.
-        RunFailed: the loss is not finite.
+        RunFailed: the loss or a weight is not finite; the state of the epoch before stays.
 
     >>> from kbnn.cli import RunConfig, train_run
     >>> config = RunConfig(data="fashion_mnist_sample", width=8, epochs=1)
@@ -116,7 +117,7 @@ def build_model(config: RunConfig) -> keras.Model:
 def _resumed_config(
     run: RunFolder, config: RunConfig | None, note: Callable[[str], None]
 ) -> RunConfig:
-    saved = run.config()
+    saved = run.config_to_resume()
     if config is not None and config != saved:
         different = [
             f"{name}={value!r} (the run has {saved.to_dict()[name]!r})"
@@ -195,6 +196,11 @@ def _finish(
     rows = run.log()
     best = run_callbacks.best_epoch(rows)
     measured = model.evaluate(test, verbose=0, return_dict=True)
+    if not math.isfinite(measured["loss"]):
+        raise RunFailed(
+            f"Expected a finite loss on the test images. Received: {measured['loss']}. "
+            "Start a new run with a lower --learning-rate."
+        )
     result = {
         "model": run.model_file.name,
         "epochs": config.epochs,

@@ -1,10 +1,10 @@
 """What a training run writes after each epoch."""
 
-import math
 import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import tf_keras as keras
 
 from kbnn.cli.errors import RunFailed
@@ -18,13 +18,15 @@ class LogEpochs(keras.callbacks.Callback):
     whose epoch's state was not saved is dropped when the epoch is run again.
 
     Raises:
-        RunFailed: in `fit`, when the loss is not finite, or rows of finished epochs are missing.
+        RunFailed: in `fit`, when the loss is not finite after a batch, or a metric or a weight at
+            the end of an epoch; or when rows of finished epochs are missing.
     """
 
     def __init__(self, run: RunFolder) -> None:
         super().__init__()
         self._run = run
         self._rows: list[dict[str, float]] | None = None
+        self._epoch = 0
         self._start = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -35,15 +37,17 @@ class LogEpochs(keras.callbacks.Callback):
                     f"Expected {self._run.log_file} to hold the epochs 1 to {epoch}, whose state "
                     f"is saved. Received: {[int(row['epoch']) for row in self._rows]}"
                 )
+        self._epoch = epoch
         self._start = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._check_finite({"loss": (logs or {})["loss"]})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {key: float(value) for key, value in (logs or {}).items()}
-        if not math.isfinite(metrics["loss"]):
-            raise RunFailed(
-                f"Expected a finite loss. Received: {metrics['loss']} in epoch {epoch + 1}. "
-                "Start a new run with a lower --learning-rate."
-            )
+        # The last step of an epoch can spoil the weights, and no loss of its own shows it.
+        weights = {weight.name: weight.numpy() for weight in self.model.weights}
+        self._check_finite({**metrics, **weights})
         row = {
             "epoch": epoch + 1,
             **metrics,
@@ -53,6 +57,15 @@ class LogEpochs(keras.callbacks.Callback):
         }
         self._rows = [*(self._rows or []), row]
         self._run.write_log(self._rows)
+
+    def _check_finite(self, values: dict[str, Any]) -> None:
+        broken = [name for name, value in values.items() if not np.isfinite(value).all()]
+        if broken:
+            raise RunFailed(
+                "Expected a finite loss and finite weights. Received: NaN or infinity in "
+                f"{', '.join(broken)}, in epoch {self._epoch + 1}. Start a new run with a lower "
+                "--learning-rate."
+            )
 
 
 class KeepBest(keras.callbacks.Callback):

@@ -1,7 +1,9 @@
 """The settings of a training run: everything that its weights depend on."""
 
 import dataclasses
+import hashlib
 import inspect
+import json
 import math
 import os
 from collections.abc import Callable
@@ -17,7 +19,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_small": models.vgg_small,
 }
 # The learning rate that is used where none is given.
-OPTIMIZERS = {"adam": 0.001, "sgd": 0.1}
+OPTIMIZERS = {"adam": 0.005, "sgd": 0.1}
 SCHEDULES = ("cosine", "constant")
 AUGMENTATIONS = ("none", "crop", "flip", "both")
 PREPROCESSING = ("inside", "pipeline")
@@ -51,7 +53,7 @@ class RunConfig:
         epochs: passes over the training images.
         batch_size: images per step.
         optimizer: "adam" or "sgd" (momentum 0.9).
-        learning_rate: the first step's; None for 0.001 with adam, 0.1 with sgd.
+        learning_rate: the first step's; None for 0.005 with adam, 0.1 with sgd.
         schedule: "cosine", down to 0 at the last step, or "constant".
         validation: fraction (float) or count (int) of training images held out; 0 for none.
         augment: "none", "crop", "flip" or "both".
@@ -66,7 +68,7 @@ class RunConfig:
     >>> from kbnn.cli import RunConfig
     >>> config = RunConfig(data="fashion_mnist_sample", epochs=3)
     >>> config.width, config.learning_rate
-    (32, 0.001)
+    (32, 0.005)
     """
 
     data: str
@@ -128,6 +130,11 @@ class RunConfig:
     def to_dict(self) -> dict[str, Any]:
         """The settings, ready for JSON."""
         return dataclasses.asdict(self)
+
+    def digest(self) -> str:
+        """A checksum of what the weights depend on; data may move, so `data_dir` is left out."""
+        settings = {**self.to_dict(), "data_dir": None}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def from_dict(cls, settings: Any) -> "RunConfig":

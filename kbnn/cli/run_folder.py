@@ -59,7 +59,12 @@ class RunFolder:
         """Begin a new run: make the folder and write `config.json`."""
         self.check_new()
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(self.config_file, {"settings": config.to_dict(), "versions": versions()})
+        content = {
+            "settings": config.to_dict(),
+            "digest": config.digest(),
+            "versions": versions(),
+        }
+        write_json(self.config_file, content)
 
     def config(self) -> RunConfig:
         """The run's settings.
@@ -68,6 +73,21 @@ class RunFolder:
             InputError: there is no run here, or its `config.json` is broken.
         """
         return RunConfig.from_dict(self._config_file().get("settings"))
+
+    def config_to_resume(self) -> RunConfig:
+        """The run's settings, which must be those that it began with.
+
+        Raises:
+            InputError: as `config` does; or the settings were edited.
+        """
+        config = self.config()
+        if self._config_file().get("digest") != config.digest():
+            raise InputError(
+                f"Expected {self.config_file} to have the settings that the run began with (only "
+                "data_dir may change). Received: edited settings, or another digest. Undo the "
+                "edit, or start another run for other settings."
+            )
+        return config
 
     def versions(self) -> dict[str, str]:
         """The versions that the run was begun with."""

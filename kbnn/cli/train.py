@@ -156,7 +156,7 @@ def _new(given: dict[str, Any]) -> RunConfig:
 
 
 def _resumed(folder: RunFolder, given: dict[str, Any]) -> RunConfig:
-    config = folder.config()
+    config = folder.config_to_resume()
     saved = config.to_dict()
     different = [
         f"{option(name)} {value} (the run has {saved[name]})"

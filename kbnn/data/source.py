@@ -13,9 +13,10 @@ from kbnn.data.image_folder import has_image_folder, list_image_folder
 from kbnn.data.npz import read_npz
 
 FOLDER = "folder"
+SAMPLE = "fashion_mnist_sample"
 # Where the Debian package dataset-fashion-mnist puts its files.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-_SAMPLE = Path(__file__).with_name("fashion_mnist_sample.npz")
+_SAMPLE_FILE = Path(__file__).with_name("fashion_mnist_sample.npz")
 
 
 def find(
@@ -34,8 +35,8 @@ def find(
     check_arguments(name, directory, image_size, channels)
     if directory is not None:
         source = _from_directory(name, Path(directory), image_size, channels)
-    elif name == "fashion_mnist_sample":
-        source = _named(name, *read_npz(_SAMPLE))
+    elif name == SAMPLE:
+        source = _named(name, *read_npz(_SAMPLE_FILE))
     elif name == "fashion_mnist" and has_idx(DEBIAN_FASHION_MNIST):
         source = _named(name, *read_idx_folder(DEBIAN_FASHION_MNIST))
     else:
@@ -73,6 +74,11 @@ def check_arguments(
         raise ValueError(
             "Expected directory to be an existing folder or .npz file. "
             f"Received: directory={str(directory)!r}"
+        )
+    elif name == SAMPLE:
+        raise ValueError(
+            f"Expected directory to be None with name={SAMPLE!r}, which is part of kbnn "
+            f"(name='folder' takes data of your own). Received: directory={str(directory)!r}"
         )
     if image_size is not None and not (
         isinstance(image_size, tuple | list)

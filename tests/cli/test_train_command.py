@@ -1,14 +1,17 @@
 import csv
 import json
 import re
+import shutil
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras as keras
 from typer.testing import CliRunner
 
 from kbnn import __version__
-from kbnn.cli import InputError, RunConfig, train_run
+from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train_run
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
 
@@ -44,7 +47,7 @@ def test_config_repeats_the_run(finished, images):
     saved = json.loads((finished[0] / "config.json").read_text())
     config = RunConfig.from_dict(saved["settings"])
     assert (config.data_dir, config.width, config.seed) == (str(images), 8, 3)
-    assert config.learning_rate == 0.001
+    assert config.learning_rate == 0.005
     assert saved["versions"]["kbnn"] == __version__
     assert {"tensorflow", "tf-keras", "larq"} <= set(saved["versions"])
 
@@ -56,7 +59,7 @@ def test_log_has_a_row_per_epoch(finished):
     rates = [float(row["learning_rate"]) for row in rows]
     # A cosine over 21 steps, at the last step of each epoch of 7.
     last_steps = np.array([6, 13, 20])
-    assert rates == pytest.approx(5e-4 * (1 + np.cos(np.pi * last_steps / 21)), rel=1e-4)
+    assert rates == pytest.approx(25e-4 * (1 + np.cos(np.pi * last_steps / 21)), rel=1e-4)
     assert {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"} <= set(rows[0])
 
 
@@ -133,6 +136,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         (["--data", "fashion_mnist_sample", "--image-size", "big"], "HEIGHTxWIDTH"),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
         (["--data", "folder"], "directory"),
+        (["--data", "fashion_mnist_sample", "--data-dir", "."], "directory to be None"),
         ([], "--data NAME"),
         (["--resume"], "does not exist"),
         (["--data", "fashion_mnist_sample", "--epochs", "many"], "--epochs"),
@@ -154,6 +158,30 @@ def test_broken_config_is_refused(tmp_path):
     result = train("--resume", "--run", tmp_path)
     assert result.exit_code == 2
     assert "Expected the settings" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("epochs", 30), ("learning_rate", 0.1), ("seed", 4), ("data", "mnist")]
+)
+def test_an_edited_config_is_not_resumed(setting, value, finished, tmp_path):
+    content = json.loads((finished[0] / "config.json").read_text())
+    content["settings"][setting] = value
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    result = train("--resume", "--run", tmp_path)
+    assert result.exit_code == 2
+    assert "edited settings" in result.stderr
+    with pytest.raises(InputError, match="edited settings"):
+        train_run(None, tmp_path, resume=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
+def test_data_of_a_run_may_move(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path / "run")
+    file = tmp_path / "run" / "config.json"
+    content = json.loads(file.read_text())
+    content["settings"]["data_dir"] = "/elsewhere"
+    file.write_text(json.dumps(content))
+    assert train("--resume", "--run", tmp_path / "run").exit_code == 0
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):
@@ -182,6 +210,42 @@ def test_other_versions_are_noted(finished, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(saved))
     (tmp_path / "result.json").write_text((finished[0] / "result.json").read_text())
     assert "larq 0.0 -> " in train("--resume", "--run", tmp_path).stderr
+
+
+@pytest.mark.parametrize("broken", ["loss", "val_loss", "kernel"])
+def test_an_epoch_with_numbers_that_are_not_finite_leaves_nothing(broken, tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+    model.compile("adam", "mse")
+    callback = run_callbacks.LogEpochs(RunFolder(tmp_path))
+    callback.set_model(model)
+    callback.on_epoch_begin(0)
+    logs = {"loss": 1.0, "val_loss": 1.0}
+    callback.on_train_batch_end(0, logs)
+    if broken == "kernel":
+        model.layers[0].kernel.assign([[1.0], [np.inf]])
+    else:
+        logs[broken] = np.nan
+    with pytest.raises(RunFailed, match=rf"infinity in .*{broken}.*, in epoch 1"):
+        callback.on_epoch_end(0, logs)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path):
+    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
+    model.compile("adam", "mse", metrics=["accuracy"])
+    test = tf.data.Dataset.from_tensors((np.full((1, 2), 3e38), np.zeros((1, 1))))
+    folder = RunFolder(tmp_path)
+    folder.write_log([{"epoch": 1, "seconds": 1.0}])
+    with pytest.raises(RunFailed, match="Expected a finite loss on the test images"):
+        run._finish(model, test, RunConfig(data="mnist"), folder)
+    assert not folder.result_file.exists()
+
+
+def test_a_loss_that_is_not_finite_ends_its_batch(tmp_path):
+    callback = run_callbacks.LogEpochs(RunFolder(tmp_path))
+    callback.on_epoch_begin(0)
+    with pytest.raises(RunFailed, match="infinity in loss, in epoch 1"):
+        callback.on_train_batch_end(0, {"loss": np.nan})
 
 
 @pytest.mark.slow

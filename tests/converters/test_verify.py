@@ -77,6 +77,30 @@ def test_missing_file_no_data_and_wrong_types(converted, tmp_path):
         verify(model, path, [1, 2, 3])
 
 
+def test_repeated_calls_give_no_warning(converted, caplog):
+    model, path = converted
+    x = images(model, 12)
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        for _ in range(6):
+            verify(model, path, tf.data.Dataset.from_tensor_slices(x).batch(8))
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert not [record for record in caplog.records if "retracing" in record.getMessage()]
+
+
+def test_the_frozen_model_runs_once_for_an_image_without_a_tie(tmp_path, monkeypatch):
+    model = one_layer(keras.layers.Dense(3), shape=(4,))
+    path = tmp_path / "model.tflite"
+    convert(model, path)
+    model.layers[-1].bias.assign_add([1.0, 0.0, 0.0])
+    runs = []
+    run = TieProbe._run
+    monkeypatch.setattr(TieProbe, "_run", lambda *given: runs.append(given) or run(*given))
+    assert verify(model, path, images(model, 5)).above_tolerance == 5
+    assert len(runs) == 5
+
+
 def with_a_tie() -> tuple[keras.Model, np.ndarray]:
     """A chain and an image of which one activation at the first sign is all but zero."""
     model = chain(classifier_activation=None)
@@ -92,7 +116,8 @@ def with_a_tie() -> tuple[keras.Model, np.ndarray]:
 def test_a_flipped_tie_is_found_and_proven():
     model, x = with_a_tie()
     probe = TieProbe(freeze(model))
-    assert probe.nearest([x])[0] < 1e-5
+    watched = probe.watch([x])
+    assert watched.nearest < 1e-5
     # The "device": the same network with the tied activation on the other side of zero.
     device, _ = with_a_tie()
     features = keras.Model(device.input, device.get_layer("stem_bn").output)(x).numpy()
@@ -100,16 +125,30 @@ def test_a_flipped_tie_is_found_and_proven():
     rest = keras.Model(device.get_layer("stem_bn").output, device.output)
     flipped = rest(features).numpy()
     assert np.abs(flipped - model(x)).max() > 1e-3
-    tie = probe.explain([x], flipped, 1e-3)
+    tie = probe.explain([x], watched, [flipped], 1e-3)
     assert tie.flips == 1
     assert tie.difference < 1e-4
 
 
 def test_a_wrong_output_is_not_explained_by_a_tie():
     model, x = with_a_tie()
-    tie = TieProbe(freeze(model)).explain([x], model(x).numpy() + 0.5, 1e-3)
+    probe = TieProbe(freeze(model))
+    tie = probe.explain([x], probe.watch([x]), [model(x).numpy() + 0.5], 1e-3)
     assert tie.nearest < 1e-5
     assert tie.difference > 1e-3
+
+
+def test_a_tie_explains_every_output_or_none():
+    model, x = with_a_tie()
+    features = model.get_layer("stem_bn").output
+    both = keras.Model(model.input, [model.output, keras.layers.Flatten()(features)])
+    probe = TieProbe(freeze(both))
+    watched = probe.watch([x])
+    (flip,) = [[(0, int(i))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
+    flipped = probe._run([x], [flip]).outputs
+    assert probe.explain([x], watched, flipped, 1e-3).flips == 1
+    wrong = [flipped[0], flipped[1] + 0.5]
+    assert probe.explain([x], watched, wrong, 1e-3).difference > 0.1
 
 
 @pytest.mark.parametrize("kind", ["regression", "feature map"])
@@ -135,10 +174,11 @@ def test_a_wrong_file_of_a_residual_network_without_classes_is_refused(tmp_path,
 
 def test_outputs_that_are_not_finite_never_pass(tmp_path):
     model = one_layer(keras.layers.Dense(3), shape=(4,))
+    model.layers[-1].kernel.assign(10.0 * model.layers[-1].kernel)
     path = tmp_path / "model.tflite"
     convert(model, path)
     x = images(model, 4)
-    x[2] = np.nan
+    x[2] = np.copysign(3e38, model.layers[-1].kernel.numpy()[:, 0])
     parity = verify(model, path, x)
     assert not parity.passed
     assert parity.above_tolerance == 1

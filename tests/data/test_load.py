@@ -144,6 +144,7 @@ def test_debian_package():
         ({"name": "imagenet"}, ValueError, r"Expected name .* Received: name='imagenet'"),
         ({"name": "folder"}, ValueError, "Expected directory .* Received: directory=None"),
         ({"directory": "/no/such"}, ValueError, "Expected directory .* directory='/no/such'"),
+        ({"directory": "."}, ValueError, r"directory to be None .* directory='\.'"),
         ({"directory": 3}, TypeError, "Expected directory .* directory=3"),
         ({"batch_size": 0}, ValueError, "Expected batch_size .* batch_size=0"),
         ({"batch_size": 1.5}, TypeError, "Expected batch_size .* batch_size=1.5"),

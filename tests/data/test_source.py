@@ -28,6 +28,13 @@ def test_tensorflow_datasets():
     assert np.concatenate([labels for _, labels in train]).max() < 100
 
 
+@NAMED
+def test_tensorflow_datasets_has_what_it_downloads_with():
+    tfds = pytest.importorskip("tensorflow_datasets")
+    # Where the checksums of the download are; mocked data do without.
+    assert tfds.builder_cls("cifar10").code_path.exists()
+
+
 def test_without_tensorflow_datasets(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_datasets", None)
     with pytest.raises(FileNotFoundError) as caught:
