@@ -7,9 +7,10 @@ from kbnn.converters.lint import Verdict, lint
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import FileReport, LayerReport, Report, inspect
 from kbnn.converters.ties import Tie
-from kbnn.converters.verify import verify
+from kbnn.converters.verify import INT8_AGREEMENT, verify
 
 __all__ = [
+    "INT8_AGREEMENT",
     "Conversion",
     "ConversionError",
     "FileReport",

@@ -12,11 +12,12 @@ from kbnn import _keras_check
 from kbnn.converters import lce, samples
 from kbnn.converters.device_graph import device_graph
 from kbnn.converters.freeze import freeze
+from kbnn.converters.int8 import quantize_real_layers
 from kbnn.converters.lint import judge, kernel_layers
 from kbnn.converters.match import build_report
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import Report
-from kbnn.converters.verify import Progress, verify
+from kbnn.converters.verify import INT8_AGREEMENT, Progress, check_agreement, verify
 
 
 class Conversion(NamedTuple):
@@ -39,7 +40,9 @@ def convert(
     model: keras.Model,
     path: str | os.PathLike,
     *,
+    calibration_data: Any = None,
     verify_data: Any = None,
+    int8_agreement: float = INT8_AGREEMENT,
     allow_float: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Conversion:
@@ -52,8 +55,13 @@ def convert(
     Args:
         model: a built functional or Sequential model.
         path: the file to write, `*.tflite` in a folder that exists.
+        calibration_data: images, as `verify_data`, on which to measure the ranges of all real
+            values, so that the layers that stay real compute in int8 and take a quarter of the
+            bytes. Training images; the first 1,024 are used. None keeps those layers in float32.
         verify_data: batches, or arrays `(images, labels)`, to compare Keras and the file on, as
             `verify` takes them; the test set, or a part of it. None leaves the file unverified.
+        int8_agreement: with `calibration_data`, the share of equal classes that the file must
+            reach on `verify_data` (see `verify`).
         allow_float: names of binary layers that may run in floats on the device.
         progress: called as `progress(done, total)` while the data are compared.
 
@@ -72,13 +80,18 @@ def convert(
         raise TypeError(
             f"Expected `allow_float` to be a list of names. Received: allow_float={allow_float!r}"
         )
+    check_agreement(int8_agreement)
     frozen = freeze(model)
     _check_binary(frozen, allow_float)
-    if verify_data is not None:
-        samples.check(model, verify_data)
+    for data in (verify_data, calibration_data):
+        if data is not None:
+            samples.check(model, data)
     on_device = device_graph(frozen)
-    content = lce.to_flatbuffer(on_device)
-    report = build_report(on_device, content)
+    int8 = calibration_data is not None
+    content = lce.to_flatbuffer(
+        quantize_real_layers(on_device, calibration_data) if int8 else on_device
+    )
+    report = build_report(on_device, content, int8=int8)
     left = [
         layer.layer
         for layer, verdict in zip(report.layers, map(judge, kernel_layers(on_device)), strict=True)
@@ -92,7 +105,9 @@ def convert(
     with lce.atomic_file(path) as temporary:
         temporary.write_bytes(content)
         if verify_data is not None:
-            parity = verify(model, temporary, verify_data, progress=progress)
+            parity = verify(
+                model, temporary, verify_data, int8_agreement=int8_agreement, progress=progress
+            )
             if not parity.passed:
                 raise VerificationError(parity)
             report = dataclasses.replace(report, parity=parity)

@@ -111,6 +111,13 @@ def read(content: bytes) -> Flatbuffer:
     )
 
 
+def computes_in_int8(operator: Operator) -> bool:
+    """Whether an operator, other than a conversion of types, gives int8."""
+    return operator.name not in ("QUANTIZE", "DEQUANTIZE") and any(
+        output.dtype == np.int8 for output in operator.outputs
+    )
+
+
 def unpack_filters(packed: np.ndarray, channels: int) -> np.ndarray:
     """The +-1 filters of an `LceBconv2d`: int32 words, bit 1 means -1, lowest bit first.
 

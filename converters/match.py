@@ -26,7 +26,7 @@ LEFT_REAL = "LCE's converter left it real-valued"
 NOT_FOUND = "its operators were not found in the file"
 
 
-def build_report(device_model: keras.Model, content: bytes) -> Report:
+def build_report(device_model: keras.Model, content: bytes, *, int8: bool = False) -> Report:
     """Match a file's operators with the layers of the model that it was converted from.
 
     A binary convolution is found by its filters, bit for bit (LCE may flip all of a channel's), so
@@ -45,7 +45,7 @@ def build_report(device_model: keras.Model, content: bytes) -> Report:
         ],
         operators=dict(Counter(operator.name for operator in operators)),
         file_bytes=len(content),
-        predicted_bytes=predicted_bytes(device_model),
+        predicted_bytes=predicted_bytes(device_model, int8=int8),
     )
 
 

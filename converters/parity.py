@@ -44,7 +44,10 @@ class Parity:
         above_tolerance: number of images with a difference above 1e-3, or above 1e-5 of the largest
             output where that is more.
         ties: those among them that an activation at a tie explains, by their position in the data.
+        mean_relative_error: mean over the images of |device - Keras| / |Keras|, Euclidean norms
+            over all outputs.
         chain: no layer of the model merges branches.
+        int8: the file computes in int8, so that classes are compared and not outputs.
         failures: why the file is not to be trusted; empty if it passed.
     """
 
@@ -56,7 +59,9 @@ class Parity:
     device_accuracy: float | None
     above_tolerance: int
     ties: dict[int, Tie]
+    mean_relative_error: float
     chain: bool
+    int8: bool
     failures: list[str]
 
     @property
@@ -74,6 +79,8 @@ class Parity:
         table = Table(title="Keras and the device file", show_header=False)
         table.add_row("images", f"{self.samples}")
         table.add_row("largest difference", f"{self.max_difference:.3g}")
+        if self.int8:
+            table.add_row("mean relative error (int8)", f"{self.mean_relative_error:.3g}")
         if self.ties:
             table.add_row("images with a tie", f"{len(self.ties)}")
             table.add_row("largest difference off ties", f"{self.max_difference_off_ties:.3g}")
@@ -89,10 +96,17 @@ class Parity:
 
 
 class Comparison:
-    """Adds up what the batches say."""
+    """Adds up what the batches say.
 
-    def __init__(self, model: keras.Model) -> None:
+    Args:
+        model: the trained or the frozen model.
+        int8_agreement: for a file that computes in int8, the least share of equal classes; None
+            for one that must give Keras's outputs.
+    """
+
+    def __init__(self, model: keras.Model, int8_agreement: float | None = None) -> None:
         self.samples = 0
+        self._int8_agreement = int8_agreement
         self._model = model
         self._predict = _traced(model)
         self._chain = is_chain(model)
@@ -104,6 +118,7 @@ class Comparison:
         self._differences: list[np.ndarray] = []
         self._above: list[np.ndarray] = []
         self._off_ties: list[np.ndarray] = []
+        self._relative_errors: list[np.ndarray] = []
         self._agree: list[np.ndarray] = []
         self._right: list[tuple[np.ndarray, np.ndarray]] = []
         self._ties: dict[int, Tie] = {}
@@ -124,7 +139,12 @@ class Comparison:
         difference = largest_differences(keras_outputs, device)
         self._differences.append(difference)
         self._above.append(difference > tolerance)
-        self._off_ties.append(self._explain(inputs, keras_outputs, device, difference, tolerance))
+        self._relative_errors.append(_relative_errors(keras_outputs, device))
+        if self._int8_agreement is None:
+            off_ties = self._explain(inputs, keras_outputs, device, difference, tolerance)
+        else:
+            off_ties = difference
+        self._off_ties.append(off_ties)
         if self._classifies:
             classes = keras_outputs[0].argmax(axis=1), device[0].argmax(axis=1)
             self._agree.append(classes[0] == classes[1])
@@ -179,6 +199,7 @@ class Comparison:
         differences = np.concatenate(self._differences)
         agree = np.concatenate(self._agree) if self._agree else None
         right = np.concatenate(self._right, axis=1) if self._right else None
+        relative_error = np.concatenate(self._relative_errors).mean()
         return Parity(
             samples=self.samples,
             max_difference=float(differences.max()),
@@ -188,9 +209,30 @@ class Comparison:
             device_accuracy=None if right is None else float(right[1].mean()),
             above_tolerance=int(np.concatenate(self._above).sum()),
             ties=self._ties,
+            mean_relative_error=float(relative_error),
             chain=self._chain,
-            failures=self._failures(differences, agree),
+            int8=self._int8_agreement is not None,
+            failures=(
+                self._failures(differences, agree)
+                if self._int8_agreement is None
+                else self._int8_failures(self._int8_agreement, agree, relative_error)
+            ),
         )
+
+    def _int8_failures(
+        self, least: float, agree: np.ndarray | None, relative_error: float
+    ) -> list[str]:
+        if agree is not None and agree.mean() < least:
+            return [
+                f"only {agree.mean():.4f} of the classes are equal in int8, {least} expected "
+                "(int8_agreement)"
+            ]
+        if agree is None and not relative_error <= 1 - least:
+            return [
+                f"the outputs differ by {relative_error:.4f} on average in int8, at most "
+                f"{1 - least:.4f} expected (1 - int8_agreement)"
+            ]
+        return []
 
     def _failures(self, differences: np.ndarray, agree: np.ndarray | None) -> list[str]:
         failures = []
@@ -216,6 +258,15 @@ class Comparison:
                 f"only {agree.mean():.4f} of the classes are equal, {RESIDUAL_AGREEMENT} expected"
             )
         return failures
+
+
+def _relative_errors(expected: list[np.ndarray], received: list[np.ndarray]) -> np.ndarray:
+    """For each image the distance of the outputs, as a share of their norm."""
+    a, b = (
+        np.concatenate([o.reshape(len(o), -1) for o in found], 1) for found in (expected, received)
+    )
+    norm = np.linalg.norm(a, axis=1)
+    return np.linalg.norm(b - a, axis=1) / np.where(norm > 0, norm, 1.0)
 
 
 def _traced(model: keras.Model) -> Callable[..., list[tf.Tensor]]:

@@ -15,8 +15,12 @@ _BYTES_PER_OPERATOR = 310
 _BYTES_PER_SMALL_OPERATOR = 190
 
 
-def predicted_bytes(device_model: keras.Model) -> int:
+def predicted_bytes(device_model: keras.Model, *, int8: bool = False) -> int:
     """The file's size, predicted from the model.
+
+    Args:
+        device_model: the model to be converted.
+        int8: real weights take one byte in place of four.
 
     Binary kernels take a bit a weight, their input channels filled up to 32, and 4 bytes a channel
     for the threshold or 8 for scale and bias; other weights 4 bytes, batch normalization folded
@@ -31,19 +35,19 @@ def predicted_bytes(device_model: keras.Model) -> int:
     uses = Counter(id(call.layer) for call in calls)
     layers = {id(call.layer): call.layer for call in calls}
     weights = sum(
-        _weight_bytes(layer) * (folded[key] + (folded[key] < uses[key]))
+        _weight_bytes(layer, 1 if int8 else 4) * (folded[key] + (folded[key] < uses[key]))
         for key, layer in layers.items()
     )
     return _BYTES_PER_FILE + weights + sum(map(_operator_bytes, calls))
 
 
-def _weight_bytes(layer: keras.layers.Layer) -> int:
+def _weight_bytes(layer: keras.layers.Layer, bytes_per_weight: int) -> int:
     if isinstance(layer, keras.layers.BatchNormalization):
         return 0
     if is_kernel_layer(layer) and judge(layer).binary:
         *window, channels, filters = layer.kernel.shape
         return math.prod(window) * filters * math.ceil(channels / 32) * 4 + 8 * filters
-    return 4 * sum(math.prod(weight.shape) for weight in layer.weights)
+    return bytes_per_weight * sum(math.prod(weight.shape) for weight in layer.weights)
 
 
 def _operator_bytes(call: Call) -> int:

@@ -14,12 +14,16 @@ from kbnn.converters.parity import Comparison, Parity
 
 Progress = Callable[[int, int | None], None]
 
+INT8_AGREEMENT = 0.95
+"""Share of equal classes below which a file that computes in int8 fails."""
+
 
 def verify(
     model: keras.Model,
     path: str | os.PathLike,
     data: Any,
     *,
+    int8_agreement: float = INT8_AGREEMENT,
     progress: Progress | None = None,
 ) -> Parity:
     """Compare a device file with the Keras model that it was made of, image by image.
@@ -31,6 +35,9 @@ def verify(
     All other classes must be equal. In a classifier with merged branches, where flips cascade, a
     tie need only be there, and 99.9 % of the classes must be equal.
 
+    A file that computes in int8 (see `calibration_data` of `convert`) gives other outputs by its
+    nature: there, `int8_agreement` of the classes must be equal.
+
     Args:
         model: the trained or the frozen model.
         path: the `.tflite` file.
@@ -39,6 +46,8 @@ def verify(
             or an array of images. Images of several inputs are a list, tuple or dict of arrays;
             labels of several outputs likewise, of which the first is taken. Labels are class
             numbers or one-hot.
+        int8_agreement: the share of equal classes that an int8 file must reach; in a model without
+            classes, the outputs' mean relative error may be at most 1 - int8_agreement.
         progress: called as `progress(done, total)` after each batch; `total` may be None.
 
     Raises:
@@ -49,6 +58,7 @@ def verify(
         ConversionError: LCE's interpreter failed.
     """
     _keras_check.check_model(model)
+    check_agreement(int8_agreement)
     content = pathlib.Path(path).read_bytes()
     lce.check_file(content, str(path))
     file = flatbuffer.read(content)
@@ -57,7 +67,8 @@ def verify(
     samples.check(model, data)
     total = samples.count(data)
 
-    comparison = Comparison(model)
+    int8 = any(flatbuffer.computes_in_int8(operator) for operator in file.operators)
+    comparison = Comparison(model, int8_agreement if int8 else None)
     pending: list[tuple[list[np.ndarray], np.ndarray | None]] = []
 
     def device_inputs() -> Iterator[list[np.ndarray]]:
@@ -71,6 +82,14 @@ def verify(
         if progress is not None:
             progress(comparison.samples, total)
     return comparison.parity()
+
+
+def check_agreement(int8_agreement: float) -> None:
+    """Raise ValueError unless it is a share."""
+    if not isinstance(int8_agreement, float | int) or not 0 <= int8_agreement <= 1:
+        raise ValueError(
+            f"Expected `int8_agreement` between 0 and 1. Received: int8_agreement={int8_agreement}"
+        )
 
 
 def _order(

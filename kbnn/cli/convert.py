@@ -1,9 +1,8 @@
 """`kbnn convert`: from a trained model to a verified Larq Compute Engine file."""
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
-import tensorflow as tf
 import tf_keras as keras
 import typer
 
@@ -30,6 +29,14 @@ def convert(
         bool,
         typer.Option(help="Compare the file with the model on the test images; refuse a mismatch."),
     ] = True,
+    int8: Annotated[
+        bool,
+        typer.Option(
+            "--int8",
+            help="Have the layers that stay real compute in int8, calibrated on training images.",
+        ),
+    ] = False,
+    int8_agreement: options.Int8Agreement = converters.INT8_AGREEMENT,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     allow_float: Annotated[
@@ -54,8 +61,15 @@ def convert(
         with only_results_on_stdout():
             found = model_source.load(source, best=best)
             path = _output(source, output)
-            test = model_source.load_test_data(found, data, data_dir) if verify else None
-            report = _convert(found.model, path, test, allow_float)
+            splits = model_source.load_data(found, data, data_dir) if verify or int8 else None
+            report = _convert(
+                found.model,
+                path,
+                allow_float,
+                calibration_data=splits.train if splits and int8 else None,
+                verify_data=splits.test if splits and verify else None,
+                int8_agreement=int8_agreement,
+            )
     except converters.VerificationError as error:
         parity = error.parity
         show(parity, {"path": None, "verified": False, "parity": parity.to_dict()}, as_json=as_json)
@@ -71,8 +85,8 @@ def convert(
 def _convert(
     model: keras.Model,
     path: pathlib.Path,
-    test: tf.data.Dataset | None,
     allow_float: list[str],
+    **arguments: Any,
 ) -> converters.Report:
     try:
         names = [verdict.layer for verdict in converters.lint(model)]
@@ -83,7 +97,7 @@ def _convert(
             )
         with progress_bar("converting") as progress:
             return converters.convert(
-                model, path, verify_data=test, allow_float=allow_float, progress=progress
+                model, path, allow_float=allow_float, progress=progress, **arguments
             ).report
     except (InputError, converters.ConversionError):
         raise

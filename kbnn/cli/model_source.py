@@ -58,10 +58,8 @@ def load(path: pathlib.Path, *, best: bool = False) -> ModelSource:
     return ModelSource(_load_model(path), path, None)
 
 
-def load_test_data(
-    source: ModelSource, name: str | None, directory: pathlib.Path | None
-) -> tf.data.Dataset:
-    """The test images for a model: those of its run, or the ones named.
+def load_data(source: ModelSource, name: str | None, directory: pathlib.Path | None) -> data.Splits:
+    """The images for a model: those of its run, or the ones named.
 
     Raises:
         InputError: no data is named, or it cannot be used with the model.
@@ -70,8 +68,8 @@ def load_test_data(
     if name is None:
         if config is None:
             raise InputError(
-                "Expected --data NAME, the data to verify on. Received: a model that is not in a "
-                "run folder, and no --data."
+                "Expected --data NAME, the data to calibrate and verify on. Received: a model that "
+                "is not in a run folder, and no --data."
             )
         name = config.data
         if directory is None and config.data_dir is not None:
@@ -83,21 +81,23 @@ def load_test_data(
     with input_errors():
         # Image folders are read at a size, arrays have one.
         wants_size = name == "folder" and None not in shape[1:3]
-        test = data.load(
+        splits = data.load(
             name,
             directory=directory,
             image_size=shape[1:3] if wants_size else None,
             channels=shape[3] if wants_size and shape[3] in (1, 3) else None,
-            validation=0,
+            # What the run held out takes no part in a calibration.
+            validation=config.validation if config and name == config.data else 0,
+            seed=config.seed if config else 0,
             normalize="none" if uint8 else "pipeline",
-        ).test
-    images = test.element_spec[0].shape
+        )
+    images = splits.test.element_spec[0].shape
     if not images.is_compatible_with(shape):
         raise InputError(
             f"Expected images of shape {shape[1:]}, as the model takes. "
             f"Received: {tuple(images[1:])} in {name}"
         )
-    return test
+    return splits
 
 
 def _load_model(path: pathlib.Path) -> keras.Model:

@@ -28,6 +28,12 @@ RunOrModel = Annotated[
         show_default=False,
     ),
 ]
+Int8Agreement = Annotated[
+    float,
+    typer.Option(
+        help="Share of equal classes that a file with int8 layers must reach.", min=0, max=1
+    ),
+]
 Best = Annotated[
     bool,
     typer.Option(

@@ -22,6 +22,7 @@ def verify(
     file: TfliteFile,
     data: options.Data = None,
     data_dir: options.DataDir = None,
+    int8_agreement: options.Int8Agreement = converters.INT8_AGREEMENT,
     best: options.Best = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -33,9 +34,11 @@ def verify(
         if not file.is_file():
             raise InputError(f"Expected a .tflite file. Received: {file}, not found")
         found = model_source.load(source, best=best)
-        test = model_source.load_test_data(found, data, data_dir)
+        test = model_source.load_data(found, data, data_dir).test
         with progress_bar("verifying") as progress, input_errors():
-            parity = converters.verify(found.model, file, test, progress=progress)
+            parity = converters.verify(
+                found.model, file, test, int8_agreement=int8_agreement, progress=progress
+            )
     show(parity, parity.to_dict(), as_json=as_json)
     if not parity.passed:
         for failure in parity.failures:

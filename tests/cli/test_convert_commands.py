@@ -57,6 +57,18 @@ def test_convert_verifies_on_the_data_of_the_run(converted):
     assert file.read_bytes()[4:8] == b"TFL3"
 
 
+def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
+    file = tmp_path / "int8.tflite"
+    agreement = ("--int8-agreement", 0.5)  # three epochs leave many images between two classes
+    result = kbnn("convert", finished[0], "--output", file, "--int8", *agreement, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)["report"]
+    assert report["parity"]["int8"] is True
+    assert {layer["output"] for layer in report["layers"]} == {"int8", "bit-packed"}
+    assert kbnn("verify", finished[0], file, *agreement).exit_code == 0
+    assert kbnn("verify", finished[0], file, "--int8-agreement", 7).exit_code == 2
+
+
 def test_verify_passes_on_the_file_of_the_run(finished, converted):
     result = kbnn("verify", finished[0], converted[0], "--json")
     assert result.exit_code == 0, result.stderr

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
+import kbnn
 from kbnn.converters import flatbuffer, freeze, int8, lce
 from kbnn.converters.device_graph import device_graph
 from kbnn.training.rewrite import layers_of
@@ -152,3 +153,78 @@ def test_activations_that_are_not_finite_are_an_error():
     model.set_weights([np.float32([[3e38]])])
     with pytest.raises(ValueError, match=r"finite activations.*huge_range"):
         int8.quantize_real_layers(model, np.float32([[9]]))
+
+
+def easy(classes: int = 2) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """A network trained to tell bright upper from bright lower halves."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 256)
+    images = rng.normal(size=(256, 8, 8, 1)).astype("f") * 0.3
+    images[labels == 1, :4] += 1.0
+    images[labels == 0, 4:] += 1.0
+    model = kbnn.models.vgg_tiny((8, 8, 1), classes, 32, classifier_activation=None)
+    model.compile(
+        keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    model.fit(images, labels, epochs=5, verbose=0)
+    return model, images, labels
+
+
+def test_convert_with_calibration_data(tmp_path):
+    model, images, labels = easy()
+    path = tmp_path / "model.tflite"
+    real = kbnn.converters.convert(model, path, verify_data=(images, labels)).report
+    report = kbnn.converters.convert(
+        model, path, calibration_data=images, verify_data=(images, labels)
+    ).report
+    assert report.parity.int8
+    assert report.parity.passed
+    assert report.parity.class_agreement > 0.98
+    assert report.parity.device_accuracy > 0.95
+    assert 0 < report.parity.mean_relative_error < 0.2
+    assert [layer.operator for layer in report.layers] == [layer.operator for layer in real.layers]
+    assert [layer.output for layer in report.layers] == [
+        "int8",
+        "bit-packed",
+        "bit-packed",
+        "int8",
+        "int8",
+    ]
+    assert report.predicted_bytes < real.predicted_bytes
+    # kbnn verify knows an int8 file by itself.
+    parity = kbnn.converters.verify(model, path, (images, labels), int8_agreement=0.5)
+    assert (parity.int8, parity.passed) == (True, True)
+
+
+def test_an_int8_file_that_agrees_too_little_is_refused(tmp_path):
+    model, images, _ = easy()
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"old")
+    wrong = images * 1e-3  # ranges a thousand times too small
+    with pytest.raises(kbnn.converters.VerificationError, match=r"equal in int8, 0.95 expected"):
+        kbnn.converters.convert(model, path, calibration_data=wrong, verify_data=images)
+    assert path.read_bytes() == b"old"
+
+
+def test_without_classes_the_outputs_count(tmp_path):
+    x = keras.Input((12,), name="image")
+    model = networks.randomised(keras.Model(x, keras.layers.Dense(1, name="number")(x)))
+    images = networks.images(model, 64)
+    path = tmp_path / "model.tflite"
+    passed = kbnn.converters.convert(model, path, calibration_data=images, verify_data=images)
+    assert passed.report.parity.class_agreement is None
+    assert 0 < passed.report.parity.mean_relative_error < 0.05
+    with pytest.raises(kbnn.converters.VerificationError, match="on average in int8"):
+        kbnn.converters.convert(model, path, calibration_data=images * 0.01, verify_data=images)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"int8_agreement": 95}, "Expected `int8_agreement` between 0 and 1. Received"),
+        ({"calibration_data": np.zeros((2, 3), "f")}, "Expected `data` to fit"),
+    ],
+)
+def test_bad_arguments_of_convert(tmp_path, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        kbnn.converters.convert(networks.chain(), tmp_path / "model.tflite", **arguments)
