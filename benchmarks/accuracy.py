@@ -32,6 +32,7 @@ from kbnn.cli.run import load_data
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCREENING_SHARE = 3
+_WIDTH = 110  # of the summary, in a pipe too
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -84,7 +85,7 @@ def summary(
             *(name, mode, str(spread.runs), _plus_minus(spread)),
             *(baseline if difference else "", _interval(difference) if difference else ""),
         )
-    Console().print(table)
+    Console(width=_WIDTH).print(table)
 
 
 def settings(experiment: RunConfig, mode: str, seed: int) -> RunConfig:

@@ -24,3 +24,15 @@ def _seed() -> None:
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory) -> pathlib.Path:
+    """240 training and 40 test images of 3 classes that differ in brightness."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(280) % 3
+    pixels = rng.integers(0, 100, (280, 12, 12)) + 70 * labels[:, None, None]
+    folder = tmp_path_factory.mktemp("images")
+    x, y = pixels.astype(np.uint8), labels.astype(np.int64)
+    np.savez(folder / "data.npz", x_train=x[:240], y_train=y[:240], x_test=x[240:], y_test=y[240:])
+    return folder

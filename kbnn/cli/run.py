@@ -25,6 +25,7 @@ def train_run(
     folder: str | os.PathLike[str],
     *,
     resume: bool = False,
+    test: bool = True,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     note: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def train_run(
         config: the settings. None, with `resume`, takes those of the folder.
         folder: a folder that does not exist or is empty; with `resume`, that of the run.
         resume: go on with the run in `folder`. One that is finished is left as it is.
+        test: measure the result on the test images. False leaves them alone: for runs among which
+            one is to be chosen.
         callbacks: further Keras callbacks, called after those of the run.
         note: called with messages for the user.
 
@@ -82,7 +85,7 @@ def train_run(
         replace_file(run.model_file, save)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
-        return _finish(model, splits.test, config, run)
+        return _finish(model, splits.test if test else None, config, run)
 
 
 def load_data(config: RunConfig) -> data.Splits:
@@ -172,8 +175,8 @@ def _optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
     if config.schedule == "cosine":
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
     if config.optimizer == "adam":
-        return keras.optimizers.Adam(rate)
-    return keras.optimizers.SGD(rate, momentum=_MOMENTUM)
+        return keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
+    return keras.optimizers.SGD(rate, momentum=_MOMENTUM, global_clipnorm=config.clip_norm)
 
 
 def _plain_saver(model: keras.Model) -> Callable[[Any], None]:
@@ -191,28 +194,31 @@ def _plain_saver(model: keras.Model) -> Callable[[Any], None]:
 
 
 def _finish(
-    model: keras.Model, test: tf.data.Dataset, config: RunConfig, run: RunFolder
+    model: keras.Model, test: tf.data.Dataset | None, config: RunConfig, run: RunFolder
 ) -> dict[str, Any]:
     rows = run.log()
     best = run_callbacks.best_epoch(rows)
-    measured = model.evaluate(test, verbose=0, return_dict=True)
-    if not math.isfinite(measured["loss"]):
-        raise RunFailed(
-            f"Expected a finite loss on the test images. Received: {measured['loss']}. "
-            "Start a new run with a lower --learning-rate."
-        )
     result = {
         "model": run.model_file.name,
         "epochs": config.epochs,
         "parameters": model.count_params(),
         "last_epoch": rows[-1],
         "best_epoch": best,
-        "test_loss": measured["loss"],
-        "test_accuracy": measured["accuracy"],
+        **({} if test is None else _on_test_images(model, test)),
         "seconds": round(sum(row["seconds"] for row in rows), 3),
     }
     write_json(run.result_file, result)
     return result
+
+
+def _on_test_images(model: keras.Model, test: tf.data.Dataset) -> dict[str, float]:
+    measured = model.evaluate(test, verbose=0, return_dict=True)
+    if not math.isfinite(measured["loss"]):
+        raise RunFailed(
+            f"Expected a finite loss on the test images. Received: {measured['loss']}. "
+            "Start a new run with a lower --learning-rate."
+        )
+    return {"test_loss": measured["loss"], "test_accuracy": measured["accuracy"]}
 
 
 def _quantizer(name: str) -> str | None:

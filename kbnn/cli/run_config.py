@@ -1,6 +1,7 @@
 """The settings of a training run: everything that its weights depend on."""
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
@@ -17,6 +18,12 @@ from kbnn.cli.errors import InputError
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
     "vgg_small": models.vgg_small,
+    "resnet20": models.resnet20,
+    "resnet20_plain": functools.partial(models.resnet20, shortcuts="plain"),
+    "resnet18": models.resnet18,
+    "resnet18_small": functools.partial(models.resnet18, stem="small"),
+    "resnet34": models.resnet34,
+    "alexnet": models.alexnet,
 }
 # The learning rate that is used where none is given.
 OPTIMIZERS = {"adam": 0.005, "sgd": 0.1}
@@ -48,12 +55,15 @@ class RunConfig:
         data: name of a dataset, as in `kbnn.data.load`.
         data_dir: its directory, as in `kbnn.data.load`.
         image_size: `(height, width)` to resize to; None keeps the size.
-        model: "vgg_tiny" or "vgg_small".
+        model: a name of `MODELS`: an architecture of `kbnn.models`; "resnet20_plain" has plain
+            shortcuts, "resnet18_small" the stem for small images.
         width: filters of its first layer; None for the builder's default.
         epochs: passes over the training images.
         batch_size: images per step.
         optimizer: "adam" or "sgd" (momentum 0.9).
         learning_rate: the first step's; None for 0.005 with adam, 0.1 with sgd.
+        clip_norm: the gradient of all weights is scaled down to this norm if it is longer; None
+            leaves it as it is.
         schedule: "cosine", down to 0 at the last step, or "constant".
         validation: fraction (float) or count (int) of training images held out; 0 for none.
         augment: "none", "crop", "flip" or "both".
@@ -80,6 +90,7 @@ class RunConfig:
     batch_size: int = 128
     optimizer: str = "adam"
     learning_rate: float | None = None
+    clip_norm: float | None = None
     schedule: str = "cosine"
     validation: float | int = 0.1
     augment: str = "none"
@@ -116,11 +127,14 @@ class RunConfig:
             raise InputError(
                 f"Expected --seed to be an integer in [0, 2**32). Received: {self.seed!r}"
             )
-        rate = self.learning_rate
-        if not isinstance(rate, float | int) or not (math.isfinite(rate) and rate > 0):
-            raise InputError(
-                f"Expected --learning-rate to be a positive, finite number. Received: {rate!r}"
-            )
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            if name == "clip_norm" and value is None:
+                continue
+            if not isinstance(value, float | int) or not (math.isfinite(value) and value > 0):
+                raise InputError(
+                    f"Expected {option(name)} to be a positive, finite number. Received: {value!r}"
+                )
 
     @property
     def normalize(self) -> Literal["none", "pipeline"]:

@@ -73,6 +73,10 @@ def train(
             default=", ".join(f"{rate} with {name}" for name, rate in OPTIMIZERS.items()),
         ),
     ] = None,
+    clip_norm: Annotated[
+        float | None,
+        _setting("Scale longer gradients down to this norm.", "clip_norm", default="no clipping"),
+    ] = None,
     schedule: Annotated[
         str | None,
         _setting("Of the learning rate: a cosine down to 0.", "schedule", SCHEDULES),
@@ -126,6 +130,7 @@ def train(
         "batch_size": batch_size,
         "optimizer": optimizer,
         "learning_rate": learning_rate,
+        "clip_norm": clip_norm,
         "schedule": schedule,
         "validation": options.validation(validation),
         "augment": augment,
@@ -194,8 +199,9 @@ def _interruption(folder: RunFolder) -> Iterator[None]:
 def _table(result: dict[str, Any], folder: RunFolder) -> Table:
     table = Table(title=str(folder.path), show_header=False)
     last, best = result["last_epoch"], result["best_epoch"]
-    table.add_row("test accuracy", f"{result['test_accuracy']:.4f}")
-    table.add_row("test loss", f"{result['test_loss']:.4f}")
+    for name in ("accuracy", "loss"):
+        if f"test_{name}" in result:  # train_run(test=False) leaves the test images alone
+            table.add_row(f"test {name}", f"{result[f'test_{name}']:.4f}")
     if best is not None:
         table.add_row("validation accuracy", f"{last['val_accuracy']:.4f}")
         table.add_row(

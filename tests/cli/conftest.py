@@ -1,9 +1,7 @@
-import pathlib
 import signal
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 _KBNN = [sys.executable, "-c", "from kbnn.cli.main import main; main()"]
@@ -39,18 +37,6 @@ def run_kbnn(start_kbnn):
         return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
     return run
-
-
-@pytest.fixture(scope="session")
-def images(tmp_path_factory) -> pathlib.Path:
-    """240 training and 40 test images of 3 classes that differ in brightness."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(280) % 3
-    pixels = rng.integers(0, 100, (280, 12, 12)) + 70 * labels[:, None, None]
-    folder = tmp_path_factory.mktemp("images")
-    x, y = pixels.astype(np.uint8), labels.astype(np.int64)
-    np.savez(folder / "data.npz", x_train=x[:240], y_train=y[:240], x_test=x[240:], y_test=y[240:])
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -73,6 +73,17 @@ def test_result_holds_the_last_and_the_best_epoch(finished):
     assert result["test_accuracy"] > 0.6  # three classes that differ in brightness
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["resnet20", "resnet20_plain", "resnet18_small"])
+def test_residual_networks_train(model, run_kbnn, settings, tmp_path):
+    folder = tmp_path / "run"
+    options = ("--model", model, "--clip-norm", 5, "--input-quantizer", "approx_sign")
+    process = run_kbnn("train", *settings(epochs=1), *options, "--run", folder, "--json")
+    assert process.returncode == 0, process.stderr
+    config = json.loads((folder / "config.json").read_text())["settings"]
+    assert (config["model"], config["clip_norm"]) == (model, 5.0)
+
+
 def test_finished_run_is_left_as_it_is(finished):
     folder, _ = finished
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -121,7 +132,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
     ("options", "message"),
     [
         (["--data", "fasion_mnist"], "fashion_mnist_sample"),
-        (["--data", "fashion_mnist_sample", "--model", "resnet"], "vgg_tiny, vgg_small"),
+        (["--data", "fashion_mnist_sample", "--model", "resnet"], "vgg_tiny, vgg_small, resnet20"),
         (["--data", "fashion_mnist_sample", "--optimizer", "lion"], "adam, sgd"),
         (["--data", "fashion_mnist_sample", "--schedule", "step"], "cosine, constant"),
         (["--data", "fashion_mnist_sample", "--augment", "mixup"], "none, crop, flip, both"),
@@ -132,6 +143,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         (["--data", "fashion_mnist_sample", "--width", "-8"], "--width to be a positive integer"),
         (["--data", "fashion_mnist_sample", "--seed", "-1"], "--seed"),
         (["--data", "fashion_mnist_sample", "--learning-rate", "nan"], "--learning-rate"),
+        (["--data", "fashion_mnist_sample", "--clip-norm", "0"], "--clip-norm to be a positive"),
         (["--data", "fashion_mnist_sample", "--validation", "1.5"], "validation"),
         (["--data", "fashion_mnist_sample", "--image-size", "big"], "HEIGHTxWIDTH"),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),

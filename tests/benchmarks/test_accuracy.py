@@ -1,0 +1,118 @@
+"""The runner: screening keeps off the test images, final ships, nothing is done twice."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import accuracy
+import accuracy_table
+import experiments
+import pytest
+from typer.testing import CliRunner
+
+from kbnn.cli import RunConfig
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# Training changes the state of its process for good, so it happens in one of its own.
+_RUN = """
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+import accuracy, experiments
+from kbnn.cli import RunConfig
+data = sys.argv.pop(1)
+settings = dict(data="folder", data_dir=data, width=8, batch_size=32, epochs=3)
+experiments.EXPERIMENTS["small"] = RunConfig(**settings)
+accuracy.app()
+"""
+
+
+@pytest.fixture
+def run(images, tmp_path):
+    def run(*arguments):
+        command = [sys.executable, "-c", _RUN, str(ROOT / "benchmarks"), str(images), "run"]
+        table = ("--file", str(tmp_path / "accuracy.csv"), "--runs", str(tmp_path / "runs"))
+        return subprocess.run(
+            [*command, *arguments, *table], capture_output=True, text=True, timeout=300
+        )
+
+    return run
+
+
+@pytest.mark.slow
+def test_screening_then_final(run, tmp_path):
+    screening = run("small", "--mode", "screening")
+    assert screening.returncode == 0, screening.stderr
+    final = run("small", "--mode", "final", "--seeds", "2")
+    assert final.returncode == 0, final.stderr
+    rows = accuracy_table.read(tmp_path / "accuracy.csv")
+    assert [row.key for row in rows] == [
+        ("small", "screening", 0),
+        ("small", "final", 0),
+        ("small", "final", 1),
+    ]
+    first, second, third = rows
+    assert (first.epochs, second.epochs) == (1, 3)
+    assert first.device_accuracy is None
+    assert first.keras_accuracy is None
+    assert second.device_accuracy == second.keras_accuracy > 0.4
+    assert second.class_agreement == 1.0
+    losses = {
+        json.loads((folder / "result.json").read_text())["last_epoch"]["val_loss"]
+        for folder in (tmp_path / "runs" / "final" / "small").iterdir()
+    }
+    assert len(losses) == 2  # each seed trains a network of its own
+    assert third.device_accuracy > 0.4
+    result = json.loads((tmp_path / "runs/screening/small/seed_0/result.json").read_text())
+    assert "test_accuracy" not in result
+    assert (tmp_path / "runs/final/small/seed_1/model.tflite").is_file()
+    # Neither repeated nor taken for another run.
+    again = run("small", "--mode", "final", "--seeds", "2")
+    assert (again.returncode, again.stdout) == (0, "")
+    assert accuracy_table.read(tmp_path / "accuracy.csv") == rows
+
+
+def test_other_settings_than_the_rows_are_refused(tmp_path, monkeypatch):
+    config = RunConfig(data="fashion_mnist_sample", epochs=3)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "small", config)
+    row = accuracy_table.Row(
+        *("small", "final", 0, 3, 0.8, 0.8, 0.8, 1.0, 1000, 1.0),
+        *(json.dumps({**config.to_dict(), "learning_rate": 0.1}), "{}", "", "", ""),
+    )
+    accuracy_table.append(row, tmp_path / "accuracy.csv")
+    result = CliRunner().invoke(
+        accuracy.app,
+        ["run", "small", "--mode", "final", "--file", str(tmp_path / "accuracy.csv")],
+    )
+    assert result.exit_code == 2
+    assert "Expected small with the settings of its row" in " ".join(result.stderr.split())
+
+
+def test_unknown_experiments_are_refused():
+    result = CliRunner().invoke(accuracy.app, ["run", "no-such"])
+    assert result.exit_code == 2
+    assert "fashion-ste_sign" in result.stderr
+
+
+def test_every_baseline_is_an_experiment_on_the_same_data_and_budget():
+    for name, baseline in experiments.BASELINES.items():
+        one, other = experiments.EXPERIMENTS[name], experiments.EXPERIMENTS[baseline]
+        for setting in ("data", "epochs", "batch_size", "model", "width", "validation"):
+            assert getattr(one, setting) == getattr(other, setting), (name, setting)
+
+
+def test_the_summary_shows_spread_and_difference(tmp_path):
+    file = tmp_path / "accuracy.csv"
+    for seed, (real, binary) in enumerate([(0.92, 0.90), (0.93, 0.90), (0.94, 0.90)]):
+        for name, value in [("fashion-float", real), ("fashion-ste_sign", binary)]:
+            accuracy_table.append(
+                accuracy_table.Row(
+                    *(name, "final", seed, 3, 0.8, value, value, 1.0, 1000, 1.0),
+                    *("{}", "{}", "", "", ""),
+                ),
+                file,
+            )
+    result = CliRunner().invoke(accuracy.app, ["summary", "--file", str(file)])
+    assert "93.00 +- 1.00" in result.output
+    assert "+3.00 [+0.52, +5.48]" in result.output
