@@ -1,7 +1,8 @@
 """The experiments that judge the techniques: one line each.
 
 Two experiments are compared seed by seed, so they share everything but what is in question. The
-settings of the baselines were chosen on the validation split (`screening` in accuracy.py).
+settings of the baselines were chosen among the variants below on the validation split (their
+screening rows in results/accuracy.csv).
 """
 
 from kbnn.cli import RunConfig
@@ -9,10 +10,27 @@ from kbnn.cli import RunConfig
 FASHION = {"data": "fashion_mnist", "model": "vgg_tiny", "batch_size": 128, "epochs": 12}
 REAL = {"input_quantizer": "none", "kernel_quantizer": "none"}
 
+VARIANTS = {
+    **{
+        f"fashion-float-lr{rate}": RunConfig(**FASHION, **REAL, learning_rate=rate)
+        for rate in (0.001, 0.003)
+    },
+    **{
+        f"fashion-ste_sign-lr{rate}": RunConfig(**FASHION, learning_rate=rate)
+        for rate in (0.002, 0.005, 0.01)
+    },
+    "fashion-approx_sign-lr0.005": RunConfig(
+        **FASHION, learning_rate=0.005, input_quantizer="approx_sign"
+    ),
+    "fashion-ste_sign-lr0.005-clip1": RunConfig(**FASHION, learning_rate=0.005, clip_norm=1.0),
+}
+"""What the baselines' settings were chosen among, in screening."""
+
 EXPERIMENTS = {
-    "fashion-float": RunConfig(**FASHION, **REAL, learning_rate=0.002),
+    "fashion-float": RunConfig(**FASHION, **REAL, learning_rate=0.003),
     "fashion-ste_sign": RunConfig(**FASHION, learning_rate=0.005),
+    **VARIANTS,
 }
 
 BASELINES = {"fashion-float": "fashion-ste_sign"}
-"""With which experiment an experiment is compared; with itself, it is not."""
+"""With which experiment an experiment is compared."""
