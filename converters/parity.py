@@ -265,6 +265,7 @@ def _relative_errors(expected: list[np.ndarray], received: list[np.ndarray]) -> 
     a, b = (
         np.concatenate([o.reshape(len(o), -1) for o in found], 1) for found in (expected, received)
     )
+    a, b = a.astype(np.float64), b.astype(np.float64)
     norm = np.linalg.norm(a, axis=1)
     return np.linalg.norm(b - a, axis=1) / np.where(norm > 0, norm, 1.0)
 

@@ -1,5 +1,6 @@
 """Which data `verify` and `convert` take, and what they say of those that they do not."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -58,17 +59,24 @@ class Batches(keras.utils.Sequence):
             yield self[0]
 
 
+def compared(*arguments):
+    """The outcome of `verify`, net of the rounding that depends on the size of the batches."""
+    parity = verify(*arguments)
+    assert parity.mean_relative_error < 1e-6
+    return dataclasses.replace(parity, mean_relative_error=0.0)
+
+
 def test_every_kind_of_data_gives_the_same(model, path):
-    expected = verify(model, path, (x(), y()))
+    expected = compared(model, path, (x(), y()))
     assert expected.samples == 10
     assert expected.keras_accuracy is not None
-    assert verify(model, path, ((x(),), y())) == expected
-    assert verify(model, path, (tf.constant(x()), tf.constant(y()), np.ones(10))) == expected
-    assert verify(model, path, Batches()) == expected
-    assert verify(model, path, iter([Batches()[0], Batches()[1], Batches()[2]])) == expected
-    assert verify(model, path, (x(), y().astype("f")[:, None])) == expected
-    assert verify(model, path, (x(), np.eye(3)[y()])) == expected
-    assert verify(model, path, x()).keras_accuracy is None
+    assert compared(model, path, ((x(),), y())) == expected
+    assert compared(model, path, (tf.constant(x()), tf.constant(y()), np.ones(10))) == expected
+    assert compared(model, path, Batches()) == expected
+    assert compared(model, path, iter([Batches()[0], Batches()[1], Batches()[2]])) == expected
+    assert compared(model, path, (x(), y().astype("f")[:, None])) == expected
+    assert compared(model, path, (x(), np.eye(3)[y()])) == expected
+    assert compared(model, path, x()).keras_accuracy is None
 
 
 def test_several_inputs_and_outputs(tmp_path):
@@ -76,13 +84,13 @@ def test_several_inputs_and_outputs(tmp_path):
     path = tmp_path / "model.tflite"
     a, b = x(), x(seed=1)
     assert convert(model, path, verify_data=((a, b), y())).report.parity.samples == 10
-    expected = verify(model, path, ([a, b], y()))
+    expected = compared(model, path, ([a, b], y()))
     by_name = {"right": b, "left": a}
-    assert verify(model, path, (by_name, y())) == expected
-    assert verify(model, path, tf.data.Dataset.from_tensor_slices((by_name, y())).batch(4)) == (
+    assert compared(model, path, (by_name, y())) == expected
+    assert compared(model, path, tf.data.Dataset.from_tensor_slices((by_name, y())).batch(4)) == (
         expected
     )
-    assert verify(model, path, [a, b]).samples == verify(model, path, by_name).samples == 10
+    assert compared(model, path, [a, b]).samples == compared(model, path, by_name).samples == 10
     both = keras.Model(model.inputs, [model.output, keras.layers.Dense(2)(model.output)])
     convert(both, path)
     accuracy = expected.keras_accuracy
