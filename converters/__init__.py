@@ -1,13 +1,13 @@
 """From a trained Keras model to a verified Larq Compute Engine file."""
 
 from kbnn.converters.convert import Conversion, VerificationError, convert
-from kbnn.converters.freeze import freeze
 from kbnn.converters.lce import ConversionError
 from kbnn.converters.lint import Verdict, lint
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import FileReport, LayerReport, Report, inspect
 from kbnn.converters.ties import Tie
 from kbnn.converters.verify import INT8_AGREEMENT, verify
+from kbnn.training.freeze import freeze
 
 __all__ = [
     "INT8_AGREEMENT",

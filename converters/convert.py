@@ -11,13 +11,13 @@ import tf_keras as keras
 from kbnn import _keras_check
 from kbnn.converters import lce, samples
 from kbnn.converters.device_graph import device_graph
-from kbnn.converters.freeze import freeze
 from kbnn.converters.int8 import quantize_real_layers
 from kbnn.converters.lint import judge, kernel_layers
 from kbnn.converters.match import build_report
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import Report
 from kbnn.converters.verify import INT8_AGREEMENT, Progress, check_agreement, verify
+from kbnn.training.freeze import freeze
 
 
 class Conversion(NamedTuple):

@@ -12,8 +12,8 @@ import tf_keras as keras
 
 from kbnn.converters import samples
 from kbnn.converters.calls import Call, calls_of
-from kbnn.converters.freeze import is_quantizer, is_sign
 from kbnn.converters.lint import is_kernel_layer, judge
+from kbnn.quantizers.attached import is_quantizer, is_sign
 from kbnn.training.rewrite import Replacement, rewrite
 
 CALIBRATION_IMAGES = 1024

@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.freeze import KERNEL_QUANTIZERS, freeze, is_quantizer, is_sign
 from kbnn.converters.padding import NEGATIVE, pads_nothing, same_paddings
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, is_quantizer, is_sign
+from kbnn.training.freeze import freeze
 from kbnn.training.rewrite import layers_of
 
 NO_BINARY_OP = "LCE has binary operators for 2-D convolutions and dense layers alone"

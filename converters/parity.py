@@ -10,8 +10,8 @@ import tf_keras as keras
 from rich.table import Table
 
 from kbnn.converters import samples
-from kbnn.converters.freeze import freeze
 from kbnn.converters.ties import TIE, Tie, TieProbe, largest_differences
+from kbnn.training.freeze import freeze
 from kbnn.training.rewrite import layers_of
 
 TOLERANCE = 1e-3

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.freeze import is_quantizer, is_sign
+from kbnn.quantizers.attached import is_quantizer, is_sign
 from kbnn.training.rewrite import Replacement, rewrite
 
 # An activation closer to zero than this can change its sign by rounding.

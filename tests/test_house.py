@@ -18,7 +18,8 @@ ORDER = [
     {"_legacy_keras", "_quiet", "_version", "_keras_check"},
     {"quantizers", "data"},
     {"layers", "callbacks"},
-    {"training", "models"},
+    {"training"},
+    {"models"},
     {"converters"},
     {"cli"},
 ]

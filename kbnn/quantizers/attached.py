@@ -13,6 +13,8 @@ KERNEL_QUANTIZERS = {
     "recurrent_quantizer": "recurrent_kernel",
 }
 
+# Their forward pass is the hard sign.
+_SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
 _SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
 
 
@@ -22,6 +24,11 @@ def is_quantizer(activation: Any) -> bool:
         isinstance(activation, lq.quantizers.Quantizer)
         or getattr(activation, "__name__", None) in _SIGN_FUNCTIONS
     )
+
+
+def is_sign(quantizer: Any) -> bool:
+    """Whether a quantizer's forward pass is the sign, with sign(0) = +1."""
+    return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
 
 
 def attached(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:

@@ -9,18 +9,15 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _keras_check
+from kbnn.quantizers.attached import (
+    KERNEL_QUANTIZERS,
+    attached,
+    is_quantizer,
+    is_sign,
+    own_weights,
+)
 from kbnn.training.rewrite import REMOVE, Replacement, from_config, layers_of, rewrite
 
-# A Larq layer's quantizer arguments, and the weight that each one quantizes.
-KERNEL_QUANTIZERS = {
-    "kernel_quantizer": "kernel",
-    "depthwise_quantizer": "depthwise_kernel",
-    "pointwise_quantizer": "pointwise_kernel",
-    "recurrent_quantizer": "recurrent_kernel",
-}
-
-# Their forward pass is the hard sign, so in the frozen model all of them are ste_sign.
-_SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
 # Identities at inference.
 _TRAINING_ONLY = (
     keras.layers.ActivityRegularization,
@@ -38,8 +35,6 @@ _TRAINING_ONLY = (
     keras.layers.SpatialDropout2D,
     keras.layers.SpatialDropout3D,
 )
-
-_SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
 
 
 def freeze(model: keras.Model) -> keras.Model:
@@ -165,26 +160,11 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
         )
     if is_quantizer(getattr(layer, "activation", None)):
         config["activation"] = lq.quantizers.serialize(_frozen_quantizer(layer.activation))
-    owned = _quantizer_weights(layer)
+    own = {id(variable) for variable in own_weights(layer)}
     weights = [
-        value
-        for value, variable in zip(weights, layer.weights, strict=True)
-        if id(variable) not in owned
+        value for value, variable in zip(weights, layer.weights, strict=True) if id(variable) in own
     ]
     return Replacement(from_config(layer, config), weights)
-
-
-def is_quantizer(activation: Any) -> bool:
-    """Whether an activation is a Larq quantizer, as an object or as a function."""
-    return (
-        isinstance(activation, lq.quantizers.Quantizer)
-        or getattr(activation, "__name__", None) in _SIGN_FUNCTIONS
-    )
-
-
-def is_sign(quantizer: Any) -> bool:
-    """Whether a quantizer's forward pass is the sign, with sign(0) = +1."""
-    return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
 
 
 def _frozen_quantizer(quantizer: Any) -> Any:
@@ -213,20 +193,8 @@ def _position(layer: keras.layers.Layer, kernel: Any) -> int:
     return next(i for i, weight in enumerate(layer.weights) if weight is kernel)
 
 
-def _quantizer_weights(layer: keras.layers.Layer) -> set[int]:
-    """The variables that belong to the layer's quantizers, which the frozen layer has no more."""
-    return {id(variable) for owner in _own_quantizers(layer) for variable in owner.weights}
-
-
-def _own_quantizers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """A layer's quantizers, where they are objects."""
-    arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]
-    found = [getattr(layer, argument, None) for argument in arguments]
-    return [quantizer for quantizer in found if isinstance(quantizer, keras.layers.Layer)]
-
-
 def _check_no_hidden_quantizers(layer: keras.layers.Layer) -> None:
-    own = {id(quantizer) for quantizer in _own_quantizers(layer)}
+    own = {id(quantizer) for quantizer in attached(layer).values()}
     inside = [
         module.name
         for module in layer.submodules
