@@ -16,7 +16,13 @@ from kbnn.converters.lint import judge, kernel_layers
 from kbnn.converters.match import build_report
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import Report
-from kbnn.converters.verify import INT8_AGREEMENT, Progress, check_agreement, verify
+from kbnn.converters.verify import (
+    INT8_AGREEMENT,
+    Progress,
+    check_agreement,
+    check_sizes,
+    verify,
+)
 from kbnn.training.freeze import freeze
 
 
@@ -83,6 +89,8 @@ def convert(
     check_agreement(int8_agreement)
     frozen = freeze(model)
     _check_binary(frozen, allow_float)
+    if verify_data is not None:
+        check_sizes(model)
     for data in (verify_data, calibration_data):
         if data is not None:
             samples.check(model, data)

@@ -59,6 +59,7 @@ def verify(
     """
     _keras_check.check_model(model)
     check_agreement(int8_agreement)
+    check_sizes(model)
     content = pathlib.Path(path).read_bytes()
     lce.check_file(content, str(path))
     file = flatbuffer.read(content)
@@ -82,6 +83,17 @@ def verify(
         if progress is not None:
             progress(comparison.samples, total)
     return comparison.parity()
+
+
+def check_sizes(model: keras.Model) -> None:
+    """Raise ValueError if an input has an open size: LCE's interpreter cannot resize."""
+    expected = samples.ports(model.input_names, model.inputs)
+    if any(None in port.shape[1:] for port in expected):
+        raise ValueError(
+            "Expected inputs of fixed sizes, since LCE's interpreter cannot resize a file's. "
+            f"Received: {samples.described(expected)}. Give keras.Input the sizes, or convert "
+            "without verifying."
+        )
 
 
 def check_agreement(int8_agreement: float) -> None:

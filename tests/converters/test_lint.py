@@ -1,6 +1,7 @@
 """Lint says what LCE's converter does, and convert refuses nothing without a reason."""
 
 import larq as lq
+import numpy as np
 import pytest
 import tf_keras as keras
 from networks import BINARY, SHAPE, images, one_layer, randomised
@@ -79,6 +80,13 @@ def test_padding_an_image_of_unknown_size_is_refused_with_the_reason(path, pad_v
 )
 def test_images_of_unknown_size_run_binary_without_padding(path, arguments):
     assert runs_binary(one_layer(convolution(**arguments), (None, None, 32)), path)
+
+
+def test_a_file_of_unknown_size_cannot_be_verified(path):
+    model = one_layer(convolution(), (None, None, 32))
+    with pytest.raises(ValueError, match=r"Expected inputs of fixed sizes.*\(None, None, 32\)"):
+        convert(model, path, verify_data=np.zeros((2, 8, 8, 32), "f"))
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("shape", [(40,), (7, 40), (4, 5, 40), (2, 3, 4, 40)])
