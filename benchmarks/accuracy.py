@@ -42,6 +42,9 @@ def run(
     names: Annotated[list[str], typer.Argument(help="Experiments, as in experiments.py.")],
     mode: Annotated[str, typer.Option(help="screening or final.")] = "screening",
     seeds: Annotated[int, typer.Option(help="Number of seeds, from 0.")] = 1,
+    data_dir: Annotated[
+        pathlib.Path | None, typer.Option(help="The data, where they are not found by name.")
+    ] = None,
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
     runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = ROOT / "runs",
 ) -> None:
@@ -53,13 +56,13 @@ def run(
         raise typer.BadParameter(f"Expected {', '.join(EXPERIMENTS)}. Received: {unknown}")
     # Seed by seed, so that an unfinished series is of use.
     for seed, name in itertools.product(range(seeds), names):
-        config = settings(EXPERIMENTS[name], mode, seed)
+        config = settings(EXPERIMENTS[name], mode, seed, data_dir)
         done = {row.key: row for row in accuracy_table.read(file)}.get((name, mode, seed))
         if done is None:
             row = finished(name, config, mode, runs / mode / name / f"seed_{seed}")
             accuracy_table.append(row, file)
             print(f"{name} {mode} seed {seed}: {row.accuracy:.4f}", flush=True)
-        elif not accuracy_table.same_settings(done, config.to_dict()):
+        elif not accuracy_table.same_settings(done, portable(config)):
             raise typer.BadParameter(
                 f"Expected {name} with the settings of its row in {file}. Received: others. "
                 "Give the experiment another name, or remove its rows."
@@ -88,12 +91,20 @@ def summary(
     Console(width=_WIDTH).print(table)
 
 
-def settings(experiment: RunConfig, mode: str, seed: int) -> RunConfig:
+def settings(
+    experiment: RunConfig, mode: str, seed: int, data_dir: pathlib.Path | None = None
+) -> RunConfig:
     """The configuration of one run of an experiment."""
     epochs = experiment.epochs
     if mode == "screening":
         epochs = max(1, round(epochs / SCREENING_SHARE))
-    return dataclasses.replace(experiment, epochs=epochs, seed=seed)
+    place = None if data_dir is None else str(data_dir)
+    return dataclasses.replace(experiment, epochs=epochs, seed=seed, data_dir=place)
+
+
+def portable(config: RunConfig) -> dict[str, Any]:
+    """The settings without the place of the data, which is another on each machine."""
+    return {name: value for name, value in config.to_dict().items() if name != "data_dir"}
 
 
 def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> Row:
@@ -111,7 +122,7 @@ def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> 
         class_agreement=measured.get("class_agreement"),
         file_bytes=measured.get("file_bytes"),
         train_seconds=result["seconds"],
-        settings=json.dumps(config.to_dict()),
+        settings=json.dumps(portable(config)),
         versions=json.dumps(json.loads((folder / "config.json").read_text())["versions"]),
         machine=provenance.machine(),
         commit=provenance.commit(),

@@ -22,7 +22,8 @@ sys.path.insert(0, sys.argv.pop(1))
 import accuracy, experiments
 from kbnn.cli import RunConfig
 data = sys.argv.pop(1)
-settings = dict(data="folder", data_dir=data, width=8, batch_size=32, epochs=3)
+settings = dict(data="folder", width=8, batch_size=32, epochs=3)
+sys.argv += ["--data-dir", data]
 experiments.EXPERIMENTS["small"] = RunConfig(**settings)
 accuracy.app()
 """
@@ -64,6 +65,7 @@ def test_screening_then_final(run, tmp_path):
     }
     assert len(losses) == 2  # each seed trains a network of its own
     assert third.device_accuracy > 0.4
+    assert "data_dir" not in json.loads(second.settings)
     result = json.loads((tmp_path / "runs/screening/small/seed_0/result.json").read_text())
     assert "test_accuracy" not in result
     assert (tmp_path / "runs/final/small/seed_1/model.tflite").is_file()
@@ -78,7 +80,7 @@ def test_other_settings_than_the_rows_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(experiments.EXPERIMENTS, "small", config)
     row = accuracy_table.Row(
         *("small", "final", 0, 3, 0.8, 0.8, 0.8, 1.0, 1000, 1.0),
-        *(json.dumps({**config.to_dict(), "learning_rate": 0.1}), "{}", "", "", ""),
+        *(json.dumps({**accuracy.portable(config), "learning_rate": 0.1}), "{}", "", "", ""),
     )
     accuracy_table.append(row, tmp_path / "accuracy.csv")
     result = CliRunner().invoke(
