@@ -21,10 +21,8 @@ VARIANTS = {
         f"fashion-ste_sign-lr{rate}": RunConfig(**FASHION, learning_rate=rate)
         for rate in (0.002, 0.005, 0.01)
     },
-    "fashion-approx_sign-lr0.005": RunConfig(
-        **FASHION, learning_rate=0.005, input_quantizer="approx_sign"
-    ),
     "fashion-ste_sign-lr0.005-clip1": RunConfig(**FASHION, learning_rate=0.005, clip_norm=1.0),
+    "fashion-ste_sign-sgd0.1": RunConfig(**FASHION, optimizer="sgd", learning_rate=0.1),
 }
 """What the baselines' settings were chosen among, in screening."""
 
