@@ -70,10 +70,8 @@ def test_every_step_trains(name):
 @pytest.mark.slow
 def test_a_run_of_some_variants_shows_them(tmp_path):
     file = tmp_path / "some.csv"
-    result = CliRunner().invoke(
-        step_cost.app,
-        ["run", "chain-float", "--file", str(file), *"--rounds 2 --steps 1 --batch-size 2".split()],
-    )
+    small = ["--rounds", "2", "--steps", "1", "--batch-size", "2"]
+    result = CliRunner().invoke(step_cost.app, ["run", "chain-float", "--file", str(file), *small])
     assert result.exit_code == 0, result.output
     assert "chain-float" in result.output
     with file.open(newline="") as lines:
