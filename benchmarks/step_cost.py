@@ -5,8 +5,9 @@
     python benchmarks/step_cost.py memory chain-ste_sign
 
 Time: the variants take turns in one process, and each turn is divided by the turn that the
-baseline had in the same round. The ratio is the number to look at; milliseconds depend on what
-else the machine does.
+baseline had in the same round. Processor time is the steadier ratio where the machine has other
+work; it does not see a step that leaves processors idle, which wall time does. Milliseconds depend
+on what else the machine does.
 
 Memory: the peak of what TensorFlow's allocator has handed out during a step (weights, optimizer,
 activations, gradients, the batch), of each variant in a process of its own. Operations run one at a
@@ -37,13 +38,14 @@ import tf_keras as keras
 import typer
 from rich.console import Console
 from rich.table import Table
+from step_timing import Turn
 from step_variants import VARIANTS, with_baselines
 
 from kbnn.cli.run_folder import replace_file, versions
 
 FILE = pathlib.Path(__file__).parent.parent / "results" / "step_cost.csv"
 _MEMORY_STEPS = 10
-_WIDTH = 110  # of the table, in a pipe too
+_WIDTH = 125  # of the table, in a pipe too
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -55,10 +57,13 @@ class Row:
     Attributes:
         variant: its name in `step_variants.VARIANTS`.
         baseline: what it is divided by; a baseline is divided by itself.
-        time_ratio: median over the rounds of its time, divided by the baseline's.
-        time_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
-        time_ratio_upper_quartile: a quarter of the rounds have a larger one.
-        milliseconds: per step, median over the rounds; machines are shared, so a rough number.
+        cpu_ratio: processor time, divided by the baseline's; median over the rounds.
+        cpu_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
+        cpu_ratio_upper_quartile: a quarter of the rounds have a larger one.
+        wall_ratio: the same for wall time.
+        wall_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
+        wall_ratio_upper_quartile: a quarter of the rounds have a larger one.
+        wall_milliseconds: per step, median over the rounds; machines are shared, so a rough number.
         memory_ratio: peak memory, divided by the baseline's.
         peak_bytes: of TensorFlow's allocator during a step.
         rounds: turns of each variant.
@@ -73,10 +78,13 @@ class Row:
 
     variant: str
     baseline: str
-    time_ratio: float
-    time_ratio_lower_quartile: float
-    time_ratio_upper_quartile: float
-    milliseconds: float
+    cpu_ratio: float
+    cpu_ratio_lower_quartile: float
+    cpu_ratio_upper_quartile: float
+    wall_ratio: float
+    wall_ratio_lower_quartile: float
+    wall_ratio_upper_quartile: float
+    wall_milliseconds: float
     memory_ratio: float
     peak_bytes: int
     rounds: int
@@ -95,7 +103,7 @@ def run(
         list[str] | None, typer.Argument(help="As in step_variants.py; all by default.")
     ] = None,
     rounds: Annotated[int, typer.Option(min=2, help="Turns of each variant.")] = 20,
-    steps: Annotated[int, typer.Option(min=1, help="Steps in a turn.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps in a turn.")] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
     file: Annotated[
         pathlib.Path | None,
@@ -105,16 +113,18 @@ def run(
     """Measure variants and their baselines, and show the table."""
     _check_names(variants or [])
     names = with_baselines(variants or list(VARIANTS))
+    # Every model is traced once; TensorFlow takes them for one function that is traced again.
+    tf.get_logger().setLevel("ERROR")
     # Before the times: TensorFlow has begun no threads yet that would compete.
     peaks = {name: _peak_in_own_process(name, batch_size) for name in names}
     models = {name: VARIANTS[name].model() for name in names}
-    seconds = step_timing.take_turns(
+    turns = step_timing.take_turns(
         {name: training_step(model, batch_size) for name, model in models.items()},
         rounds=rounds,
         steps_per_round=steps,
     )
     shapes = {name: "x".join(map(str, model.input_shape[1:])) for name, model in models.items()}
-    table = rows(seconds, peaks, shapes, steps=steps, batch_size=batch_size)
+    table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
     if file or names == list(VARIANTS):
         write(table, file or FILE)
     Console(width=_WIDTH).print(_shown(table))
@@ -151,7 +161,7 @@ def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
 
 
 def rows(
-    seconds: dict[str, list[float]],
+    turns: dict[str, list[Turn]],
     peaks: dict[str, int],
     shapes: dict[str, str],
     *,
@@ -166,17 +176,15 @@ def rows(
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     }
     table = []
-    for name, own in seconds.items():
+    for name, own in turns.items():
         baseline = VARIANTS[name].baseline or name
-        ratio = step_timing.ratio(own, seconds[baseline])
         table.append(
             Row(
                 variant=name,
                 baseline=baseline,
-                time_ratio=round(ratio.median, 4),
-                time_ratio_lower_quartile=round(ratio.lower_quartile, 4),
-                time_ratio_upper_quartile=round(ratio.upper_quartile, 4),
-                milliseconds=round(1000 * statistics.median(own), 3),
+                **_ratio("cpu", own, turns[baseline]),
+                **_ratio("wall", own, turns[baseline]),
+                wall_milliseconds=round(1000 * statistics.median(turn.wall for turn in own), 3),
                 memory_ratio=round(peaks[name] / peaks[baseline], 4),
                 peak_bytes=peaks[name],
                 rounds=len(own),
@@ -202,6 +210,18 @@ def write(table: list[Row], file: pathlib.Path) -> None:
     replace_file(file, write_rows)
 
 
+def _ratio(clock: str, own: list[Turn], baseline: list[Turn]) -> dict[str, float]:
+    """The three columns of a clock's ratio."""
+    found = step_timing.ratio(
+        [getattr(turn, clock) for turn in own], [getattr(turn, clock) for turn in baseline]
+    )
+    return {
+        f"{clock}_ratio": round(found.median, 4),
+        f"{clock}_ratio_lower_quartile": round(found.lower_quartile, 4),
+        f"{clock}_ratio_upper_quartile": round(found.upper_quartile, 4),
+    }
+
+
 def _check_names(names: list[str]) -> None:
     unknown = sorted(set(names) - set(VARIANTS))
     if unknown:
@@ -215,14 +235,18 @@ def _peak_in_own_process(name: str, batch_size: int) -> int:
 
 
 def _shown(table: list[Row]) -> Table:
-    shown = Table(title="Cost of a training step, divided by the baseline's")
-    for heading in ("variant", "baseline", "time (quartiles)", "ms", "memory", "peak MB"):
+    shown = Table(title="Cost of a training step, divided by the baseline's (median [quartiles])")
+    for heading in ("variant", "baseline", "processor", "wall", "ms", "memory", "peak MB"):
         shown.add_column(heading)
     for row in table:
-        quartiles = f"{row.time_ratio_lower_quartile:.2f}, {row.time_ratio_upper_quartile:.2f}"
         shown.add_row(
-            *(row.variant, row.baseline, f"{row.time_ratio:.2f} [{quartiles}]"),
-            *(f"{row.milliseconds:.0f}", f"{row.memory_ratio:.2f}", f"{row.peak_bytes / 1e6:.1f}"),
+            *(row.variant, row.baseline),
+            f"{row.cpu_ratio:.2f} "
+            f"[{row.cpu_ratio_lower_quartile:.2f}, {row.cpu_ratio_upper_quartile:.2f}]",
+            f"{row.wall_ratio:.2f} "
+            f"[{row.wall_ratio_lower_quartile:.2f}, {row.wall_ratio_upper_quartile:.2f}]",
+            f"{row.wall_milliseconds:.0f}",
+            *(f"{row.memory_ratio:.2f}", f"{row.peak_bytes / 1e6:.1f}"),
         )
     return shown
 

@@ -5,27 +5,32 @@ import math
 
 import pytest
 import step_cost
+from step_timing import Turn
 from step_variants import VARIANTS, Variant, with_baselines
 from typer.testing import CliRunner
 
-SECONDS = {"plain": [0.1, 0.1, 0.2], "new": [0.2, 0.3, 0.8]}
+TURNS = {
+    "plain": [Turn(0.1, 0.1), Turn(0.1, 0.1), Turn(0.2, 0.1)],
+    "new": [Turn(0.2, 0.2), Turn(0.3, 0.2), Turn(0.8, 0.2)],
+}
 
 
 @pytest.fixture
 def rows(monkeypatch):
     monkeypatch.setitem(VARIANTS, "plain", Variant(None))
     monkeypatch.setitem(VARIANTS, "new", Variant(None, "plain"))
-    shapes = dict.fromkeys(SECONDS, "8x8x1")
+    shapes = dict.fromkeys(TURNS, "8x8x1")
     peaks = {"plain": 1000, "new": 1500}
-    return step_cost.rows(SECONDS, peaks, shapes, steps=5, batch_size=4)
+    return step_cost.rows(TURNS, peaks, shapes, steps=5, batch_size=4)
 
 
 def test_rows_are_divided_by_their_baseline(rows):
     plain, new = rows
-    assert (plain.baseline, plain.time_ratio, plain.memory_ratio) == ("plain", 1.0, 1.0)
-    assert (new.baseline, new.time_ratio, new.memory_ratio) == ("plain", 3.0, 1.5)
-    assert (new.time_ratio_lower_quartile, new.time_ratio_upper_quartile) == (2.5, 3.5)
-    assert (new.milliseconds, new.rounds, new.steps) == (300.0, 3, 5)
+    assert (plain.baseline, plain.wall_ratio, plain.memory_ratio) == ("plain", 1.0, 1.0)
+    assert (new.baseline, new.wall_ratio, new.memory_ratio) == ("plain", 3.0, 1.5)
+    assert (new.wall_ratio_lower_quartile, new.wall_ratio_upper_quartile) == (2.5, 3.5)
+    assert new.cpu_ratio == 2.0
+    assert (new.wall_milliseconds, new.rounds, new.steps) == (300.0, 3, 5)
 
 
 def test_a_run_replaces_the_file(rows, tmp_path):
@@ -34,7 +39,7 @@ def test_a_run_replaces_the_file(rows, tmp_path):
     step_cost.write(rows[1:], file)
     with file.open(newline="") as lines:
         (row,) = csv.DictReader(lines)
-    assert (row["variant"], row["time_ratio"], row["image_shape"]) == ("new", "3.0", "8x8x1")
+    assert (row["variant"], row["wall_ratio"], row["image_shape"]) == ("new", "3.0", "8x8x1")
     assert row["commit"]
     assert "tensorflow" in row["versions"]
 

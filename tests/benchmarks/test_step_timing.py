@@ -1,8 +1,9 @@
 import pytest
 import step_timing
+from step_timing import Turn
 
 
-def test_the_steps_take_turns_and_the_warm_up_is_not_timed():
+def test_the_steps_take_turns_and_what_warms_up_is_not_timed():
     now, order = 0.0, []
 
     def step(name, duration):
@@ -14,11 +15,16 @@ def test_the_steps_take_turns_and_the_warm_up_is_not_timed():
         return run
 
     steps = {"a": step("a", 1.0), "b": step("b", 3.0)}
-    seconds = step_timing.take_turns(
-        steps, rounds=3, steps_per_round=2, warm_up=1, clock=lambda: now
+    turns = step_timing.take_turns(
+        steps,
+        rounds=3,
+        steps_per_round=2,
+        warm_up=1,
+        wall_clock=lambda: now,
+        cpu_clock=lambda: 2 * now,
     )
-    assert order == ["a", "b"] + 3 * ["a", "a", "b", "b"]
-    assert seconds == {"a": [1.0, 1.0, 1.0], "b": [3.0, 3.0, 3.0]}
+    assert order == ["a", "b"] + 3 * ["a", "a", "a", "b", "b", "b"]
+    assert turns == {"a": 3 * [Turn(1.0, 2.0)], "b": 3 * [Turn(3.0, 6.0)]}
 
 
 def test_ratios_are_those_of_the_rounds():
