@@ -235,7 +235,7 @@ def _peak_in_own_process(name: str, batch_size: int) -> int:
 
 
 def _shown(table: list[Row]) -> Table:
-    shown = Table(title="Cost of a training step, divided by the baseline's (median [quartiles])")
+    shown = Table(title="Cost of a training step, divided by the baseline's: median, quartiles")
     for heading in ("variant", "baseline", "processor", "wall", "ms", "memory", "peak MB"):
         shown.add_column(heading)
     for row in table:
