@@ -1,8 +1,8 @@
 """Trains an experiment where there is JAX and a GPU, but no TensorFlow.
 
-    python benchmarks/paper_scale.py export cifar10-ste_sign --seed 0 --out step --tool TOOL
+    python benchmarks/paper_scale.py export fashion-ste_sign --seed 0 --out step --tool TOOL
     # there: the command that `export` printed, which trains step/train on step/data.npz
-    python benchmarks/paper_scale.py import cifar10-ste_sign --seed 0 --from step --tool TOOL \\
+    python benchmarks/paper_scale.py import fashion-ste_sign --seed 0 --from step --tool TOOL \\
         --machine "a GPU"
 
 TOOL is a folder with export_step.py, which writes a compiled step and reads variables back, and

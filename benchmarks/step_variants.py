@@ -49,7 +49,6 @@ def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
 
 _REAL = {"input_quantizer": None, "kernel_quantizer": None}
 
-
 VARIANTS = {
     "chain-ste_sign": Variant(chain),
     "chain-approx_sign": Variant(
