@@ -98,7 +98,7 @@ def settings(
     epochs = experiment.epochs
     if mode == "screening":
         epochs = max(1, round(epochs / SCREENING_SHARE))
-    place = None if data_dir is None else str(data_dir)
+    place = experiment.data_dir if data_dir is None else str(data_dir)
     return dataclasses.replace(experiment, epochs=epochs, seed=seed, data_dir=place)
 
 
@@ -110,21 +110,40 @@ def portable(config: RunConfig) -> dict[str, Any]:
 def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> Row:
     """Train a run to its end, or go on with it, and measure it."""
     result = train_run(config, folder, resume=(folder / "config.json").exists(), test=False)
-    measured = _shipped(config, folder) if mode == "final" else {}
+    return measured(
+        *(name, config, mode, folder),
+        validation_accuracy=result["last_epoch"]["val_accuracy"],
+        train_seconds=result["seconds"],
+        machine=provenance.machine(),
+    )
+
+
+def measured(
+    name: str,
+    config: RunConfig,
+    mode: Mode,
+    folder: pathlib.Path,
+    *,
+    validation_accuracy: float,
+    train_seconds: float,
+    machine: str,
+) -> Row:
+    """The row of a trained run; `final` converts it and measures the file."""
+    shipped = _shipped(config, folder) if mode == "final" else {}
     return Row(
         experiment=name,
         mode=mode,
         seed=config.seed,
         epochs=config.epochs,
-        validation_accuracy=result["last_epoch"]["val_accuracy"],
-        keras_accuracy=measured.get("keras_accuracy"),
-        device_accuracy=measured.get("device_accuracy"),
-        class_agreement=measured.get("class_agreement"),
-        file_bytes=measured.get("file_bytes"),
-        train_seconds=result["seconds"],
+        validation_accuracy=validation_accuracy,
+        keras_accuracy=shipped.get("keras_accuracy"),
+        device_accuracy=shipped.get("device_accuracy"),
+        class_agreement=shipped.get("class_agreement"),
+        file_bytes=shipped.get("file_bytes"),
+        train_seconds=train_seconds,
         settings=json.dumps(portable(config)),
         versions=json.dumps(json.loads((folder / "config.json").read_text())["versions"]),
-        machine=provenance.machine(),
+        machine=machine,
         commit=provenance.commit(),
         date=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
     )

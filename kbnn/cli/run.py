@@ -117,6 +117,15 @@ def build_model(config: RunConfig) -> keras.Model:
     )
 
 
+def compile_model(model: keras.Model, config: RunConfig, steps: int) -> None:
+    """Give the model of a run its optimizer, whose schedule takes `steps`, loss and metrics."""
+    model.compile(
+        _optimizer(config, steps),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+
+
 def _resumed_config(
     run: RunFolder, config: RunConfig | None, note: Callable[[str], None]
 ) -> RunConfig:
@@ -148,11 +157,7 @@ def _fit(
     before_backup: Sequence[keras.callbacks.Callback],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    model.compile(
-        _optimizer(config, config.epochs * len(splits.train)),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
+    compile_model(model, config, config.epochs * len(splits.train))
     run.latest.mkdir(parents=True, exist_ok=True)
     model.fit(
         splits.train,

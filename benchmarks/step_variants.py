@@ -1,0 +1,67 @@
+"""The training steps whose cost is measured: one line each.
+
+A variant's baseline has the same architecture, image and batch, and Larq's plain `ste_sign`.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import kbnn  # before Keras: selects Keras 2
+
+import tf_keras as keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A training step.
+
+    Attributes:
+        model: returns a compiled model that gives logits; its `make_train_function` is timed.
+        baseline: the variant that its cost is divided by; None for a baseline.
+    """
+
+    model: Callable[[], keras.Model]
+    baseline: str | None = None
+
+
+def chain(clip_norm: float | None = None, **options: object) -> keras.Model:
+    """VGG-tiny for images of Fashion-MNIST."""
+    return _compiled(kbnn.models.vgg_tiny(classifier_activation=None, **options), clip_norm)
+
+
+def residual(clip_norm: float | None = None, **options: object) -> keras.Model:
+    """A residual network of three stages of two convolutions, for images of CIFAR."""
+    model = kbnn.models.resnet(
+        (1, 1, 1), (32, 32, 3), classes=10, width=16, classifier_activation=None, **options
+    )
+    return _compiled(model, clip_norm)
+
+
+def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
+    model.compile(
+        keras.optimizers.Adam(0.005, global_clipnorm=clip_norm),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+_REAL = {"input_quantizer": None, "kernel_quantizer": None}
+
+VARIANTS = {
+    "chain-ste_sign": Variant(chain),
+    "chain-approx_sign": Variant(
+        functools.partial(chain, input_quantizer="approx_sign"), "chain-ste_sign"
+    ),
+    "chain-float": Variant(functools.partial(chain, **_REAL), "chain-ste_sign"),
+    "chain-clip_norm": Variant(functools.partial(chain, clip_norm=1.0), "chain-ste_sign"),
+    "residual-ste_sign": Variant(residual),
+    "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),
+}
+
+
+def with_baselines(names: list[str]) -> list[str]:
+    """The variants and the baselines that they need, each once, in the order of the table."""
+    wanted = set(names) | {VARIANTS[name].baseline for name in names}
+    return [name for name in VARIANTS if name in wanted]
