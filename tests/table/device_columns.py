@@ -6,14 +6,14 @@ import tempfile
 import larq as lq
 import numpy as np
 from rows import ModelRow
-from subject import images, trained
+from subject import images, moved_network
 
 from kbnn import converters
 
 
 def check_freeze(row: ModelRow) -> None:
     """The frozen network computes the same, of Keras's and Larq's layers alone."""
-    model = trained(row)
+    model = moved_network(row)
     frozen = converters.freeze(model)
     x, _ = images()
     np.testing.assert_allclose(frozen(x), model(x), rtol=1e-4, atol=1e-4)
@@ -27,7 +27,7 @@ def check_freeze(row: ModelRow) -> None:
 
 def check_convert(row: ModelRow) -> None:
     """The convolution becomes a binary operator, and the file computes what the network does."""
-    model = trained(row)
+    model = moved_network(row)
     x, _ = images(64)
     labels = model(x).numpy().argmax(axis=1)
     with tempfile.TemporaryDirectory() as folder:

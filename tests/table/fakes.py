@@ -213,14 +213,14 @@ def soft_gradient(x, sharpness, mean=None):
     return sharpness * (1 - np.tanh(sharpness * x) ** 2)
 
 
-def quantizer_row(name: str, cls: type, alias: str = "healthy") -> QuantizerRow:
+def quantizer_row(name: str, cls: type) -> QuantizerRow:
     return QuantizerRow(
         name,
         make=lambda: cls(sharpness=1.5),
         forward=hard,
         training_forward=soft,
         gradient=soft_gradient,
-        alias=alias,
+        alias="healthy",
         lacks={} if cls is Healthy else {"alias": "none of its own"},
         module="fakes",
     )

@@ -10,7 +10,7 @@ import tf_keras as keras
 from description import assert_same, describe, plain_attributes, plain_config
 from fresh_process import FRESH
 from rows import ModelRow, QuantizerRow
-from subject import images, network, quantizers_of, sample, trained, weights_by_name
+from subject import images, moved_network, network, quantizers_of, sample, state
 
 from kbnn.quantizers.attached import attached
 
@@ -49,7 +49,7 @@ def check_saved_model(row: ModelRow) -> None:
 
 
 def _check_file(row: ModelRow, name: str) -> None:
-    model = trained(row)
+    model = moved_network(row)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
         path = pathlib.Path(folder, name)
@@ -61,7 +61,7 @@ def _check_file(row: ModelRow, name: str) -> None:
 
 def check_weights_file(row: ModelRow) -> None:
     """Weights in HDF5 and in TensorFlow's format make a new network the old one."""
-    model = trained(row)
+    model = moved_network(row)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("weights.h5", "weights"):
             path = pathlib.Path(folder, name)
@@ -74,12 +74,12 @@ def check_weights_file(row: ModelRow) -> None:
 
 
 def _states(model: keras.Model) -> list[np.ndarray]:
-    return [value for q in quantizers_of(model) for value in weights_by_name(q).values()]
+    return [weight.numpy() for quantizer in quantizers_of(model) for weight in state(quantizer)]
 
 
 def check_clone_model(row: ModelRow) -> None:
     """`clone_model` makes a network that takes the weights and is then the same."""
-    model = trained(row)
+    model = moved_network(row)
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     assert_same(describe(clone), describe(model))

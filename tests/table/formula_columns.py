@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 from rows import LayerRow, ModelRow, QuantizerRow
-from subject import alone, sample, trained, weights_by_name
+from subject import alone, moved_network, sample, weights_by_name
 
 from kbnn.quantizers.attached import attached
 
@@ -66,7 +66,7 @@ def gradients(model: keras.Model, x: np.ndarray, given: np.ndarray) -> list[tf.T
 
 def check_larq_layer(row: QuantizerRow) -> None:
     """A Larq layer with it is Keras's convolution of what NumPy makes of input and kernel."""
-    layer = trained(row).get_layer("conv")
+    layer = moved_network(row).get_layer("conv")
     (kernel,) = layer.get_weights()[:1]
     x = sample((2, 4, 4, 32))
     values = {"input": x, "kernel": kernel}

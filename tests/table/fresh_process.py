@@ -3,11 +3,14 @@
 import atexit
 import json
 import pathlib
+import select
 import subprocess
 import sys
 from typing import Any
 
 SCRIPT = pathlib.Path(__file__).with_name("fresh_process_main.py")
+# Replicas can wait for each other without end.
+TIMEOUT = 300
 
 
 class FreshProcess:
@@ -34,10 +37,13 @@ class FreshProcess:
             atexit.register(self.close)
         self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
         self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        answers = self._process.stdout
+        ready, _, _ = select.select([answers], [], [], TIMEOUT)
+        line = answers.readline() if ready else ""
         if not line:
-            status, self._process = self._process.wait(), None
-            raise AssertionError(f"{command} ended its process, with status {status}")
+            reason = "ended its process" if ready else f"took more than {TIMEOUT} seconds"
+            self.close()
+            raise AssertionError(f"{command} {reason}")
         error = json.loads(line)
         if error:
             raise AssertionError(f"in a process of its own:\n{error}")
@@ -46,6 +52,7 @@ class FreshProcess:
         if self._process is not None:
             self._process.kill()
             self._process.communicate()
+            self._process = None
 
 
 FRESH = FreshProcess()

@@ -68,7 +68,7 @@ def network(row: ModelRow, **quantizers: Any) -> keras.Model:
     return keras.Model(image, x)
 
 
-def trained(row: ModelRow) -> keras.Model:
+def moved_network(row: ModelRow) -> keras.Model:
     """A network whose weights and quantizers are nowhere at their initial values."""
     model = network(row)
     randomise(model)
@@ -82,7 +82,8 @@ def trained(row: ModelRow) -> keras.Model:
 def randomise(model: keras.Model) -> None:
     """Give every weight but those of quantizers a value."""
     rng = np.random.default_rng(0)
-    for weight in (weight for layer in model.layers for weight in own_weights(layer)):
+    layers = [layer for layer in model.layers if not isinstance(layer, lq.quantizers.Quantizer)]
+    for weight in (weight for layer in layers for weight in own_weights(layer)):
         if weight.name.endswith("moving_variance:0"):
             weight.assign(rng.uniform(0.5, 2.0, weight.shape))
         elif weight.dtype.is_floating:
@@ -90,9 +91,8 @@ def randomise(model: keras.Model) -> None:
 
 
 def quantizers_of(model: keras.Model) -> list[keras.layers.Layer]:
-    """The quantizers of a network, those of its convolution and those that stand alone."""
-    alone = [layer for layer in model.layers if isinstance(layer, lq.quantizers.Quantizer)]
-    return alone + [q for layer in model.layers for q in attached(layer).values()]
+    """The quantizers of a network's layers."""
+    return [quantizer for layer in model.layers for quantizer in attached(layer).values()]
 
 
 def state(layer: keras.layers.Layer) -> list[tf.Variable]:
@@ -122,10 +122,11 @@ def images(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
     return x.astype("f"), y
 
 
-def train(model: keras.Model, **options: Any) -> keras.callbacks.History:
+def train(
+    model: keras.Model, *, jit_compile: bool = False, **fit_options: Any
+) -> keras.callbacks.History:
     """Two epochs of two steps."""
-    compile_options = {key: options.pop(key) for key in ("jit_compile",) if key in options}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], **compile_options)
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], jit_compile=jit_compile)
     x, y = images()
-    return model.fit(x, y, batch_size=16, epochs=2, verbose=0, **options)
+    return model.fit(x, y, batch_size=16, epochs=2, verbose=0, **fit_options)
