@@ -1,0 +1,23 @@
+"""The columns of callbacks: trainings of a row's model on the bundled sample."""
+
+import numpy as np
+from callback_training import train_with_callback
+from fresh_process import DETERMINISTIC, FRESH
+from rows import CallbackRow
+
+
+def check_fit(row: CallbackRow) -> None:
+    """`fit` with `validation_data` goes through."""
+    history = train_with_callback(row, epochs=2).history.history
+    assert {"loss", "val_loss"} <= history.keys()
+    assert all(np.isfinite(values).all() for values in history.values()), history
+
+
+def check_resume(row: CallbackRow) -> None:
+    """A training that is interrupted and resumed ends where an uninterrupted one does."""
+    DETERMINISTIC.call("resume", module=row.module, row=row.name)
+
+
+def check_mirrored(row: CallbackRow) -> None:
+    """`fit` on two virtual CPUs; in a process with one strategy for all rows."""
+    FRESH.call("mirrored_callback", module=row.module, row=row.name)

@@ -1,0 +1,85 @@
+"""The columns of what is saved, loaded and copied."""
+
+import pathlib
+import tempfile
+import warnings
+
+import larq as lq
+import numpy as np
+import tf_keras as keras
+from description import assert_same, describe, plain_attributes, plain_config
+from fresh_process import FRESH
+from rows import ModelRow, QuantizerRow
+from subject import images, moved_network, network, quantizers_of, sample, state
+
+from kbnn.quantizers.attached import attached
+
+
+def check_alias(row: QuantizerRow) -> None:
+    """Larq's layers take its alias."""
+    layer = lq.layers.QuantDense(
+        4, kernel_constraint="weight_clip", **{f"{role}_quantizer": row.alias for role in row.roles}
+    )
+    layer(sample((4, 8)))
+    for role in row.roles:
+        assert type(attached(layer)[f"{role}_quantizer"]) is type(row.make())
+
+
+def check_config(row: ModelRow) -> None:
+    """The config tells all arguments."""
+    layer = row.make()
+    copy = type(layer).from_config(layer.get_config())
+    assert plain_config(copy) == plain_config(layer)
+    assert plain_attributes(copy) == plain_attributes(layer)
+
+
+def check_keras_file(row: ModelRow) -> None:
+    """A `.keras` file loads without custom_objects."""
+    _check_file(row, "model.keras")
+
+
+def check_h5_file(row: ModelRow) -> None:
+    """An `.h5` file loads without custom_objects."""
+    _check_file(row, "model.h5")
+
+
+def check_saved_model(row: ModelRow) -> None:
+    """A SavedModel loads without custom_objects."""
+    _check_file(row, "model")
+
+
+def _check_file(row: ModelRow, name: str) -> None:
+    model = moved_network(row)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "You are saving your model as an HDF5 file")
+        path = pathlib.Path(folder, name)
+        description = pathlib.Path(folder, "description.npz")
+        model.save(path)
+        np.savez(description, **describe(model))
+        FRESH.call("load", module=row.module, path=str(path), description=str(description))
+
+
+def check_weights_file(row: ModelRow) -> None:
+    """Weights in HDF5 and in TensorFlow's format make a new network the old one."""
+    model = moved_network(row)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("weights.h5", "weights"):
+            path = pathlib.Path(folder, name)
+            model.save_weights(path)
+            copy = network(row)
+            copy.load_weights(path)
+            np.testing.assert_allclose(copy(images()[0]), model(images()[0]), atol=1e-6)
+            for one, other in zip(_states(copy), _states(model), strict=True):
+                np.testing.assert_array_equal(one, other, err_msg=name)
+
+
+def _states(model: keras.Model) -> list[np.ndarray]:
+    return [weight.numpy() for quantizer in quantizers_of(model) for weight in state(quantizer)]
+
+
+def check_clone_model(row: ModelRow) -> None:
+    """`clone_model` makes a network that takes the weights and is then the same."""
+    model = moved_network(row)
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert_same(describe(clone), describe(model))

@@ -1,0 +1,113 @@
+"""Loads files, trains under a strategy or trains twice, for rows that are named to it.
+
+Reads one JSON request a line from standard input and answers each with a line: null, or what went
+wrong. With `--deterministic`, TensorFlow's operations are; nothing turns that off again.
+"""
+
+import kbnn  # noqa: F401
+
+# isort: split
+import functools
+import importlib
+import json
+import os
+import sys
+import traceback
+import warnings
+from typing import Any
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from callback_training import check_resumption, train_with_callback
+from description import assert_same, describe
+from subject import network, train
+
+
+def load(module: str, path: str, description: str) -> None:
+    """A saved model is what it was, without custom_objects."""
+    importlib.import_module(module)
+    model = keras.models.load_model(path)
+    with np.load(description) as before:
+        assert_same(describe(model), dict(before))
+
+
+@functools.cache
+def strategy() -> tf.distribute.Strategy:
+    """The one strategy of the process: a second one dies."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def mirrored(module: str, row: str) -> None:
+    """Two replicas train, and their weights stay the same."""
+    with strategy().scope():
+        model = network(rows_of(module)[row])
+    history = train(model).history
+    assert np.isfinite(history["loss"]).all(), history
+    assert_equal_replicas(model)
+
+
+def mirrored_callback(module: str, row: str) -> None:
+    """The same with a callback and the model that it is made for."""
+    with strategy().scope():
+        model = train_with_callback(rows_of(module)[row], epochs=1)
+    assert_equal_replicas(model)
+
+
+def assert_equal_replicas(model: keras.Model) -> None:
+    for weight in model.weights:
+        # Moving statistics are each replica's own, and become one when they are read.
+        if weight.synchronization != tf.VariableSynchronization.ON_READ:
+            first, second = (value.numpy() for value in weight.values)
+            np.testing.assert_array_equal(first, second, err_msg=weight.name)
+
+
+def train_twice(module: str, row: str) -> None:
+    """The same seed, the same weights."""
+    first, second = (trained_weights(rows_of(module)[row]) for _ in range(2))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def trained_weights(row) -> list[np.ndarray]:
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(1)
+    model = network(row)
+    train(model)
+    return model.get_weights()
+
+
+def resume(module: str, row: str) -> None:
+    check_resumption(rows_of(module)[row])
+
+
+def rows_of(module: str) -> dict[str, Any]:
+    return importlib.import_module(module).ROWS
+
+
+def main() -> None:
+    # Native code prints to standard output too: answers get a descriptor of their own.
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    warnings.simplefilter("error")
+    (cpu,) = tf.config.list_physical_devices("CPU")
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    if "--deterministic" in sys.argv:
+        tf.config.experimental.enable_op_determinism()
+    functions = [load, mirrored, mirrored_callback, train_twice, resume]
+    commands = {function.__name__: function for function in functions}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            # Larq leaves its scope open where a layer fails inside: here it ends with the command.
+            with lq.context.quantized_scope(False):
+                commands[request.pop("command")](**request)
+            answer = None
+        except Exception:
+            answer = traceback.format_exc()
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""What the columns look at: a row's quantizer or layer, alone and in a small network."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+from rows import LayerRow, ModelRow, QuantizerRow
+
+from kbnn.quantizers.attached import attached, own_weights
+
+CLASSES = 3
+
+
+@contextlib.contextmanager
+def policy(name: str) -> Iterator[None]:
+    """Layers that are made inside get a dtype policy, which they keep."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(name)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def alone(row: ModelRow) -> keras.Model:
+    """A model of a row's quantizer or layer and nothing else.
+
+    A model hands `training` on to layers that take it, and only to them.
+    """
+    batch, *shape = row.shape
+    x = keras.Input(shape, batch_size=batch, dtype="float32")
+    model = keras.Model(x, row.make()(x))
+    randomise(model)
+    return model
+
+
+def network(row: ModelRow, **quantizers: Any) -> keras.Model:
+    """A real stem, a binary convolution named `conv`, logits; the row where it belongs.
+
+    A layer stands before the convolution, a quantizer in it, in all of its roles. `quantizers` go
+    before those of the row; where neither says anything, the convolution has `ste_sign`.
+    """
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    if isinstance(row, QuantizerRow):
+        quantizers = {f"{role}_quantizer": row.make() for role in row.roles} | quantizers
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem")(image)
+    x = keras.layers.BatchNormalization(name="stem_bn")(x)
+    if isinstance(row, LayerRow):
+        x = row.make()(x)
+    x = lq.layers.QuantConv2D(
+        32,
+        3,
+        padding="same",
+        pad_values=1.0,
+        use_bias=False,
+        kernel_constraint="weight_clip",
+        name="conv",
+        **signs | quantizers,
+    )(x)
+    x = keras.layers.BatchNormalization(name="conv_bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    x = keras.layers.Dense(CLASSES, dtype="float32", name="logits")(x)
+    return keras.Model(image, x)
+
+
+def moved_network(row: ModelRow) -> keras.Model:
+    """A network whose weights and quantizers are nowhere at their initial values."""
+    model = network(row)
+    randomise(model)
+    for quantizer in quantizers_of(model):
+        for weight in state(quantizer):
+            if weight.dtype.is_floating:
+                weight.assign(1.25 * weight + 0.125)
+    return model
+
+
+def randomise(model: keras.Model) -> None:
+    """Give every weight but those of quantizers a value."""
+    rng = np.random.default_rng(0)
+    layers = [layer for layer in model.layers if not isinstance(layer, lq.quantizers.Quantizer)]
+    for weight in (weight for layer in layers for weight in own_weights(layer)):
+        if weight.name.endswith("moving_variance:0"):
+            weight.assign(rng.uniform(0.5, 2.0, weight.shape))
+        elif weight.dtype.is_floating:
+            weight.assign(rng.normal(scale=0.5, size=weight.shape))
+
+
+def quantizers_of(model: keras.Model) -> list[keras.layers.Layer]:
+    """The quantizers of a network's layers."""
+    return [quantizer for layer in model.layers for quantizer in attached(layer).values()]
+
+
+def state(layer: keras.layers.Layer) -> list[tf.Variable]:
+    """All variables that a layer holds, those too that its `weights` leave out."""
+    return list(tf.Module.variables.fget(layer))
+
+
+def weights_by_name(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
+    """A layer's weights as the formulas of its row take them."""
+    values = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in state(layer)}
+    if len(values) < len(state(layer)):
+        raise ValueError(f"Expected weights with different names. Received: {state(layer)}")
+    return values
+
+
+def sample(shape: tuple[int, ...]) -> np.ndarray:
+    """Random numbers, the ends of the clipped gradients and both zeros among them."""
+    x = np.random.default_rng(0).normal(size=shape).astype("f")
+    x.flat[:6] = [0.0, -0.0, 1.0, -1.0, 3.0, -3.0]
+    return x
+
+
+def images(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Images, and labels of which their brightness tells something."""
+    y = np.arange(count) % CLASSES
+    x = np.random.default_rng(0).normal(size=(count, 8, 8, 3)) + y[:, None, None, None]
+    return x.astype("f"), y
+
+
+def train(
+    model: keras.Model, *, jit_compile: bool = False, **fit_options: Any
+) -> keras.callbacks.History:
+    """Two epochs of two steps."""
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], jit_compile=jit_compile)
+    x, y = images()
+    return model.fit(x, y, batch_size=16, epochs=2, verbose=0, **fit_options)

@@ -1,0 +1,72 @@
+"""The rows: every quantizer, layer and callback that users train with."""
+
+import larq as lq
+import numpy as np
+import tf_keras as keras
+from rows import CallbackRow, LayerRow, QuantizerRow, by_name
+
+import kbnn
+
+
+def sign(x):
+    return np.where(x >= 0, 1.0, -1.0)
+
+
+def clipped_identity(x):
+    return (np.abs(x) <= 1.3).astype(float)
+
+
+def approx_sign_gradient(x):
+    return np.where(np.abs(x) <= 1, 2 - 2 * np.abs(x), 0)
+
+
+QUANTIZERS = [
+    QuantizerRow(
+        "ste_sign",
+        make=lambda: lq.quantizers.SteSign(clip_value=1.3),
+        forward=sign,
+        gradient=clipped_identity,
+        alias="ste_sign",
+    ),
+    QuantizerRow(
+        "approx_sign",
+        make=lq.quantizers.ApproxSign,
+        forward=sign,
+        gradient=approx_sign_gradient,
+        alias="approx_sign",
+    ),
+]
+
+
+def rprelu(x, shift_in, slope, shift_out):
+    shifted = x + shift_in
+    return np.where(shifted > 0, shifted, slope * shifted) + shift_out
+
+
+LAYERS = [
+    LayerRow(
+        "learned_shift",
+        make=lambda: kbnn.layers.LearnedShift(initializer="ones", regularizer="l2"),
+        forward=lambda x, shift: x + shift,
+    ),
+    LayerRow(
+        "rprelu",
+        make=lambda: kbnn.layers.RPReLU(slope_initializer="ones"),
+        forward=rprelu,
+    ),
+]
+
+
+def narrow_vgg() -> keras.Model:
+    return kbnn.models.vgg_tiny(width=4)
+
+
+CALLBACKS = [
+    CallbackRow(
+        "shuffle_epoch",
+        make=lambda train: [kbnn.callbacks.ShuffleEpoch(train)],
+        model=narrow_vgg,
+    ),
+]
+
+ROWS = by_name([*QUANTIZERS, *LAYERS, *CALLBACKS])
