@@ -44,6 +44,8 @@ class Parity:
         above_tolerance: number of images with a difference above 1e-3, or above 1e-5 of the largest
             output where that is more.
         ties: those among them that an activation at a tie explains, by their position in the data.
+        class_ties: images whose class differs although all outputs are within the tolerance,
+            because two classes are closer than 1e-4 (or 1e-5 of the largest output) in Keras.
         mean_relative_error: mean over the images of |device - Keras| / |Keras|, Euclidean norms
             over all outputs.
         chain: no layer of the model merges branches.
@@ -59,6 +61,7 @@ class Parity:
     device_accuracy: float | None
     above_tolerance: int
     ties: dict[int, Tie]
+    class_ties: list[int]
     mean_relative_error: float
     chain: bool
     int8: bool
@@ -84,6 +87,8 @@ class Parity:
         if self.ties:
             table.add_row("images with a tie", f"{len(self.ties)}")
             table.add_row("largest difference off ties", f"{self.max_difference_off_ties:.3g}")
+        if self.class_ties:
+            table.add_row("images with two classes at a tie", f"{len(self.class_ties)}")
         for label, share in [
             ("equal classes", self.class_agreement),
             ("Keras accuracy", self.keras_accuracy),
@@ -122,6 +127,7 @@ class Comparison:
         self._agree: list[np.ndarray] = []
         self._right: list[tuple[np.ndarray, np.ndarray]] = []
         self._ties: dict[int, Tie] = {}
+        self._class_ties: list[int] = []
         self._unexplained: list[int] = []
         self._not_frozen: list[int] = []
 
@@ -148,9 +154,25 @@ class Comparison:
         if self._classifies:
             classes = keras_outputs[0].argmax(axis=1), device[0].argmax(axis=1)
             self._agree.append(classes[0] == classes[1])
+            self._add_class_ties(keras_outputs[0], *classes, largest, difference <= tolerance)
             if labels is not None:
                 self._right.append((classes[0] == labels, classes[1] == labels))
         self.samples += count
+
+    def _add_class_ties(
+        self,
+        outputs: np.ndarray,
+        by_keras: np.ndarray,
+        by_device: np.ndarray,
+        largest: np.ndarray,
+        within: np.ndarray,
+    ) -> None:
+        """Note the images whose class hangs on the last bits of two outputs."""
+        rows = np.arange(len(outputs))
+        margin = outputs[rows, by_keras] - outputs[rows, by_device]
+        tied = margin <= np.maximum(TIE, RELATIVE_TOLERANCE * largest)
+        found = np.flatnonzero((by_keras != by_device) & within & tied)
+        self._class_ties += [self.samples + int(i) for i in found]
 
     def _explain(
         self,
@@ -209,6 +231,7 @@ class Comparison:
             device_accuracy=None if right is None else float(right[1].mean()),
             above_tolerance=int(np.concatenate(self._above).sum()),
             ties=self._ties,
+            class_ties=self._class_ties,
             mean_relative_error=float(relative_error),
             chain=self._chain,
             int8=self._int8_agreement is not None,
@@ -250,7 +273,8 @@ class Comparison:
                 f"{self._unexplained[0]}"
             )
         if agree is not None and self._chain:
-            unequal = sorted({int(i) for i in np.flatnonzero(~agree)} - set(self._ties))
+            explained = {*self._ties, *self._class_ties}
+            unequal = sorted({int(i) for i in np.flatnonzero(~agree)} - explained)
             if unequal:
                 failures.append(f"{len(unequal)} images have another class without a tie")
         elif agree is not None and agree.mean() < RESIDUAL_AGREEMENT:

@@ -32,8 +32,9 @@ def verify(
     the image's largest output, where that is more). An image beyond that needs an explanation: an
     activation so close to zero (|z| < 1e-4) that rounding decides its sign. The explanation must be
     proven: with the tied bits flipped, Keras's outputs are within the tolerance of the device's.
-    All other classes must be equal. In a classifier with merged branches, where flips cascade, a
-    tie need only be there, and 99.9 % of the classes must be equal.
+    All other classes must be equal, unless Keras's outputs for the two are closer than 1e-4. In a
+    classifier with merged branches, where flips cascade, a tie need only be there, and 99.9 % of
+    the classes must be equal.
 
     A file that computes in int8 (see `calibration_data` of `convert`) gives other outputs by its
     nature: there, `int8_agreement` of the classes must be equal.

@@ -139,11 +139,8 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
     config = layer.get_config()
     if "dtype" in config:
         config["dtype"] = "float32"
-    weights = layer.get_weights()
     kernels = _quantized_kernels(layer)
-    for argument, kernel in kernels.items():
-        variable = getattr(layer, KERNEL_QUANTIZERS[argument])
-        weights[_position(layer, variable)] = kernel
+    for argument in kernels:
         precision = getattr(getattr(layer, argument), "precision", None)
         config[argument] = None
         if precision is not None:
@@ -160,11 +157,24 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
         )
     if is_quantizer(getattr(layer, "activation", None)):
         config["activation"] = lq.quantizers.serialize(_frozen_quantizer(layer.activation))
-    own = {id(variable) for variable in own_weights(layer)}
-    weights = [
-        value for value, variable in zip(weights, layer.weights, strict=True) if id(variable) in own
-    ]
-    return Replacement(from_config(layer, config), weights)
+    values = [weight.numpy() for weight in own_weights(layer)]
+    for argument, kernel in kernels.items():
+        values[_position(layer, getattr(layer, KERNEL_QUANTIZERS[argument]))] = kernel
+
+    def give_weights(frozen: keras.layers.Layer) -> None:
+        for weight, value in zip(own_weights(frozen), values, strict=True):
+            weight.assign(value)
+        _carry_state(layer, frozen)
+
+    return Replacement(from_config(layer, config), give_weights)
+
+
+def _carry_state(layer: keras.layers.Layer, frozen: keras.layers.Layer) -> None:
+    """Give the quantizers that stay quantizers of their class the state that they had."""
+    before = attached(layer)
+    for argument, quantizer in attached(frozen).items():
+        if type(quantizer) is type(before.get(argument)):
+            quantizer.set_weights(before[argument].get_weights())
 
 
 def _frozen_quantizer(quantizer: Any) -> Any:
@@ -189,8 +199,8 @@ def _quantized_kernels(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 def _position(layer: keras.layers.Layer, kernel: Any) -> int:
-    """Where a kernel stands in the layer's list of weights."""
-    return next(i for i, weight in enumerate(layer.weights) if weight is kernel)
+    """Where a kernel stands in the list of the layer's own weights."""
+    return next(i for i, weight in enumerate(own_weights(layer)) if weight is kernel)
 
 
 def _check_no_hidden_quantizers(layer: keras.layers.Layer) -> None:

@@ -17,13 +17,15 @@ class Replacement(NamedTuple):
 
     Attributes:
         layer: the new layer, or model; not yet called.
-        weights: arrays for the new layer's `set_weights`. By default the weights that both layers
-            have, by name and shape, are carried over, and the others keep their initial values.
+        weights: arrays for the new layer's `set_weights`, or a function that is called with the new
+            layer, once it is built, and gives it its weights. By default the weights that both
+            layers have, by name and shape, are carried over, and the others keep their initial
+            values.
         then: a layer to apply to the new layer's output; None for nothing.
     """
 
     layer: keras.layers.Layer
-    weights: list[np.ndarray] | None = None
+    weights: list[np.ndarray] | Callable[[keras.layers.Layer], None] | None = None
     then: keras.layers.Layer | None = None
 
 
@@ -98,6 +100,8 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
     for layer, replacement in replaced:
         if replacement.weights is None:
             _carry_weights(layer, replacement.layer)
+        elif callable(replacement.weights):
+            replacement.weights(replacement.layer)
         else:
             replacement.layer.set_weights(replacement.weights)
     return new_model

@@ -189,3 +189,28 @@ def test_outputs_that_are_not_finite_never_pass(tmp_path):
     assert not parity.passed
     assert parity.above_tolerance == 1
     assert parity.max_difference == np.inf
+
+
+def two_outputs(first: float, second: float) -> keras.Model:
+    """Gives the same two numbers for every image."""
+    x = keras.Input((2,), name="image")
+    model = keras.Model(x, keras.layers.Dense(2, name="logits")(x))
+    model.set_weights([np.zeros((2, 2), "f"), np.float32([first, second])])
+    return model
+
+
+def test_a_class_that_hangs_on_the_last_bits_is_a_tie(tmp_path):
+    path = tmp_path / "model.tflite"
+    convert(two_outputs(0.5, 0.5 + 2e-6), path)
+    parity = verify(two_outputs(0.5 + 2e-6, 0.5), path, np.zeros((3, 2), "f"))
+    assert (parity.class_ties, parity.class_agreement) == ([0, 1, 2], 0.0)
+    assert parity.passed
+
+
+def test_a_class_that_differs_within_the_tolerance_is_no_tie(tmp_path):
+    path = tmp_path / "model.tflite"
+    convert(two_outputs(0.5, 0.5 + 5e-4), path)
+    parity = verify(two_outputs(0.5 + 4e-4, 0.5), path, np.zeros((3, 2), "f"))
+    assert parity.above_tolerance == 0
+    assert parity.class_ties == []
+    assert parity.failures == ["3 images have another class without a tie"]

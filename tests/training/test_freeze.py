@@ -302,3 +302,30 @@ def test_a_quantizer_inside_another_and_an_activation_are_named():
 def test_a_kernel_quantizer_need_not_be_registered():
     layer = lq.layers.QuantConv2D(8, 3, kernel_quantizer=UnregisteredSign())
     assert set(np.unique(freeze(one_layer(layer)).get_weights()[0])) == {-1.0, 1.0}
+
+
+@keras.utils.register_keras_serializable("tests")
+class LearnedThreshold(lq.quantizers.Quantizer):
+    """A sign with a threshold of its own, which says nothing about freezing, so it stays."""
+
+    precision = 1
+
+    def build(self, input_shape):
+        self.threshold = self.add_weight("threshold", (input_shape[-1],), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return super().call(lq.quantizers.ste_sign(inputs - self.threshold))
+
+
+def test_an_input_quantizer_that_stays_keeps_its_weights():
+    x = keras.Input(SHAPE, name="image")
+    binary = {**BINARY, "input_quantizer": LearnedThreshold()}
+    y = lq.layers.QuantConv2D(32, 3, name="conv", **binary)(LearnedThreshold(name="alone")(x))
+    model = randomised(keras.Model(x, y))
+    frozen = freeze(model)
+    for name in ("alone", "conv"):
+        before, after = (m.get_layer(name) for m in (model, frozen))
+        quantizers = [getattr(layer, "input_quantizer", layer) for layer in (before, after)]
+        np.testing.assert_array_equal(*[quantizer.threshold.numpy() for quantizer in quantizers])
+    np.testing.assert_array_equal(frozen.predict(images(model)), model.predict(images(model)))
