@@ -10,7 +10,8 @@ import tf_keras as keras
 
 from kbnn import _keras_check
 from kbnn.converters import flatbuffer, lce, samples
-from kbnn.converters.parity import Comparison, Parity
+from kbnn.converters.comparison import Comparison
+from kbnn.converters.parity import Parity
 
 Progress = Callable[[int, int | None], None]
 
