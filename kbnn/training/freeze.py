@@ -171,10 +171,10 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
 
 def _carry_state(layer: keras.layers.Layer, frozen: keras.layers.Layer) -> None:
     """Give the quantizers that stay quantizers of their class the state that they had."""
-    before = attached(layer)
-    for argument, quantizer in attached(frozen).items():
-        if type(quantizer) is type(before.get(argument)):
-            quantizer.set_weights(before[argument].get_weights())
+    before, after = attached(layer), attached(frozen)
+    for argument in before.keys() & after.keys():
+        if type(before[argument]) is type(after[argument]):
+            after[argument].set_weights(before[argument].get_weights())
 
 
 def _frozen_quantizer(quantizer: Any) -> Any:
