@@ -34,8 +34,23 @@ _SAME_RANGE = (
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding2D,
 )
-# What LCE folds into the packed output of the binary convolution before it.
-_PACKED = (keras.layers.BatchNormalization, keras.layers.MaxPooling2D)
+# What LCE folds into the packed output of the binary convolution before it, or looks through.
+_PACKED = (
+    keras.layers.BatchNormalization,
+    keras.layers.Flatten,
+    keras.layers.MaxPooling2D,
+    keras.layers.Reshape,
+)
+# Layers whose activation is applied to their output, and to nothing inside.
+_ACTIVATED = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+    keras.layers.Dense,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.EinsumDense,
+    keras.layers.SeparableConv2D,
+)
 _FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 
 
@@ -68,7 +83,7 @@ def quantize_real_layers(device_model: keras.Model, calibration_data: Any) -> ke
         if not _needs_range(layer, uses):
             return None
         copy = type(layer).from_config(layer.get_config())
-        observer = _Observer(_feeds_signs_alone(uses), name=f"{layer.name}_range")
+        observer = _Observer(_feeds_signs_alone(uses), name=f"{layer.name}_range", dtype="float32")
         return Replacement(copy, layer.get_weights(), then=observer)
 
     observed = _with_observed_inputs(rewrite(model, observed_layer))
@@ -111,12 +126,14 @@ class _Observer(keras.layers.Layer):
 
 def _activation_apart(layer: keras.layers.Layer) -> Replacement | None:
     """Take a softmax, a sigmoid, ... out of its layer: int8 needs the range before it too."""
-    if not is_kernel_layer(layer) or not hasattr(layer, "activation"):
+    if not isinstance(layer, _ACTIVATED):
         return None
     if _fuses(layer.activation) or is_quantizer(layer.activation):
         return None
     linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
-    activation = keras.layers.Activation(layer.activation, name=f"{layer.name}_activation")
+    activation = keras.layers.Activation(
+        layer.activation, name=f"{layer.name}_activation", dtype="float32"
+    )
     return Replacement(linear, layer.get_weights(), then=activation)
 
 
@@ -129,6 +146,9 @@ def _needs_range(layer: keras.layers.Layer, uses: list[Call]) -> bool:
     if _is_sign(layer) or getattr(layer, "activation", None) is keras.activations.softmax:
         return False
     user = _only_user(uses)
+    # A dense layer as a convolution has a reshape behind it, which LCE moves out of the way.
+    while user is not None and isinstance(user[0].layer, keras.layers.Reshape):
+        user = _only_user(user)
     if user is not None and _fuses_into(layer, user[0].layer):
         return False
     return not (all(map(_follows_binary, uses)) and _leads_to_sign(uses))
@@ -145,10 +165,14 @@ def _only_user(uses: list[Call]) -> list[Call] | None:
 def _fuses_into(layer: keras.layers.Layer, user: keras.layers.Layer) -> bool:
     """Whether the converter makes the user part of the layer's operator."""
     if isinstance(user, keras.layers.BatchNormalization):
-        return is_kernel_layer(layer)
+        return is_kernel_layer(layer) and _is_linear(layer)
     linear = is_kernel_layer(layer) or isinstance(layer, keras.layers.BatchNormalization)
     activation = isinstance(user, keras.layers.ReLU) or _fuses(getattr(user, "activation", None))
     return linear and activation and not is_kernel_layer(user)
+
+
+def _is_linear(layer: keras.layers.Layer) -> bool:
+    return getattr(layer, "activation", None) in (None, keras.activations.linear)
 
 
 def _fuses(activation: Any) -> bool:
@@ -195,12 +219,14 @@ def _with_observed_inputs(model: keras.Model) -> keras.Model:
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     taken = [
-        _Observer(name=f"{name}_range")(tensor) if tensor.dtype == tf.float32 else tensor
+        _Observer(name=f"{name}_range", dtype="float32")(tensor)
+        if tensor.dtype == tf.float32
+        else tensor
         for name, tensor in zip(model.input_names, inputs, strict=True)
     ]
     outputs = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, taken)))
     named = [
-        keras.layers.Activation("linear", name=name)(tensor)
+        keras.layers.Activation("linear", name=name, dtype=tensor.dtype)(tensor)
         for name, tensor in zip(model.output_names, outputs, strict=True)
     ]
     return keras.Model(
@@ -235,4 +261,5 @@ def _fake_quantized(layer: keras.layers.Layer) -> Replacement | None:
         low, high = low * _SIGN_RANGE, high * _SIGN_RANGE
     # A tensor that is always zero has no range.
     high = high if high > low else low + 1.0
-    return Replacement(FakeQuantization(float(low), float(high), name=layer.name), [])
+    rounding = FakeQuantization(float(low), float(high), name=layer.name, dtype="float32")
+    return Replacement(rounding, [])

@@ -35,8 +35,8 @@ UNKNOWN_INPUT = (
     "its input quantizer with precision=1 is none of Larq's signs: binary on the device only if "
     "LCE's converter takes it for a sign"
 )
-REAL_KERNEL = "binary inputs, real weights: runs in floats"
-REAL_INPUT = "binary weights, real inputs: runs in floats, weights stored as float32"
+REAL_KERNEL = "binary inputs, real weights: not binary on the device"
+REAL_INPUT = "binary weights, real inputs: not binary on the device, weights stored as real ones"
 REAL = "real-valued layer"
 
 # Layers through which +-1 values pass unchanged or as a choice among them.

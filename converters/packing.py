@@ -19,7 +19,9 @@ POOLED = (
     "max-pooling packs it"
 )
 POOLING = "real outputs: {pooling} needs real values; max-pooling packs it"
-MERGED = "real outputs: {merge} joins it with a shortcut in floats; only a chain without one packs"
+MERGED = (
+    "real outputs: {merge} joins it with a shortcut in real values; only a chain without one packs"
+)
 ACTIVATION = (
     "real outputs: {activation} stands between it and the next sign; leave it out, or put a ReLU "
     "directly after a convolution without bias"

@@ -1,5 +1,6 @@
 """The device file against the Keras model, on real data."""
 
+import numbers
 import os
 import pathlib
 from collections.abc import Callable, Iterator
@@ -100,7 +101,7 @@ def check_sizes(model: keras.Model) -> None:
 
 def check_agreement(int8_agreement: float) -> None:
     """Raise ValueError unless it is a share."""
-    if not isinstance(int8_agreement, float | int) or not 0 <= int8_agreement <= 1:
+    if not isinstance(int8_agreement, numbers.Real) or not 0 <= int8_agreement <= 1:
         raise ValueError(
             f"Expected `int8_agreement` between 0 and 1. Received: int8_agreement={int8_agreement}"
         )

@@ -17,7 +17,8 @@ class LearnedShift(keras.layers.Layer):
     $$y_{..c} = x_{..c} + b_c$$
 
     In front of a sign it is ReActNet's RSign, whose threshold $\alpha_c = -b_c$ is learned with the
-    weights; on the device it disappears into the comparison of the binary convolution before it.
+    weights. On the device it disappears into the comparison of a binary convolution if that and
+    batch normalization alone stand before it; behind a sum it is an addition.
     `kbnn.converters.freeze` turns it into batch normalization, so that the frozen model needs no
     kbnn.
 
@@ -69,7 +70,10 @@ class LearnedShift(keras.layers.Layer):
 
 def shift_layer(name: str) -> keras.layers.Layer:
     """Batch normalization that, with `shift_weights`, does nothing but add a shift."""
-    return keras.layers.BatchNormalization(scale=False, epsilon=_EPSILON, name=name)
+    layer = keras.layers.BatchNormalization(scale=False, epsilon=_EPSILON, name=name)
+    # Its statistics are none: no recalibration may touch them.
+    layer.trainable = False
+    return layer
 
 
 def shift_weights(shift: np.ndarray) -> list[np.ndarray]:

@@ -42,6 +42,7 @@ class RPReLU(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         channels = (input_shape[-1],)
+        self._rank = len(input_shape)
         self.shift_in = self.add_weight(name="shift_in", shape=channels, initializer="zeros")
         self.slope = self.add_weight(
             name="slope", shape=channels, initializer=self.slope_initializer
@@ -55,19 +56,20 @@ class RPReLU(keras.layers.Layer):
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray]]:
         """The Keras layers that take its place in a frozen model, and their weights."""
-        shape = self.input_shape
+        # It may be used on images of several sizes.
+        open_sizes = [None] * (self._rank - 2)
         layers = keras.Sequential(
             [
-                keras.Input(shape[1:]),
+                keras.Input((*open_sizes, self.slope.shape[0])),
                 shift_layer(f"{self.name}_shift_in"),
                 keras.layers.PReLU(
-                    shared_axes=list(range(1, len(shape) - 1)), name=f"{self.name}_prelu"
+                    shared_axes=list(range(1, self._rank - 1)), name=f"{self.name}_prelu"
                 ),
                 shift_layer(f"{self.name}_shift_out"),
             ],
             name=self.name,
         )
-        slope = self.slope.numpy().reshape([1] * (len(shape) - 2) + [-1])
+        slope = self.slope.numpy().reshape([1] * (self._rank - 2) + [-1])
         shift_in = shift_weights(self.shift_in.numpy())
         return layers, [*shift_in, slope, *shift_weights(self.shift_out.numpy())]
 

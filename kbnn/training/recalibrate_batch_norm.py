@@ -22,7 +22,8 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
     In training the moving averages follow a network whose signs may be soft and whose weights move;
     what ships has hard signs. Here each batch runs through the network as at inference (hard signs,
     no dropout), but batch normalizations normalize with the batch's own mean and variance, and
-    their inputs' mean and variance over all the data take the place of the moving ones.
+    their inputs' mean and variance over all the data take the place of the moving ones. Those with
+    `trainable=False`, which Keras runs as at inference always, keep what they have.
 
     Args:
         model: a built functional or Sequential model; its statistics are changed in place, once
@@ -44,9 +45,9 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
     measuring: list[tuple[keras.layers.Layer, _Measure]] = []
 
     def replace(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-        if not isinstance(layer, _BATCH_NORMALIZATIONS):
+        if not isinstance(layer, _BATCH_NORMALIZATIONS) or not layer.trainable:
             return None
-        measure = _Measure(layer, name=layer.name)
+        measure = _Measure(layer, name=layer.name, dtype="float32")
         measuring.append((layer, measure))
         return measure
 

@@ -41,14 +41,16 @@ def requantize(
             default the kernels' quantizers stay.
         input_quantizer: the same for the inputs. A quantizer that is a layer of its own in the
             model, or an activation, quantizes the inputs of what follows and counts as one.
-        layers: which layers. By default all that have such a quantizer now. "last": the last of
-            those; names of layers, which may also be Larq layers without a quantizer as yet; or a
-            function from a layer to bool.
+        layers: which layers. By default all that have such a quantizer now. "last": of each of the
+            two the last that there is; names of layers, which may also be Larq layers without a
+            quantizer as yet (a name means every layer of that name, those of nested models
+            included); or a function from a layer to bool.
         name: name of the new model; the old one's by default.
 
     Returns:
         A new model with the same layer names. It is not compiled: the state of the old model's
-        optimizer is not carried over. The given model is left as it is. A quantizer that stays
+        optimizer and losses of `model.add_loss` are not carried over. A Sequential model becomes a
+        functional one. The given model is left as it is. A quantizer that stays
         keeps its state, a new one begins with its own.
 
     Raises:
@@ -103,23 +105,33 @@ _Changes = dict[str, str]
 def _chosen(model: keras.Model, layers: Layers, given: Collection[str]) -> dict[int, _Changes]:
     """For each layer that is to change, by id, its changes."""
     found = layers_of(model)
-    if layers is None or layers == "last":
-        present = [(layer, _changes(layer, given, present=True)) for layer in found]
-        present = [(layer, changes) for layer, changes in present if changes]
-        chosen = present[-1:] if layers == "last" else present
+    if layers is None:
+        chosen = [(layer, _changes(layer, given, present=True)) for layer in found]
+    elif layers == "last":
+        chosen = [last for kind in given for last in _last(found, kind)]
     elif callable(layers):
         chosen = [(layer, _changes(layer, given)) for layer in found if layers(layer)]
     else:
         _check_names(layers, {layer.name: layer for layer in found}, given)
         chosen = [(layer, _changes(layer, given)) for layer in found if layer.name in layers]
-    changes_by_id = {id(layer): changes for layer, changes in chosen if changes}
-    if not changes_by_id:
-        arguments = " or ".join(f"{kind}_quantizer" for kind in given)
-        raise ValueError(
-            f"Expected a model with a layer that has a {arguments} and that `layers` chooses. "
-            f"Received: model={model.name!r}, layers={layers!r}"
-        )
+    changes_by_id: dict[int, _Changes] = {}
+    for layer, changes in chosen:
+        if changes:
+            changes_by_id.setdefault(id(layer), {}).update(changes)
+    used = {kind for changes in changes_by_id.values() for kind in changes.values()}
+    for kind in given:
+        if kind not in used:
+            raise ValueError(
+                f"Expected a model with a layer that has a {kind}_quantizer and that `layers` "
+                f"chooses. Received: model={model.name!r}, layers={layers!r}"
+            )
     return changes_by_id
+
+
+def _last(layers: list[keras.layers.Layer], kind: str) -> list[tuple[keras.layers.Layer, _Changes]]:
+    """The last layer that has a quantizer of a kind now; none if there is none."""
+    present = [(layer, _changes(layer, [kind], present=True)) for layer in layers]
+    return [(layer, changes) for layer, changes in present if changes][-1:]
 
 
 def _changes(

@@ -89,7 +89,7 @@ def test_binary_inputs_with_real_weights_run_in_floats_with_a_note(path):
     model = one_layer(lq.layers.QuantConv2D(64, 3, input_quantizer="ste_sign", name="conv"))
     row = rows(converted(model, path))["conv"]
     assert row.operator == "CONV_2D"
-    assert row.note == "binary inputs, real weights: runs in floats"
+    assert row.note == "binary inputs, real weights: not binary on the device"
 
 
 def test_binary_weights_with_real_inputs_run_in_floats_with_a_note(path):

@@ -228,3 +228,51 @@ def test_without_classes_the_outputs_count(tmp_path):
 def test_bad_arguments_of_convert(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         kbnn.converters.convert(networks.chain(), tmp_path / "model.tflite", **arguments)
+
+
+def sequence_classifier() -> keras.Model:
+    x = keras.Input((8, 16), name="sequence")
+    y = keras.layers.Dense(4)(keras.layers.LSTM(16, unroll=True)(x))
+    return networks.randomised(keras.Model(x, y))
+
+
+def test_the_activation_inside_a_recurrent_layer_stays_inside(tmp_path):
+    model = sequence_classifier()
+    sequences = networks.images(model, 64)
+    simulated, _, content = quantized(model, sequences)
+    device = on_device(content, sequences, tmp_path)
+    expected = model.predict(sequences, verbose=0)
+    for outputs in (simulated(sequences).numpy(), device):
+        assert np.abs(outputs - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_an_activation_before_batch_normalization_is_quantized():
+    x = keras.Input((8, 8, 4), name="image")
+    y = keras.layers.BatchNormalization()(keras.layers.Conv2D(8, 3, activation="relu")(x))
+    y = keras.layers.Conv2D(8, 3, activation="relu")(y)
+    model = networks.randomised(keras.Model(x, y))
+    _, operators, _ = quantized(model, networks.images(model))
+    types = [o.outputs[0].dtype.name for o in operators if o.name == "CONV_2D"]
+    assert types == ["int8", "int8"]
+
+
+def test_dense_layers_of_a_chain_stay_packed_too():
+    model = kbnn.models.alexnet((57, 57, 3), 4, 6, hidden_units=32)
+    _, operators, _ = quantized(networks.randomised(model), networks.images(model, 4))
+    *inner, last = [o.outputs[0].dtype.name for o in operators if o.name == "LceBconv2d"]
+    assert set(inner) == {"int32"}
+    # The reshape of a dense layer stands between the last one and its range.
+    assert last == "float32"
+    assert set(real_valued(operators)) <= {"LceBconv2d", "RESHAPE"}
+
+
+def test_a_global_mixed_precision_policy_does_not_matter():
+    model = networks.chain()
+    images = networks.images(model)
+    expected = ranges(int8.quantize_real_layers(device_graph(freeze(model)), images))
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        found = ranges(int8.quantize_real_layers(device_graph(freeze(model)), images))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert found == expected

@@ -296,4 +296,4 @@ def test_a_file_prints_as_a_table_without_its_weights(path):
 
 def test_the_residual_network_names_its_shortcut(path):
     note = rows(residual(), path)["conv_0"].note
-    assert "(Add) joins it with a shortcut in floats; only a chain without one packs" in note
+    assert "(Add) joins it with a shortcut in real values; only a chain without one packs" in note

@@ -329,3 +329,12 @@ def test_an_input_quantizer_that_stays_keeps_its_weights():
         quantizers = [getattr(layer, "input_quantizer", layer) for layer in (before, after)]
         np.testing.assert_array_equal(*[quantizer.threshold.numpy() for quantizer in quantizers])
     np.testing.assert_array_equal(frozen.predict(images(model)), model.predict(images(model)))
+
+
+def test_an_activation_used_at_two_sizes():
+    rprelu = kbnn.layers.RPReLU(name="rprelu")
+    x = keras.Input((8, 8, 4), name="image")
+    model = randomised(keras.Model(x, rprelu(keras.layers.MaxPooling2D()(rprelu(x)))))
+    np.testing.assert_allclose(
+        freeze(model).predict(images(model)), model.predict(images(model)), atol=1e-6
+    )

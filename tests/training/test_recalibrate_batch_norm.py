@@ -120,3 +120,27 @@ def test_errors_leave_the_model_as_it_was(rng):
         np.testing.assert_array_equal(old, weight.numpy())
     with pytest.raises(ValueError, match="Expected a model with BatchNormalization"):
         kbnn.recalibrate_batch_norm(keras.Sequential([keras.Input((2,))]), [])
+
+
+def test_a_global_mixed_precision_policy_does_not_matter(rng):
+    model = model_with_dropout()
+    images = rng.normal(3, 2, (64, *SHAPE)).astype("f")
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        kbnn.recalibrate_batch_norm(model, images)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    seen = inputs_of(model, "bn_1").predict(images, verbose=0)
+    np.testing.assert_allclose(model.get_layer("bn_1").moving_mean, seen.mean((0, 1, 2)), rtol=1e-4)
+
+
+def test_shifts_of_a_frozen_model_stay(rng):
+    model = kbnn.models.resnet((1,), (8, 8, 3), 4, 8, reactnet=True)
+    for layer in model.layers:
+        if isinstance(layer, kbnn.layers.LearnedShift | kbnn.layers.RPReLU):
+            layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    frozen = kbnn.converters.freeze(model)
+    images = rng.normal(size=(64, 8, 8, 3)).astype("f")
+    for one in (model, frozen):
+        kbnn.recalibrate_batch_norm(one, images)
+    np.testing.assert_allclose(frozen.predict(images), model.predict(images), atol=1e-5)

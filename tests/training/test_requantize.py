@@ -219,3 +219,17 @@ def test_a_subclassed_model_is_refused():
 
     with pytest.raises(TypeError, match="subclassed"):
         kbnn.requantize(Own(), kernel_quantizer="ste_sign")
+
+
+def test_last_is_the_last_of_each_kind():
+    x = keras.Input((8,))
+    y = lq.layers.QuantDense(
+        4, kernel_quantizer="ste_sign", kernel_constraint="weight_clip", name="binary"
+    )(x)
+    model = keras.Model(x, keras.layers.Dense(2)(lq.quantizers.SteSign(name="sign")(y)))
+    both = {"kernel_quantizer": "approx_sign", "input_quantizer": "approx_sign"}
+    other = kbnn.requantize(model, **both, layers="last")
+    assert type(other.get_layer("binary").kernel_quantizer).__name__ == "ApproxSign"
+    assert type(other.get_layer("sign")).__name__ == "ApproxSign"
+    with pytest.raises(ValueError, match="a layer that has a kernel_quantizer and that `layers`"):
+        kbnn.requantize(model, **both, layers=["sign"])
