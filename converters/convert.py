@@ -11,7 +11,7 @@ import tf_keras as keras
 from kbnn import _keras_check
 from kbnn.converters import lce, samples
 from kbnn.converters.device_graph import device_graph
-from kbnn.converters.int8 import quantize_real_layers
+from kbnn.converters.int8 import limited, quantize_real_layers
 from kbnn.converters.lint import judge, kernel_layers
 from kbnn.converters.match import build_report
 from kbnn.converters.parity import Parity
@@ -91,7 +91,7 @@ def convert(
     _check_binary(frozen, allow_float)
     if verify_data is not None:
         check_sizes(model)
-    for data in (verify_data, calibration_data):
+    for data in (verify_data, limited(calibration_data)):
         if data is not None:
             samples.check(model, data)
     on_device = device_graph(frozen)

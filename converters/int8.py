@@ -91,6 +91,13 @@ def quantize_real_layers(device_model: keras.Model, calibration_data: Any) -> ke
     return rewrite(observed, _fake_quantized)
 
 
+def limited(calibration_data: Any) -> Any:
+    """The data that calibration may look at: of a dataset, which may be endless, a part."""
+    if isinstance(calibration_data, tf.data.Dataset):
+        return calibration_data.take(CALIBRATION_IMAGES)  # batches, of one image at least
+    return calibration_data
+
+
 class FakeQuantization(keras.layers.Layer):
     """Rounds to 8 bits between `low` and `high`, with zero among the values."""
 
@@ -238,7 +245,7 @@ def _with_observed_inputs(model: keras.Model) -> keras.Model:
 def _observe(model: keras.Model, data: Any) -> None:
     run = tf.function(model, reduce_retracing=True)
     seen = 0
-    for inputs, _ in samples.batches(model, data):
+    for inputs, _ in samples.batches(model, limited(data)):
         inputs = [array[: CALIBRATION_IMAGES - seen] for array in inputs]
         run(tf.nest.pack_sequence_as(model.input, [tf.constant(array) for array in inputs]))
         seen += len(inputs[0])

@@ -120,9 +120,11 @@ def test_1024_images_are_enough():
     x = keras.Input((1,), name="image")
     model = keras.Model(x, keras.layers.Flatten()(x))
     data = np.arange(2000, dtype="f")[:, None]
+    endless = tf.data.Dataset.from_tensor_slices(data[:700]).repeat().batch(300)
     batched = tf.data.Dataset.from_tensor_slices((data, data)).batch(300)
     assert ranges(int8.quantize_real_layers(model, data)) == {"image_range": (0, 1023)}
     assert ranges(int8.quantize_real_layers(model, batched)) == {"image_range": (0, 1023)}
+    assert ranges(int8.quantize_real_layers(model, endless)) == {"image_range": (0, 699)}
 
 
 def test_a_uint8_input_has_no_range():
@@ -174,8 +176,9 @@ def test_convert_with_calibration_data(tmp_path):
     model, images, labels = easy()
     path = tmp_path / "model.tflite"
     real = kbnn.converters.convert(model, path, verify_data=(images, labels)).report
+    endless = tf.data.Dataset.from_tensor_slices(images).repeat().batch(32)
     report = kbnn.converters.convert(
-        model, path, calibration_data=images, verify_data=(images, labels)
+        model, path, calibration_data=endless, verify_data=(images, labels)
     ).report
     assert report.parity.int8
     assert report.parity.passed
