@@ -29,14 +29,17 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
         model: a built functional or Sequential model; its statistics are changed in place, once
             all data have been seen.
         data: batches of images as a `tf.data.Dataset` or another iterable, elements `images`,
-            `(images, labels)` or `(images, labels, ...)`; or an array of images, taken in batches
-            of 256. Use training images, in batches as large as those of training.
+            `(images, labels)` or `(images, labels, ...)`; or an array of images, or arrays
+            `(images, labels)`, taken in batches of 256. The images of several inputs are a tuple
+            or a dict, with labels behind it: `((left, right), labels)`. Use training images, in
+            batches as large as those of training.
         steps: number of batches after which to stop; by default the data end.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3.
-        ValueError: the model is not built or has no batch normalization; no data, or data that lead
-            to statistics that are not finite. The model then stays as it was.
+        ValueError: the model is not built or has no batch normalization; no data, data that do not
+            fit the model, or that lead to statistics that are not finite. The model then stays as
+            it was.
 
     >>> import kbnn, numpy as np
     >>> model = kbnn.models.vgg_tiny(width=8)
@@ -123,8 +126,23 @@ class _Measure(keras.layers.Layer):
 
 def _run(model: keras.Model, data: Any, steps: int | None) -> None:
     run = tf.function(lambda x: model(x, training=False), reduce_retracing=True)
-    if isinstance(data, np.ndarray):
-        data = np.array_split(data, range(_BATCH, len(data), _BATCH))
+    if isinstance(data, np.ndarray | tf.Tensor | tuple):
+        images = data[0] if isinstance(data, tuple) else data
+        data = tf.data.Dataset.from_tensor_slices(images).batch(_BATCH)
     for element in itertools.islice(data, steps):
         images = element[0] if isinstance(element, tuple) else element
-        run(tf.nest.map_structure(tf.convert_to_tensor, images))
+        tensors = tf.nest.map_structure(tf.convert_to_tensor, images)
+        _check_fits(model, tensors)
+        run(tensors)
+
+
+def _check_fits(model: keras.Model, images: Any) -> None:
+    expected = [tuple(tensor.shape) for tensor in model.inputs]
+    received = [tuple(tensor.shape) for tensor in tf.nest.flatten(images)]
+    if len(expected) != len(received) or not all(
+        tf.TensorShape(a).is_compatible_with(b) for a, b in zip(expected, received, strict=True)
+    ):
+        raise ValueError(
+            f"Expected `data` to be batches that fit the model's inputs, {expected}. "
+            f"Received: a batch of {received}"
+        )

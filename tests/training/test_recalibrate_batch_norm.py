@@ -71,13 +71,15 @@ def test_the_model_gets_better_and_nothing_else_changes(rng):
     np.testing.assert_allclose(normalised.predict(images, verbose=0).std((0, 1, 2)), 1, rtol=1e-3)
 
 
-@pytest.mark.parametrize("kind", ["array", "pairs", "triples", "generator"])
+@pytest.mark.parametrize("kind", ["array", "arrays", "tensor", "pairs", "triples", "generator"])
 def test_kinds_of_data(rng, kind):
     model = model_with_dropout()
     images = rng.normal(1, 2, (32, *SHAPE)).astype("f")
     labels = np.zeros(32, "i")
     data = {
         "array": images,
+        "arrays": (images, labels),
+        "tensor": tf.constant(images),
         "pairs": tf.data.Dataset.from_tensor_slices((images, labels)).batch(32),
         "triples": tf.data.Dataset.from_tensor_slices((images, labels, labels)).batch(32),
         "generator": (images for _ in range(2)),
@@ -116,6 +118,8 @@ def test_errors_leave_the_model_as_it_was(rng):
         kbnn.recalibrate_batch_norm(model, [])
     with pytest.raises(ValueError, match="not finite"):
         kbnn.recalibrate_batch_norm(model, np.full((2, *SHAPE), np.nan, "f"))
+    with pytest.raises(ValueError, match=r"fit the model's inputs.*a batch of \[\(2, 6, 6\)\]"):
+        kbnn.recalibrate_batch_norm(model, np.zeros((2, 6, 6), "f"))
     for old, weight in zip(before, model.weights, strict=True):
         np.testing.assert_array_equal(old, weight.numpy())
     with pytest.raises(ValueError, match="Expected a model with BatchNormalization"):
