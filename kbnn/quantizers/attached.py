@@ -1,5 +1,6 @@
 """The quantizers of a Larq layer, and the weights that are theirs."""
 
+from collections.abc import Collection
 from typing import Any
 
 import larq as lq
@@ -46,3 +47,12 @@ def own_weights(layer: keras.layers.Layer) -> list[Any]:
     """A layer's weights without those of its quantizers, in the layer's order."""
     others = {id(weight) for owner in attached(layer).values() for weight in owner.weights}
     return [weight for weight in layer.weights if id(weight) not in others]
+
+
+def carry_state(
+    layer: keras.layers.Layer, copy: keras.layers.Layer, arguments: Collection[str]
+) -> None:
+    """Give the quantizers of a layer's copy, at some arguments, the weights of the layer's."""
+    before, after = attached(layer), attached(copy)
+    for argument in arguments:
+        after[argument].set_weights(before[argument].get_weights())

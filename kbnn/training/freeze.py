@@ -12,6 +12,7 @@ from kbnn import _keras_check
 from kbnn.quantizers.attached import (
     KERNEL_QUANTIZERS,
     attached,
+    carry_state,
     is_quantizer,
     is_sign,
     own_weights,
@@ -164,17 +165,15 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
     def give_weights(frozen: keras.layers.Layer) -> None:
         for weight, value in zip(own_weights(frozen), values, strict=True):
             weight.assign(value)
-        _carry_state(layer, frozen)
+        before, after = attached(layer), attached(frozen)
+        stayed = [
+            argument
+            for argument in before.keys() & after.keys()
+            if type(before[argument]) is type(after[argument])
+        ]
+        carry_state(layer, frozen, stayed)
 
     return Replacement(from_config(layer, config), give_weights)
-
-
-def _carry_state(layer: keras.layers.Layer, frozen: keras.layers.Layer) -> None:
-    """Give the quantizers that stay quantizers of their class the state that they had."""
-    before, after = attached(layer), attached(frozen)
-    for argument in before.keys() & after.keys():
-        if type(before[argument]) is type(after[argument]):
-            after[argument].set_weights(before[argument].get_weights())
 
 
 def _frozen_quantizer(quantizer: Any) -> Any:

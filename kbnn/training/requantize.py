@@ -7,7 +7,7 @@ import larq as lq
 import tf_keras as keras
 
 from kbnn import quantizers
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, is_quantizer
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, carry_state, is_quantizer
 from kbnn.training.rewrite import REMOVE, check_rewritable, layers_of, rewrite
 
 
@@ -81,20 +81,20 @@ def requantize(
     def replace(layer: keras.layers.Layer) -> Any:
         if id(layer) not in chosen:
             return None
+        if isinstance(layer, lq.quantizers.Quantizer):
+            alone = quantizers.clone(given["input"], layer.name)
+            return REMOVE if alone is None else _as_layer(alone, layer.name)
         changes = {
             argument: quantizers.clone(given[kind], f"{layer.name}_{argument}")
             for argument, kind in chosen[id(layer)].items()
         }
-        if isinstance(layer, lq.quantizers.Quantizer):
-            alone = quantizers.clone(given["input"], layer.name)
-            return REMOVE if alone is None else _as_layer(alone, layer.name)
         new = type(layer).from_config({**layer.get_config(), **changes})
         replaced.append((layer, new))
         return new
 
     copy = rewrite(model, replace, name=name)
     for old, new in replaced:
-        _carry_state(old, new, except_for=chosen[id(old)])
+        carry_state(old, new, attached(old).keys() - chosen[id(old)].keys())
     return copy
 
 
@@ -174,12 +174,3 @@ def _as_layer(quantizer: Any, name: str) -> keras.layers.Layer:
     if isinstance(quantizer, keras.layers.Layer):
         return quantizer
     return keras.layers.Activation(quantizer, name=name)
-
-
-def _carry_state(
-    old: keras.layers.Layer, new: keras.layers.Layer, except_for: Collection[str]
-) -> None:
-    """Give the quantizers that stayed the state that they had."""
-    before, after = attached(old), attached(new)
-    for argument in before.keys() - set(except_for):
-        after[argument].set_weights(before[argument].get_weights())
