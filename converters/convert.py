@@ -48,7 +48,7 @@ def convert(
     *,
     calibration_data: Any = None,
     verify_data: Any = None,
-    int8_agreement: float = INT8_AGREEMENT,
+    int8_agreement: float | None = None,
     allow_float: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Conversion:
@@ -67,14 +67,15 @@ def convert(
         verify_data: batches, or arrays `(images, labels)`, to compare Keras and the file on, as
             `verify` takes them; the test set, or a part of it. None leaves the file unverified.
         int8_agreement: with `calibration_data`, the share of equal classes that the file must
-            reach on `verify_data` (see `verify`).
+            reach on `verify_data` (see `verify`); None is `kbnn.converters.INT8_AGREEMENT`, 0.95.
         allow_float: names of binary layers that may run in floats on the device.
         progress: called as `progress(done, total)` while the data are compared.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3.
         ValueError: the model is not built or has weights that are not finite; `path` is no
-            `.tflite` file; `allow_float` names no layer; data that do not fit the model.
+            `.tflite` file; `allow_float` names no layer; data that do not fit the model;
+            `int8_agreement` without `calibration_data`.
         FileNotFoundError: the folder of `path` does not exist.
         ConversionError: a binary layer would run in floats, with its name and the reason; LCE's
             converter failed, with its own first message.
@@ -86,14 +87,12 @@ def convert(
         raise TypeError(
             f"Expected `allow_float` to be a list of names. Received: allow_float={allow_float!r}"
         )
-    check_agreement(int8_agreement)
+    int8_agreement = _checked_agreement(int8_agreement, calibration_data)
     frozen = freeze(model)
     _check_binary(frozen, allow_float)
     if verify_data is not None:
         check_sizes(model)
-    for data in (verify_data, limited(calibration_data)):
-        if data is not None:
-            samples.check(model, data)
+    _check_data(model, verify_data=verify_data, calibration_data=limited(calibration_data))
     on_device = device_graph(frozen)
     int8 = calibration_data is not None
     content = lce.to_flatbuffer(
@@ -134,6 +133,28 @@ def _checked(path: str | os.PathLike) -> pathlib.Path:
             f"Expected `path` to lie in an existing folder. Received: path={str(path)!r}"
         )
     return path
+
+
+def _checked_agreement(int8_agreement: float | None, calibration_data: Any) -> float:
+    if int8_agreement is None:
+        return INT8_AGREEMENT
+    check_agreement(int8_agreement)
+    if calibration_data is None:
+        raise ValueError(
+            "Expected `int8_agreement` with `calibration_data` alone, which makes the file int8. "
+            f"Received: int8_agreement={int8_agreement}, calibration_data=None"
+        )
+    return int8_agreement
+
+
+def _check_data(model: keras.Model, **given: Any) -> None:
+    for argument, data in given.items():
+        if data is None:
+            continue
+        try:
+            samples.check(model, data)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{argument}: {error}") from error
 
 
 def _check_binary(frozen: keras.Model, allow_float: Collection[str]) -> None:

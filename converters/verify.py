@@ -25,7 +25,7 @@ def verify(
     path: str | os.PathLike,
     data: Any,
     *,
-    int8_agreement: float = INT8_AGREEMENT,
+    int8_agreement: float | None = None,
     progress: Progress | None = None,
 ) -> Parity:
     """Compare a device file with the Keras model that it was made of, image by image.
@@ -49,8 +49,9 @@ def verify(
             or an array of images. Images of several inputs are a list, tuple or dict of arrays;
             labels of several outputs likewise, of which the first is taken. Labels are class
             numbers or one-hot.
-        int8_agreement: the share of equal classes that an int8 file must reach; in a model without
-            classes, the outputs' mean relative error may be at most 1 - int8_agreement.
+        int8_agreement: the share of equal classes that an int8 file must reach (None is
+            `kbnn.converters.INT8_AGREEMENT`, 0.95); in a model without classes, the outputs' mean
+            relative error may be at most 1 - int8_agreement.
         progress: called as `progress(done, total)` after each batch; `total` may be None.
 
     Raises:
@@ -61,6 +62,7 @@ def verify(
         ConversionError: LCE's interpreter failed.
     """
     _keras_check.check_model(model)
+    int8_agreement = INT8_AGREEMENT if int8_agreement is None else int8_agreement
     check_agreement(int8_agreement)
     check_sizes(model)
     content = pathlib.Path(path).read_bytes()

@@ -36,7 +36,7 @@ def convert(
             help="Have the layers that stay real compute in int8, calibrated on training images.",
         ),
     ] = False,
-    int8_agreement: options.Int8Agreement = converters.INT8_AGREEMENT,
+    int8_agreement: options.Int8Agreement = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     allow_float: Annotated[
@@ -59,6 +59,11 @@ def convert(
     """
     try:
         with only_results_on_stdout():
+            if int8_agreement is not None and not int8:
+                raise InputError(
+                    "Expected --int8-agreement together with --int8. "
+                    f"Received: --int8-agreement {int8_agreement} alone"
+                )
             found = model_source.load(source, best=best)
             path = _output(source, output)
             splits = model_source.load_data(found, data, data_dir) if verify or int8 else None

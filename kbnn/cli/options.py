@@ -29,9 +29,12 @@ RunOrModel = Annotated[
     ),
 ]
 Int8Agreement = Annotated[
-    float,
+    float | None,
     typer.Option(
-        help="Share of equal classes that a file with int8 layers must reach.", min=0, max=1
+        help="Share of equal classes that a file with int8 layers must reach. (default: 0.95)",
+        min=0,
+        max=1,
+        show_default=False,
     ),
 ]
 Best = Annotated[

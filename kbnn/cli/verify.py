@@ -22,7 +22,7 @@ def verify(
     file: TfliteFile,
     data: options.Data = None,
     data_dir: options.DataDir = None,
-    int8_agreement: options.Int8Agreement = converters.INT8_AGREEMENT,
+    int8_agreement: options.Int8Agreement = None,
     best: options.Best = False,
     as_json: options.AsJson = False,
 ) -> None:

@@ -39,7 +39,7 @@ def normalize(x: Any, normalization: Normalization, name: str) -> Any:
     """Apply the normalization layer that an architecture was asked for."""
     if normalization == "batch":
         return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)(x)
-    if not callable(normalization):
+    if not callable(normalization) or isinstance(normalization, type):
         raise ValueError(
             'Expected `normalization` to be "batch" or a function that takes a name and returns a '
             f"layer. Received: normalization={normalization!r}"

@@ -253,7 +253,8 @@ def _check_names(**names: tuple[str, Sequence[str]]) -> None:
 
 
 def _check_stages(stages: Sequence[int]) -> None:
-    if not stages or not all(isinstance(pairs, int) and pairs > 0 for pairs in stages):
+    is_list = isinstance(stages, Sequence) and len(stages) > 0
+    if not is_list or not all(isinstance(pairs, int) and pairs > 0 for pairs in stages):
         raise ValueError(
             f"Expected `stages` to be positive integers, one per stage. Received: stages={stages}"
         )

@@ -31,14 +31,23 @@ def clone(quantizer: Any, name: str) -> Any:
     """
     if quantizer is None:
         return None
-    is_name = isinstance(quantizer, str | dict)
-    resolved = lq.quantizers.get(quantizer) if is_name else quantizer
-    if not callable(resolved):
+    resolved = _from_name(quantizer) if isinstance(quantizer, str | dict) else quantizer
+    if not callable(resolved) or isinstance(resolved, type):
         raise TypeError(
-            "Expected `quantizer` to be a Larq quantizer, a string, a function or None. "
-            f"Received: quantizer={quantizer!r}"
+            "Expected `quantizer` to be an instance of a Larq quantizer, a string, a function or "
+            f"None. Received: quantizer={quantizer!r}"
         )
     if not hasattr(resolved, "get_config"):
         return resolved
     _keras_check.check_layer(resolved, "quantizer")
     return type(resolved).from_config({**resolved.get_config(), "name": name})
+
+
+def _from_name(quantizer: str | dict) -> Any:
+    try:
+        return lq.quantizers.get(quantizer)
+    except ValueError as error:
+        raise ValueError(
+            'Expected `quantizer` to be the name of a registered quantizer, as "ste_sign", or its '
+            f"config. Received: quantizer={quantizer!r}"
+        ) from error

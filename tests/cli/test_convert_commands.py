@@ -67,6 +67,8 @@ def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     assert {layer["output"] for layer in report["layers"]} == {"int8", "bit-packed"}
     assert kbnn("verify", finished[0], file, *agreement).exit_code == 0
     assert kbnn("verify", finished[0], file, "--int8-agreement", 7).exit_code == 2
+    alone = kbnn("convert", finished[0], "--output", file, *agreement)
+    assert (alone.exit_code, "together with --int8" in alone.stderr) == (2, True)
 
 
 def test_verify_passes_on_the_file_of_the_run(finished, converted):

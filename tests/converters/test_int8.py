@@ -225,7 +225,8 @@ def test_without_classes_the_outputs_count(tmp_path):
     ("arguments", "message"),
     [
         ({"int8_agreement": 95}, "Expected `int8_agreement` between 0 and 1. Received"),
-        ({"calibration_data": np.zeros((2, 3), "f")}, "Expected `data` to fit"),
+        ({"int8_agreement": 0.9}, "Expected `int8_agreement` with `calibration_data` alone"),
+        ({"calibration_data": np.zeros((2, 3), "f")}, "calibration_data: Expected `data` to fit"),
     ],
 )
 def test_bad_arguments_of_convert(tmp_path, arguments, message):
