@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # A package may import those before it (DESIGN: math <- quantizers, losses <- ...).
 ORDER = [
     {"_legacy_keras", "_quiet", "_version", "_keras_check"},
+    {"math"},
     {"quantizers", "data"},
     {"layers", "callbacks"},
     {"training"},
@@ -23,7 +24,16 @@ ORDER = [
     {"converters"},
     {"cli"},
 ]
-PUBLIC = ["callbacks", "converters", "data", "layers", "models", "quantizers", "training"]
+PUBLIC = [
+    "callbacks",
+    "converters",
+    "data",
+    "layers",
+    "math",
+    "models",
+    "quantizers",
+    "training",
+]
 
 
 def imported_packages(file: pathlib.Path) -> set[str]:

@@ -1,5 +1,6 @@
 """Quantizers: real tensors to +-1. Larq's own work wherever kbnn takes a quantizer."""
 
 from kbnn.quantizers.clone import clone
+from kbnn.quantizers.smooth_sign import SmoothSign
 
-__all__ = ["clone"]
+__all__ = ["SmoothSign", "clone"]

@@ -29,6 +29,21 @@ QUANTIZERS = [
         alias="ste_sign",
     ),
     QuantizerRow(
+        "smooth_sign",
+        make=lambda: kbnn.quantizers.SmoothSign(sharpness=1.5),
+        forward=lambda x, sharpness, hard_forward: sign(x),
+        training_forward=lambda x, sharpness, hard_forward: np.tanh(sharpness * x),
+        gradient=lambda x, sharpness, hard_forward: sharpness / np.cosh(sharpness * x) ** 2,
+        alias="smooth_sign",
+    ),
+    QuantizerRow(
+        "smooth_sign_hard_forward",
+        make=lambda: kbnn.quantizers.SmoothSign(sharpness=1.5, hard_forward=True),
+        forward=lambda x, sharpness, hard_forward: sign(x),
+        gradient=lambda x, sharpness, hard_forward: sharpness / np.cosh(sharpness * x) ** 2,
+        alias="smooth_sign",
+    ),
+    QuantizerRow(
         "approx_sign",
         make=lq.quantizers.ApproxSign,
         forward=sign,
@@ -61,7 +76,22 @@ def narrow_vgg() -> keras.Model:
     return kbnn.models.vgg_tiny(width=4)
 
 
+def narrow_smooth_vgg() -> keras.Model:
+    return kbnn.models.vgg_tiny(
+        width=4, input_quantizer="smooth_sign", kernel_quantizer="smooth_sign"
+    )
+
+
 CALLBACKS = [
+    CallbackRow(
+        "sharpness_schedule",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.callbacks.SharpnessSchedule(stop=20, quantizers="kernel"),
+            kbnn.callbacks.SharpnessSchedule(stop=4, quantizers="input", hard_forward_from=0.5),
+        ],
+        model=narrow_smooth_vgg,
+    ),
     CallbackRow(
         "shuffle_epoch",
         make=lambda train: [kbnn.callbacks.ShuffleEpoch(train)],

@@ -1,0 +1,168 @@
+"""Sharpens the smooth signs of a model while it trains."""
+
+import math
+import numbers
+from collections.abc import Callable
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn.quantizers import SmoothSign
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached
+
+LAWS = ("geometric", "linear", "hashnet")
+KINDS = ("all", "kernel", "input")
+# HashNet's code raises its sharpness as the root of 1 + 0.005 step.
+_HASHNET_RATE = 0.005
+
+Law = str | Callable[[int, int], float]
+
+
+class SharpnessSchedule(keras.callbacks.Callback):
+    r"""Raise the sharpness of every `SmoothSign` of a model, step by step.
+
+    With `p` from 0 to 1 over the training, but for its last part, `hold`, in which it stays 1:
+
+    - "geometric": $\nu = \nu_0 (\nu_1 / \nu_0)^p$
+    - "linear": $\nu = \nu_0 + (\nu_1 - \nu_0) p$
+    - "hashnet": $\nu = \min(\nu_1, \nu_0 \sqrt{1 + 0.005\, step})$, as in HashNet's code
+    - a function `law(step, steps)`, which is given the step, from 0, and the number of all steps
+
+    The place in the training is that of `fit`'s epoch and batch, so a training that goes on after
+    `BackupAndRestore`, or with `initial_epoch`, follows the same schedule. The sharpness of its
+    last step is written into the logs of each epoch as `sharpness` (`kernel_sharpness` or
+    `input_sharpness` for one kind): put `CSVLogger` and `TensorBoard` behind this callback.
+
+    Args:
+        start: sharpness at the first step.
+        stop: sharpness at the end.
+        law: how it rises.
+        steps: number of steps after which the schedule has ended; by default those of `fit`.
+        epochs: the same in epochs.
+        hold: share of the schedule, at its end, that trains at `stop`.
+        hard_forward_from: share of the schedule after which the forward pass is the hard sign, the
+            gradient still that of the smooth one; 1 for never.
+        quantizers: "all", or "kernel" or "input": a schedule for those that quantize kernels, or
+            for all others. For two laws give `fit` two callbacks.
+
+    Raises:
+        ValueError: an argument out of range; in `fit`, a model without such a `SmoothSign`, or data
+            whose number of batches Keras does not know.
+
+    >>> import kbnn
+    >>> schedule = kbnn.callbacks.SharpnessSchedule(start=1, stop=100, hold=0)
+    >>> [round(schedule.sharpness(step, steps=3)) for step in range(3)]
+    [1, 10, 100]
+
+    Sources: "Self-Binarizing Networks" (Lahoud et al., 2019) sharpens during training; the laws,
+    their ends, `hold` and `hard_forward_from` are kbnn's. "hashnet" is that of "HashNet" (Cao et
+    al., 2017).
+    """
+
+    def __init__(
+        self,
+        start: float = 1.0,
+        stop: float = 1000.0,
+        law: Law = "geometric",
+        *,
+        steps: int | None = None,
+        epochs: int | None = None,
+        hold: float = 0.05,
+        hard_forward_from: float = 1.0,
+        quantizers: str = "all",
+    ) -> None:
+        super().__init__()
+        for name, value in {"start": start, "stop": stop}.items():
+            if not _is_number(value) or value <= 0:
+                raise ValueError(f"Expected `{name}` to be positive. Received: {name}={value!r}")
+        for name, value in {"hold": hold, "hard_forward_from": hard_forward_from}.items():
+            if not _is_number(value) or not 0 <= value <= 1:
+                raise ValueError(
+                    f"Expected `{name}` to be a share, from 0 to 1. Received: {name}={value!r}"
+                )
+        for name, value in {"steps": steps, "epochs": epochs}.items():
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ValueError(
+                    f"Expected `{name}` to be a positive integer or None. Received: {name}={value}"
+                )
+        if steps is not None and epochs is not None:
+            raise ValueError(
+                f"Expected `steps` or `epochs`. Received both: steps={steps}, epochs={epochs}"
+            )
+        if not callable(law) and law not in LAWS:
+            raise ValueError(
+                f"Expected `law` to be one of {', '.join(LAWS)}, or a function. Received: {law!r}"
+            )
+        if quantizers not in KINDS:
+            raise ValueError(
+                f"Expected `quantizers` to be one of {', '.join(KINDS)}. Received: {quantizers!r}"
+            )
+        self._start, self._stop, self._law = start, stop, law
+        self._steps, self._epochs = steps, epochs
+        self._hold, self._hard_forward_from = hold, hard_forward_from
+        self._kind = quantizers
+        self._chosen: list[SmoothSign] = []
+        self._epoch = 0
+        self._value = float(start)
+
+    def sharpness(self, step: int, steps: int) -> float:
+        """The sharpness at a step, counted from 0, of a schedule of `steps`."""
+        if callable(self._law):
+            return float(self._law(step, steps))
+        if self._law == "hashnet":
+            return min(self._stop, self._start * math.sqrt(1 + _HASHNET_RATE * step))
+        last = max(1, round((1 - self._hold) * steps) - 1)
+        progress = min(1.0, step / last)
+        if self._law == "linear":
+            return self._start + (self._stop - self._start) * progress
+        return self._start * (self._stop / self._start) ** progress
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._chosen = _smooth_signs(self.model, self._kind)
+        if not self._chosen:
+            kind = "" if self._kind == "all" else f" as {self._kind} quantizer"
+            raise ValueError(
+                f"Expected a model with a kbnn.quantizers.SmoothSign{kind}. "
+                f"Received: model={self.model.name!r} without one"
+            )
+        if self.params.get("steps") is None:
+            raise ValueError(
+                "Expected data whose number of batches is known. Received: data without a length. "
+                "Give `fit` a steps_per_epoch, or the dataset "
+                ".apply(tf.data.experimental.assert_cardinality(...))."
+            )
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        in_epoch = self.params["steps"]
+        step = self._epoch * in_epoch + batch
+        steps = self._steps or in_epoch * (self._epochs or self.params["epochs"])
+        self._value = self.sharpness(step, steps)
+        for quantizer in self._chosen:
+            quantizer.sharpness.assign(self._value)
+            if self._hard_forward_from < 1:
+                quantizer.hard_forward.assign(float(step >= self._hard_forward_from * steps))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is not None:
+            prefix = "" if self._kind == "all" else f"{self._kind}_"
+            logs[f"{prefix}sharpness"] = self._value
+
+
+def _smooth_signs(model: keras.Model, kind: str) -> list[SmoothSign]:
+    """The smooth signs in a model, at any depth, that quantize what `kind` says."""
+    found = [module for module in model.submodules if isinstance(module, SmoothSign)]
+    of_kernels = {
+        id(quantizer)
+        for layer in model.submodules
+        if isinstance(layer, keras.layers.Layer)
+        for argument, quantizer in attached(layer).items()
+        if argument in KERNEL_QUANTIZERS
+    }
+    return [one for one in found if kind == "all" or (id(one) in of_kernels) == (kind == "kernel")]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and math.isfinite(value)

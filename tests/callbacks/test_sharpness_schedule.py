@@ -1,0 +1,181 @@
+"""The sharpness follows its law, whatever happens to the training."""
+
+import contextlib
+import csv
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+from kbnn.callbacks import SharpnessSchedule
+from kbnn.quantizers import SmoothSign
+
+
+class Record(keras.callbacks.Callback):
+    """Notes the variables of a quantizer at each step; ends the training before an epoch."""
+
+    def __init__(self, quantizer, until=None):
+        super().__init__()
+        self.quantizer, self.until = quantizer, until
+        self.sharpness, self.hard = [], []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.until:
+            raise KeyboardInterrupt
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.sharpness.append(float(self.quantizer.sharpness))
+        self.hard.append(float(self.quantizer.hard_forward))
+
+
+def network():
+    quantizers = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
+    model = kbnn.models.vgg_tiny(width=4, **quantizers)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    return model
+
+
+def data(steps=4):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(2 * steps, 28, 28, 1)).astype("f"), np.arange(2 * steps) % 10
+
+
+def fit(model, *callbacks, epochs=3, **options):
+    return model.fit(
+        *data(), batch_size=2, epochs=epochs, callbacks=callbacks, verbose=0, **options
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"start": 1, "stop": 100, "hold": 0}, 100.0 ** (np.arange(12) / 11)),
+        ({"start": 2, "stop": 13, "hold": 0, "law": "linear"}, np.arange(2.0, 14.0)),
+        (
+            {"start": 2, "stop": 2.03, "law": "hashnet"},
+            np.minimum(2.03, 2 * np.sqrt(1 + 0.005 * np.arange(12))),
+        ),
+        ({"law": lambda step, steps: 1 + step / steps}, 1 + np.arange(12) / 12),
+        ({"start": 1, "stop": 4, "hold": 0.5, "law": "linear"}, [1, 1.6, 2.2, 2.8, 3.4] + [4] * 7),
+        ({"start": 1, "stop": 2, "hold": 0, "law": "linear", "steps": 3}, [1, 1.5] + [2] * 10),
+        ({"start": 1, "stop": 4, "hold": 0, "law": "linear", "epochs": 1}, [1, 2, 3] + [4] * 9),
+    ],
+)
+def test_each_step_has_the_sharpness_of_its_law(arguments, expected):
+    model = network()
+    record = Record(model.get_layer("conv_2").kernel_quantizer)
+    fit(model, SharpnessSchedule(**arguments), record)
+    np.testing.assert_allclose(record.sharpness, expected, rtol=1e-6)
+    assert set(record.hard) == {0.0}
+
+
+def test_kernels_and_inputs_have_schedules_of_their_own_and_both_stand_in_the_logs(tmp_path):
+    model = network()
+    conv = model.get_layer("conv_3")
+    kernel, inputs = Record(conv.kernel_quantizer), Record(conv.input_quantizer)
+    file = tmp_path / "log.csv"
+    fit(
+        model,
+        SharpnessSchedule(stop=64, hold=0, quantizers="kernel"),
+        SharpnessSchedule(stop=8, hold=0, quantizers="input", hard_forward_from=0.75),
+        keras.callbacks.CSVLogger(file),
+        kernel,
+        inputs,
+    )
+    np.testing.assert_allclose(
+        np.log2(kernel.sharpness), 6 * np.arange(12) / 11, rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        np.log2(inputs.sharpness), 3 * np.arange(12) / 11, rtol=1e-5, atol=1e-6
+    )
+    assert kernel.hard == [0.0] * 12
+    assert inputs.hard == [0.0] * 9 + [1.0] * 3
+    with file.open() as lines:
+        rows = list(csv.DictReader(lines))
+    assert [float(row["kernel_sharpness"]) for row in rows] == pytest.approx(kernel.sharpness[3::4])
+    assert [float(row["input_sharpness"]) for row in rows] == pytest.approx(inputs.sharpness[3::4])
+
+
+def test_nested_models_and_wrapped_ones_are_searched():
+    inner = network()
+    image = keras.Input((28, 28, 1))
+    outer = keras.Sequential([image, inner])
+    outer.compile("sgd", "sparse_categorical_crossentropy")
+    fit(outer, SharpnessSchedule(stop=5), epochs=1)
+    convs = [inner.get_layer(f"conv_{i}") for i in (1, 2, 3)]
+    found = [q for conv in convs for q in (conv.input_quantizer, conv.kernel_quantizer)]
+    assert [float(quantizer.sharpness) for quantizer in found] == [5.0] * 6
+
+
+class Tracings(keras.callbacks.Callback):
+    """Counts how often the step has been traced, after each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        step = self.model.train_tf_function
+        self.counts.append(step.experimental_get_tracing_count())
+
+
+def test_no_step_is_traced_again():
+    tracings = Tracings()
+    fit(network(), SharpnessSchedule(hard_forward_from=0.5), tracings)
+    assert len(tracings.counts) == 12
+    assert len(set(tracings.counts)) == 1
+
+
+def test_a_training_that_is_interrupted_and_resumed_follows_the_same_schedule(tmp_path):
+    def training(until=None):
+        keras.utils.set_random_seed(0)
+        model = network()
+        record = Record(model.get_layer("conv_1").kernel_quantizer, until)
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            fit(model, SharpnessSchedule(), backup, record, epochs=3)
+        return record
+
+    first = training(until=1)
+    second = training()
+    whole = [SharpnessSchedule().sharpness(step, 12) for step in range(12)]
+    assert (len(first.sharpness), len(second.sharpness)) == (4, 8)
+    np.testing.assert_allclose(first.sharpness + second.sharpness, whole, rtol=1e-6)
+    assert float(second.quantizer.sharpness) == 1000.0
+
+
+def test_a_model_without_smooth_signs_is_refused():
+    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(
+        ValueError, match=r"SmoothSign as input quantizer\. Received: model='vgg_tiny'"
+    ):
+        fit(model, SharpnessSchedule(quantizers="input"))
+    fit(model, SharpnessSchedule(quantizers="kernel"), epochs=1)
+
+
+def test_data_without_a_length_are_refused():
+    def generate():
+        yield data(1)
+
+    with pytest.raises(ValueError, match="number of batches is known"):
+        network().fit(generate(), epochs=2, verbose=0, callbacks=[SharpnessSchedule()])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"start": 0}, "Expected `start` to be positive. Received: start=0"),
+        ({"stop": float("inf")}, "Expected `stop`"),
+        ({"hold": 1.5}, "Expected `hold` to be a share"),
+        ({"hard_forward_from": -1}, "Expected `hard_forward_from`"),
+        ({"steps": 0}, "Expected `steps` to be a positive integer"),
+        ({"steps": 3, "epochs": 3}, "Received both: steps=3, epochs=3"),
+        ({"law": "cubic"}, "Expected `law` to be one of geometric"),
+        ({"quantizers": "weights"}, "Expected `quantizers`"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        SharpnessSchedule(**arguments)
