@@ -7,9 +7,11 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.lint import input_shapes, judge, pads, sees_signs_directly
+from kbnn.converters.calls import Call, calls_of
+from kbnn.converters.lint import input_shapes, is_kernel_layer, judge, pads, sees_signs_directly
 from kbnn.converters.padding import NEGATIVE, same_paddings
-from kbnn.training.rewrite import Replacement, rewrite
+from kbnn.quantizers.attached import is_sign
+from kbnn.training.rewrite import REMOVE, Replacement, rewrite
 
 
 def device_graph(frozen: keras.Model) -> keras.Model:
@@ -20,6 +22,8 @@ def device_graph(frozen: keras.Model) -> keras.Model:
       LCE can pack; one that pads with -1 is padded before its sign.
     - A binary convolution whose signs come through a layer such as `Flatten` or `MaxPooling2D`
       takes the sign again, because LCE looks for it directly before the convolution.
+    - A sign of its own between a binary layer and max-pooling disappears where binary layers alone
+      take what was pooled: the largest number has the largest sign, and LCE pools packed bits.
     - `ZeroPadding2D` before a strided convolution loses the rows and columns that no window
       reaches. LCE 0.16 takes a symmetric padding there for Keras's "same", which pads elsewhere,
       and the file would be wrong; trimmed, the padding is not symmetric.
@@ -29,13 +33,17 @@ def device_graph(frozen: keras.Model) -> keras.Model:
             name and the way out.
     """
 
-    def replace(layer: keras.layers.Layer) -> Replacement | keras.layers.Layer | None:
+    calls = calls_of(frozen)
+
+    def replace(layer: keras.layers.Layer) -> Any:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return _trimmed_padding(layer)
         if isinstance(layer, keras.layers.Dense) and judge(layer).binary:
             return _dense_as_convolution(layer)
         if isinstance(layer, lq.layers.QuantConv2D) and judge(layer).binary:
             return _plainer_convolution(layer)
+        if _is_sign_before_pooling([call for call in calls if call.layer is layer]):
+            return REMOVE
         if _is_pad_operation(layer) and _strided_users(layer):
             raise ValueError(
                 f"Expected keras.layers.ZeroPadding2D or padding='same' before the strided layer "
@@ -163,6 +171,21 @@ def _strided_users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def _users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [node.layer for node in layer.outbound_nodes]
+
+
+def _is_sign_before_pooling(uses: list[Call]) -> bool:
+    """Whether all uses of a layer are signs whose pooled outputs binary layers alone take."""
+    pools = [pool for call in uses for pool in call.users]
+    users = [user for pool in pools for user in pool.users]
+    return (
+        all(
+            isinstance(call.layer, lq.quantizers.Quantizer) and is_sign(call.layer) for call in uses
+        )
+        and all(isinstance(pool.layer, keras.layers.MaxPooling2D) for pool in pools)
+        and bool(users)
+        and all(is_kernel_layer(user.layer) and judge(user.layer).binary for user in users)
+        and not any(call.is_output for call in [*uses, *pools])
+    )
 
 
 def _is_pad_operation(layer: keras.layers.Layer) -> bool:

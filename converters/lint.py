@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import larq as lq
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters.padding import NEGATIVE, pads_nothing, same_paddings
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, is_quantizer, is_sign
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS
+from kbnn.quantizers.signs import TRANSPARENT, producers, takes_signs
 from kbnn.training.freeze import freeze
 from kbnn.training.rewrite import layers_of
 
@@ -38,15 +38,6 @@ UNKNOWN_INPUT = (
 REAL_KERNEL = "binary inputs, real weights: not binary on the device"
 REAL_INPUT = "binary weights, real inputs: not binary on the device, weights stored as real ones"
 REAL = "real-valued layer"
-
-# Layers through which +-1 values pass unchanged or as a choice among them.
-_TRANSPARENT = (
-    keras.layers.Flatten,
-    keras.layers.Reshape,
-    keras.layers.MaxPooling2D,
-    keras.layers.Dropout,
-    keras.layers.Permute,
-)
 
 # Their weights of rank 2 and more are looked up, or multiply element by element.
 _NO_PRODUCT = (
@@ -117,18 +108,10 @@ def is_kernel_layer(layer: keras.layers.Layer) -> bool:
     return matrices and not isinstance(layer, _NO_PRODUCT)
 
 
-def binary_inputs(layer: keras.layers.Layer) -> bool:
-    """Whether all that a layer of a frozen model multiplies is +-1."""
-    if getattr(layer, "input_quantizer", None) is not None:
-        return is_sign(layer.input_quantizer)
-    producers = _producers(layer)
-    return bool(producers) and all(gives_signs(producer) for producer in producers)
-
-
 def judge(layer: keras.layers.Layer) -> Verdict:
     """What is to be expected of a layer with a kernel, which is part of a frozen model."""
     binary_kernel = _marked_binary(layer)
-    meant = binary_kernel and binary_inputs(layer)
+    meant = binary_kernel and takes_signs(layer)
     problem = _problem(layer) if meant else ""
     if meant:
         note = "; ".join(_notes(layer))
@@ -136,7 +119,7 @@ def judge(layer: keras.layers.Layer) -> Verdict:
         note = UNKNOWN_INPUT
     elif binary_kernel:
         note = REAL_INPUT
-    elif binary_inputs(layer):
+    elif takes_signs(layer):
         note = REAL_KERNEL
     else:
         note = REAL
@@ -159,7 +142,7 @@ def pads(layer: keras.layers.Layer) -> bool:
 def sees_signs_directly(layer: keras.layers.Layer) -> bool:
     """Whether the signs that a binary layer takes are its own or those of the layer before it."""
     return getattr(layer, "input_quantizer", None) is not None or not any(
-        isinstance(producer, _TRANSPARENT) for producer in _producers(layer)
+        isinstance(producer, TRANSPARENT) for producer in producers(layer)
     )
 
 
@@ -222,28 +205,6 @@ def _marked_binary(layer: keras.layers.Layer) -> bool:
         getattr(getattr(layer, argument, None), "precision", None) == 1
         for argument in KERNEL_QUANTIZERS
     )
-
-
-def gives_signs(layer: keras.layers.Layer) -> bool:
-    """Whether a layer's outputs are +-1."""
-    if isinstance(layer, lq.quantizers.Quantizer):
-        return is_sign(layer)
-    activation = getattr(layer, "activation", None)
-    if activation is not None and is_quantizer(activation):
-        return is_sign(activation)
-    if isinstance(layer, _TRANSPARENT):
-        producers = _producers(layer)
-        return bool(producers) and all(gives_signs(producer) for producer in producers)
-    return False
-
-
-def _producers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers whose outputs a layer takes, in all its uses."""
-    return [
-        producer
-        for node in layer.inbound_nodes
-        for producer in tf.nest.flatten(node.inbound_layers)
-    ]
 
 
 def input_shapes(layer: keras.layers.Layer) -> list[tuple[int | None, ...]]:

@@ -7,7 +7,8 @@ the convolution and the sign of whoever uses it.
 import tf_keras as keras
 
 from kbnn.converters.calls import Call
-from kbnn.converters.lint import binary_inputs, gives_signs, is_kernel_layer
+from kbnn.converters.lint import is_kernel_layer
+from kbnn.quantizers.signs import gives_signs, takes_signs
 
 OUTPUT = "real outputs: it gives the model's output"
 LAST = "real outputs: {user} multiplies real values; nothing to mend in the last binary layer"
@@ -76,7 +77,7 @@ def _reason(user: Call, reshape: Call | None) -> str:
     name = _named(user)
     if len(user.producers) > 1:
         return MERGED.format(merge=name)
-    if gives_signs(user.layer) or (is_kernel_layer(user.layer) and binary_inputs(user.layer)):
+    if gives_signs(user.layer) or (is_kernel_layer(user.layer) and takes_signs(user.layer)):
         return UNKNOWN if reshape is None else BETWEEN.format(layer=_named(reshape))
     if is_kernel_layer(user.layer):
         return LAST.format(user=name)

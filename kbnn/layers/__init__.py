@@ -1,6 +1,7 @@
 """Layers of binary networks that neither Keras nor Larq has."""
 
+from kbnn.layers.binary_batch_normalization import BinaryBatchNormalization
 from kbnn.layers.learned_shift import LearnedShift
 from kbnn.layers.rprelu import RPReLU
 
-__all__ = ["LearnedShift", "RPReLU"]
+__all__ = ["BinaryBatchNormalization", "LearnedShift", "RPReLU"]

@@ -35,8 +35,9 @@ def alexnet(
             the real-valued network). Each layer gets a clone.
         kernel_quantizer: the same for its kernel; None leaves it real.
         hidden_units: units of the two dense layers.
-        normalization: "batch", or a function that takes a name and returns the layer to put behind
-            each convolution and dense layer.
+        normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
+            convolution and dense layer, which applies the input quantizer of the next; or a
+            function that takes a name and returns the layer to put behind each of them.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -64,7 +65,8 @@ def alexnet(
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 57, "it is divided by 32 with windows of 3")
-    x = blocks.convolution(x, width, 11, "stem", strides=4, normalization=normalization)
+    stem: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
+    x = blocks.convolution(x, width, 11, "stem", strides=4, **stem)
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     wide, wider = width * 8 // 3, width * 4
     x = blocks.binary_convolution(x, wide, "conv_1", size=5, pool=2, window=3, **options)

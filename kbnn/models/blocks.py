@@ -6,10 +6,10 @@ from typing import Any, Literal
 import larq as lq
 import tf_keras as keras
 
-from kbnn import _keras_check, quantizers
+from kbnn import _keras_check, layers, quantizers
 
 # How an architecture normalizes: a name, or a function from a layer's name to the layer.
-Normalization = Literal["batch"] | Callable[[str], keras.layers.Layer]
+Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
 
 # Keras's default momentum of 0.99 lags behind binary weights, which flip until late in training.
 BATCH_NORM_MOMENTUM = 0.9
@@ -35,14 +35,26 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
     return image, preprocessing(image)
 
 
-def normalize(x: Any, normalization: Normalization, name: str) -> Any:
-    """Apply the normalization layer that an architecture was asked for."""
+def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: Any) -> Any:
+    """Apply the normalization layer that an architecture was asked for.
+
+    `input_quantizer` is that of the layers behind it, which "binary" takes over.
+    """
     if normalization == "batch":
         return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)(x)
+    if normalization == "binary":
+        if input_quantizer is None:
+            raise ValueError(
+                'Expected an `input_quantizer` with normalization="binary", which applies it. '
+                "Received: input_quantizer=None"
+            )
+        return layers.BinaryBatchNormalization(
+            input_quantizer, momentum=BATCH_NORM_MOMENTUM, name=name
+        )(x)
     if not callable(normalization) or isinstance(normalization, type):
         raise ValueError(
-            'Expected `normalization` to be "batch" or a function that takes a name and returns a '
-            f"layer. Received: normalization={normalization!r}"
+            'Expected `normalization` to be "batch", "binary" or a function that takes a name and '
+            f"returns a layer. Received: normalization={normalization!r}"
         )
     layer = normalization(name)
     _keras_check.check_layer(layer, "normalization(name)")
@@ -50,13 +62,23 @@ def normalize(x: Any, normalization: Normalization, name: str) -> Any:
 
 
 def convolution(
-    x: Any, filters: int, size: int, name: str, *, strides: int = 1, normalization: Normalization
+    x: Any,
+    filters: int,
+    size: int,
+    name: str,
+    *,
+    strides: int = 1,
+    normalization: Normalization,
+    input_quantizer: Any,
 ) -> Any:
-    """A real-valued convolution with "same" padding, and normalization named `<name>_bn`."""
+    """A real-valued convolution with "same" padding, and normalization named `<name>_bn`.
+
+    `input_quantizer` is that of the layers behind it.
+    """
     x = keras.layers.Conv2D(
         filters, size, strides=strides, padding="same", use_bias=False, name=name
     )(x)
-    return normalize(x, normalization, f"{name}_bn")
+    return normalize(x, normalization, f"{name}_bn", input_quantizer)
 
 
 def binary_convolution(
@@ -77,7 +99,8 @@ def binary_convolution(
     Max-pooling (over `window`, by default as large as its stride `pool`) stands after batch
     normalization and before the next layer's sign, where the converter turns it into a maximum
     over packed bits, and the convolution's output stays packed. With `input_quantizer=None` the
-    sign's place is taken by a ReLU: the real-valued counterpart.
+    sign's place is taken by a ReLU: the real-valued counterpart. With `normalization="binary"` the
+    normalization before this block has taken the sign, and the one in it takes the next.
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
@@ -88,9 +111,9 @@ def binary_convolution(
         padding="same",
         pad_values=0.0 if input_quantizer is None else 1.0,
         use_bias=False,
-        **_quantization(name, input_quantizer, kernel_quantizer),
+        **_quantization(name, input_quantizer, kernel_quantizer, normalization),
     )(x)
-    x = normalize(x, normalization, f"{name}_bn")
+    x = normalize(x, normalization, f"{name}_bn", input_quantizer)
     if pool == 1:
         return x
     return keras.layers.MaxPooling2D(window or pool, pool, name=f"{name}_pool")(x)
@@ -109,9 +132,11 @@ def binary_dense(
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
     x = lq.layers.QuantDense(
-        units, use_bias=False, **_quantization(name, input_quantizer, kernel_quantizer)
+        units,
+        use_bias=False,
+        **_quantization(name, input_quantizer, kernel_quantizer, normalization),
     )(x)
-    return normalize(x, normalization, f"{name}_bn")
+    return normalize(x, normalization, f"{name}_bn", input_quantizer)
 
 
 def classifier(x: Any, classes: int, activation: str | None) -> Any:
@@ -146,11 +171,14 @@ def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None
         )
 
 
-def _quantization(name: str, input_quantizer: Any, kernel_quantizer: Any) -> dict[str, Any]:
+def _quantization(
+    name: str, input_quantizer: Any, kernel_quantizer: Any, normalization: Normalization
+) -> dict[str, Any]:
     """The arguments of a Larq layer that make it binary."""
+    before = None if normalization == "binary" else input_quantizer
     return {
         "name": name,
-        "input_quantizer": quantizers.clone(input_quantizer, f"{name}_input_quantizer"),
+        "input_quantizer": quantizers.clone(before, f"{name}_input_quantizer"),
         "kernel_quantizer": quantizers.clone(kernel_quantizer, f"{name}_kernel_quantizer"),
         "kernel_constraint": None if kernel_quantizer is None else lq.constraints.WeightClip(),
     }

@@ -174,11 +174,17 @@ def resnet(
     _check_names(stem=(stem, STEMS), shortcuts=(shortcuts, SHORTCUTS))
     _check_names(downsampling=(downsampling, DOWNSAMPLING))
     _check_stages(stages)
+    if normalization == "binary":
+        raise ValueError(
+            'Expected `normalization` to be "batch" or a function. Received: "binary", whose signs '
+            "would stand in front of the sums; it is for chains, as vgg_small"
+        )
     image, x = blocks.image_input(input_shape, preprocessing)
     least = 2 ** (len(stages) - 1) * (4 if stem == "imagenet" else 1)
     blocks.check_sides(input_shape, least, "stem and stages halve it that often")
     size, strides = (7, 2) if stem == "imagenet" else (3, 1)
-    x = blocks.convolution(x, width, size, "stem", strides=strides, normalization=normalization)
+    stem_options = {"input_quantizer": input_quantizer, "normalization": normalization}
+    x = blocks.convolution(x, width, size, "stem", strides=strides, **stem_options)
     if stem == "imagenet":
         x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
     block = _Block(input_quantizer, kernel_quantizer, downsampling, reactnet, normalization)
@@ -237,7 +243,12 @@ class _Block:
         x = keras.layers.AveragePooling2D(2, padding="same", name=f"{name}_shortcut_pool")(x)
         if self._downsampling == "convolution":
             return blocks.convolution(
-                x, filters, 1, f"{name}_shortcut", normalization=self._normalization
+                x,
+                filters,
+                1,
+                f"{name}_shortcut",
+                normalization=self._normalization,
+                input_quantizer=None,
             )
         zeros = keras.layers.Rescaling(0.0, name=f"{name}_shortcut_zeros")(x)
         return keras.layers.Concatenate(name=f"{name}_shortcut")([x, zeros])

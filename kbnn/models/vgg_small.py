@@ -33,8 +33,9 @@ def vgg_small(
         input_quantizer: for each binary convolution's input: a Larq quantizer, an alias or None
             (a ReLU: the real-valued network). Each layer gets a clone.
         kernel_quantizer: the same for its kernel; None leaves it real.
-        normalization: "batch", or a function that takes a name and returns the layer to put behind
-            each convolution.
+        normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
+            convolution, which applies the input quantizer of the next; or a function that takes a
+            name and returns the layer to put behind each convolution.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -63,7 +64,8 @@ def vgg_small(
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 8, "it is halved three times")
-    x = blocks.convolution(x, width, 3, "stem", normalization=normalization)
+    stem: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
+    x = blocks.convolution(x, width, 3, "stem", **stem)
     filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
     for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
         x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options)

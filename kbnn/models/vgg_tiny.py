@@ -32,8 +32,9 @@ def vgg_tiny(
         input_quantizer: for each binary convolution's input: a Larq quantizer, an alias or None
             (a ReLU: the real-valued network). Each layer gets a clone.
         kernel_quantizer: the same for its kernel; None leaves it real.
-        normalization: "batch", or a function that takes a name and returns the layer to put behind
-            each convolution.
+        normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
+            convolution, which applies the input quantizer of the next; or a function that takes a
+            name and returns the layer to put behind each convolution.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -58,7 +59,8 @@ def vgg_tiny(
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 4, "it is halved twice")
-    x = blocks.convolution(x, width, 3, "stem", strides=2, normalization=normalization)
+    stem: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
+    x = blocks.convolution(x, width, 3, "stem", strides=2, **stem)
     x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
     x = blocks.binary_convolution(x, 4 * width, "conv_3", **options)

@@ -53,7 +53,8 @@ def freeze(model: keras.Model) -> keras.Model:
 
     - `quantizer.frozen_quantizer()` returns the Larq quantizer that takes the place of an input
       quantizer. (A kernel quantizer needs none: its kernel is evaluated.)
-    - `layer.frozen_layer()` returns the layer that takes its place, or `(layer, weights)`.
+    - `layer.frozen_layer()` returns the layer that takes its place, or `(layer, weights)`, or
+      `(layer, weights, then)` with a layer to apply to the output of the first.
 
     Args:
         model: a built functional or Sequential model, trained or not.

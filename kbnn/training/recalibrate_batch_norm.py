@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.training.rewrite import layers_of, rewrite
+from kbnn import quantizers
+from kbnn.training.rewrite import Replacement, layers_of, rewrite
 
 _BATCH = 256
 _BATCH_NORMALIZATIONS = (
@@ -47,12 +48,13 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
     """
     measuring: list[tuple[keras.layers.Layer, _Measure]] = []
 
-    def replace(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    def replace(layer: keras.layers.Layer) -> Replacement | None:
         if not isinstance(layer, _BATCH_NORMALIZATIONS) or not layer.trainable:
             return None
         measure = _Measure(layer, name=layer.name, dtype="float32")
         measuring.append((layer, measure))
-        return measure
+        sign = getattr(layer, "activation", None)
+        return Replacement(measure, then=quantizers.clone(sign, f"{layer.name}_activation"))
 
     copy = rewrite(model, replace)
     if not measuring:

@@ -6,6 +6,8 @@ import pytest
 import tf_keras as keras
 
 import kbnn
+from kbnn import models
+from kbnn.converters import flatbuffer
 
 VGGS = [kbnn.models.vgg_small, kbnn.models.vgg_tiny]
 
@@ -120,5 +122,45 @@ def test_bad_arguments(build, arguments, message):
 
 
 def test_a_quantizer_that_is_none(rng):
-    with pytest.raises(TypeError, match="Expected `quantizer` to be a Larq quantizer"):
+    with pytest.raises(
+        TypeError, match="Expected `quantizer` to be an instance of a Larq quantizer"
+    ):
         kbnn.models.vgg_tiny(input_quantizer=3)
+
+
+def operators_of(model, path) -> list[str]:
+    """The device's operators, in order, of a model that has seen images."""
+    images = np.random.default_rng(0).normal(size=(32, *model.input_shape[1:])).astype("f")
+    kbnn.recalibrate_batch_norm(model, images)
+    file = kbnn.converters.convert(model, path, verify_data=images).path
+    return [operator.name for operator in flatbuffer.read(file.read_bytes()).operators]
+
+
+SELF_BINARIZING = {
+    "input_quantizer": "smooth_sign",
+    "kernel_quantizer": "smooth_sign",
+    "normalization": "binary",
+}
+
+
+def test_binary_normalization_leaves_packed_bits_alone_between_binary_layers(tmp_path):
+    model = models.vgg_small((16, 16, 3), 10, 32, **SELF_BINARIZING)
+    names = operators_of(model, tmp_path / "model.tflite")
+    assert names[:2] == ["CONV_2D", "LceQuantize"]
+    assert names[2:9] == [
+        *("LceBconv2d", "LceBMaxPool2d", "LceBconv2d"),
+        *("LceBconv2d", "LceBMaxPool2d", "LceBconv2d", "LceBconv2d"),
+    ]
+    assert names[9:] == ["LceDequantize", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+
+
+def test_binary_normalization_in_front_of_a_dense_layer_leaves_no_arithmetic(tmp_path):
+    model = alexnet(**SELF_BINARIZING)
+    names = operators_of(model, tmp_path / "model.tflite")
+    last = len(names) - names[::-1].index("LceBconv2d")
+    assert all(name.startswith("Lce") for name in names[names.index("LceQuantize") : last])
+
+
+def test_binary_normalization_needs_a_quantizer():
+    with pytest.raises(ValueError, match='Expected an `input_quantizer` with normalization="bin'):
+        models.vgg_tiny(input_quantizer=None, normalization="binary")

@@ -41,7 +41,13 @@ def plain_config(layer: keras.layers.Layer) -> dict:
 def plain_attributes(layer: keras.layers.Layer) -> dict:
     """What a layer remembers of its arguments, whether or not its config says so."""
     kinds = (bool, int, float, str, tuple, type(None))
-    return {name: value for name, value in vars(layer).items() if isinstance(value, kinds)}
+    # Keras notes here whether all arguments were plain ones, which those of a config always are.
+    ignored = "_auto_get_config"
+    return {
+        name: value
+        for name, value in vars(layer).items()
+        if isinstance(value, kinds) and name != ignored
+    }
 
 
 def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:

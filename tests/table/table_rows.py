@@ -53,12 +53,33 @@ QUANTIZERS = [
 ]
 
 
+def batch_normalization(x, gamma, beta, mean, variance):
+    return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+
+
+def normalized_sign(x, gamma, beta, moving_mean, moving_variance, **_):
+    return sign(batch_normalization(x, gamma, beta, moving_mean, moving_variance))
+
+
+def normalized_smooth_sign(x, gamma, beta, sharpness, **_):
+    mean, variance = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+    return np.tanh(sharpness * batch_normalization(x, gamma, beta, mean, variance))
+
+
 def rprelu(x, shift_in, slope, shift_out):
     shifted = x + shift_in
     return np.where(shifted > 0, shifted, slope * shifted) + shift_out
 
 
 LAYERS = [
+    LayerRow(
+        "binary_batch_normalization",
+        make=lambda: kbnn.layers.BinaryBatchNormalization(
+            kbnn.quantizers.SmoothSign(sharpness=1.5), momentum=0.8
+        ),
+        forward=normalized_sign,
+        training_forward=normalized_smooth_sign,
+    ),
     LayerRow(
         "learned_shift",
         make=lambda: kbnn.layers.LearnedShift(initializer="ones", regularizer="l2"),

@@ -1,0 +1,224 @@
+"""The comparison is the sign of the batch normalization, in Keras and on the device."""
+
+import larq as lq
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+from kbnn.converters import flatbuffer
+from kbnn.layers import BinaryBatchNormalization
+
+FAN_IN = 288
+
+
+def randomised(layer, rng, channels, spread):
+    """Weights of a trained layer: gammas of both signs, tiny ones and zeros among them."""
+    gamma = rng.normal(size=channels)
+    gamma[: channels // 8] *= 1e-30
+    gamma[channels // 8 : channels // 4] = 0.0
+    beta, mean = rng.normal(size=channels), rng.normal(scale=spread / 2, size=channels)
+    layer.set_weights([gamma, beta, mean, rng.uniform(0.1, spread**2, channels)])
+
+
+def exact_sign(layer, x):
+    """sign(BN(x)) in float64."""
+    gamma, beta, mean, variance = (weight.numpy().astype("float64") for weight in layer.weights[:4])
+    y = gamma * (x - mean) / np.sqrt(variance + layer.epsilon) + beta
+    return np.where(y >= 0, 1.0, -1.0)
+
+
+def test_every_integer_gets_the_sign_of_its_batch_normalization():
+    rng = np.random.default_rng(0)
+    layer = BinaryBatchNormalization("ste_sign")
+    x = np.repeat(np.arange(-FAN_IN, FAN_IN + 1)[:, None], 256, axis=1).astype("f")
+    layer(x)
+    randomised(layer, rng, 256, spread=30)
+    expected = exact_sign(layer, x)
+    assert expected.size > 100_000
+    assert 0.3 < (expected > 0).mean() < 0.7
+    np.testing.assert_array_equal(layer(x), expected)
+    thresholds, above = layer.thresholds(FAN_IN)
+    assert np.abs(thresholds).max() == FAN_IN + 1
+    by_integers = np.where(above, x >= thresholds, x <= thresholds)
+    np.testing.assert_array_equal(np.where(by_integers, 1.0, -1.0), expected)
+
+
+def test_real_numbers_next_to_the_threshold_fall_on_its_right_side():
+    rng = np.random.default_rng(1)
+    layer = BinaryBatchNormalization("ste_sign")
+    layer(np.zeros((1, 64), "f"))
+    randomised(layer, rng, 64, spread=3)
+    gamma, beta, mean, variance = (weight.numpy().astype("float64") for weight in layer.weights[:4])
+    finite = np.abs(gamma) > 1e-20
+    threshold = np.zeros(64)
+    threshold[finite] = (
+        mean - beta * np.sqrt(variance + layer.epsilon) / np.where(finite, gamma, 1)
+    )[finite]
+    near = threshold.astype("f")
+    for x in (
+        near,
+        np.nextafter(near, np.float32(np.inf)),
+        np.nextafter(near, -np.float32(np.inf)),
+    ):
+        found = layer(x[None]).numpy()[0]
+        above = x.astype("float64") >= threshold
+        below = x.astype("float64") <= threshold
+        expected = np.where(np.where(gamma > 0, above, below), 1.0, -1.0)
+        np.testing.assert_array_equal(found[finite], expected[finite])
+
+
+def test_moving_statistics_are_keras_s():
+    rng = np.random.default_rng(2)
+    x = rng.normal(2.0, 3.0, (16, 4, 4, 8)).astype("f")
+    ours, theirs = (
+        BinaryBatchNormalization(momentum=0.7),
+        keras.layers.BatchNormalization(momentum=0.7),
+    )
+    for layer in (ours, theirs):
+        for _ in range(3):
+            layer(x, training=True)
+    for one, other in zip(ours.weights[2:4], theirs.weights[2:4], strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_layer_that_is_not_trainable_normalizes_with_its_moving_statistics_in_training():
+    layer = BinaryBatchNormalization(kbnn.quantizers.SmoothSign(sharpness=0.5), trainable=False)
+    x = np.float32([[1.0, -3.0]])
+    np.testing.assert_allclose(layer(x, training=True), np.tanh(0.5 * x), rtol=1e-3)
+
+
+def chain(
+    *, padding="same", pad_values=1.0, kernel_quantizer="ste_sign", use_bias=False, ties=True
+):
+    """A stem and three binary convolutions, between them nothing but comparisons and pooling.
+
+    With `ties` half of the thresholds lie on a sum; sums of scaled kernels come out rounded.
+    """
+    x = image = keras.Input((12, 12, 2), name="image")
+    x = keras.layers.Conv2D(32, 3, padding="same", use_bias=False, name="stem")(x)
+    x = BinaryBatchNormalization(name="stem_bn")(x)
+    for i, filters in enumerate((32, 64, 32), start=1):
+        x = lq.layers.QuantConv2D(
+            filters,
+            3,
+            padding=padding,
+            pad_values=pad_values,
+            kernel_quantizer=kernel_quantizer,
+            kernel_constraint="weight_clip",
+            use_bias=use_bias,
+            name=f"conv_{i}",
+        )(x)
+        x = BinaryBatchNormalization(name=f"bn_{i}")(x)
+        if i == 1:
+            x = keras.layers.MaxPooling2D(2, name="pool")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="average")(x)
+    x = keras.layers.Dense(5, name="logits")(x)
+    model = keras.Model(image, x)
+    rng = np.random.default_rng(3)
+    for weight in model.weights:
+        if weight.name.endswith(("kernel:0", "bias:0")):
+            weight.assign(rng.normal(size=weight.shape))
+    for layer in model.layers:
+        if isinstance(layer, BinaryBatchNormalization):
+            channels = layer.gamma.shape[0]
+            mean = rng.integers(-20, 20, channels) + (0.0 if ties else 0.3)
+            gamma = np.where(np.arange(channels) % 2, 1.0, -1.0) * rng.uniform(0.1, 2, channels)
+            gamma[:3] = 0.0, -0.0, 1e-30
+            beta = rng.normal(size=channels)
+            beta[3:] = 0.0
+            layer.set_weights(
+                [gamma, beta, mean, np.full(channels, 25.0), *layer.get_weights()[4:]]
+            )
+    return model
+
+
+NETWORKS = {
+    "one padding": {},
+    "no padding": {"padding": "valid"},
+    "bias": {"use_bias": True},
+    "scaled kernel": {"kernel_quantizer": "magnitude_aware_sign", "ties": False},
+    "smooth kernel": {"kernel_quantizer": "smooth_sign"},
+}
+
+
+@pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS)
+def test_frozen_thresholds_lie_midway_between_sums_and_the_device_agrees(arguments, tmp_path):
+    model = chain(**arguments)
+    frozen = kbnn.converters.freeze(model)
+    x = np.random.default_rng(4).normal(size=(64, 12, 12, 2)).astype("f")
+    np.testing.assert_allclose(frozen(x), model(x), rtol=1e-5, atol=1e-5)
+    if not arguments:
+        gamma, beta, mean, variance = frozen.get_layer("bn_2").get_weights()
+        np.testing.assert_array_equal(np.abs(gamma), 1.0)
+        np.testing.assert_array_equal(beta, 0.0)
+        np.testing.assert_array_equal(variance + np.float32(frozen.get_layer("bn_2").epsilon), 1.0)
+        # 288 products of +-1 add up to even numbers.
+        np.testing.assert_array_equal(mean % 2, 1.0)
+    report = kbnn.converters.convert(model, tmp_path / "model.tflite", verify_data=x).report
+    assert report.parity.passed
+    assert report.parity.above_tolerance == 0
+    outputs = {layer.layer: layer.output for layer in report.layers}
+    assert [outputs[f"conv_{i}"] for i in (1, 2, 3)] == ["bit-packed"] * 3
+
+
+def test_no_arithmetic_stands_between_the_binary_convolutions_of_the_file(tmp_path):
+    path = kbnn.converters.convert(chain(), tmp_path / "model.tflite").path
+    operators = [operator.name for operator in flatbuffer.read(path.read_bytes()).operators]
+    first, last = (
+        operators.index("LceBconv2d"),
+        len(operators) - operators[::-1].index("LceBconv2d"),
+    )
+    between = operators[first:last]
+    assert sorted(set(between)) == ["LceBMaxPool2d", "LceBconv2d"]
+    assert between.count("LceBconv2d") == 3
+
+
+def test_zero_padding_makes_all_integers_reachable():
+    frozen = kbnn.converters.freeze(chain(pad_values=0.0))
+    _, _, mean, _ = frozen.get_layer("bn_2").get_weights()
+    np.testing.assert_array_equal(mean % 1, 0.5)
+
+
+def test_thresholds_know_the_fan_in_of_the_layer_before():
+    model = chain()
+    thresholds, above = model.get_layer("bn_2").thresholds()
+    beta = model.get_layer("bn_2").beta.numpy()
+    assert thresholds[0] == -np.sign(beta[0]) * (FAN_IN + 1)
+    assert above[0]
+    assert np.abs(thresholds).max() <= FAN_IN + 1
+
+
+def test_recalibration_takes_the_hard_signs_behind_it():
+    model = chain()
+    x = np.random.default_rng(5).normal(size=(32, 12, 12, 2)).astype("f")
+    kbnn.recalibrate_batch_norm(model, x)
+    sums = keras.Model(model.input, model.get_layer("conv_1").output)
+    # The stem's signs, normalized with the statistics of this one batch, are what conv_1 saw.
+    seen = sums(x).numpy()
+    layer = model.get_layer("bn_1")
+    np.testing.assert_allclose(layer.moving_mean, seen.mean(axis=(0, 1, 2)), atol=0.02)
+
+
+def test_requantize_changes_its_activation():
+    model = kbnn.requantize(chain(), input_quantizer="approx_sign")
+    assert isinstance(model.get_layer("bn_1").activation, lq.quantizers.ApproxSign)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="Expected `axis` to be -1"):
+        BinaryBatchNormalization(axis=1)
+    with pytest.raises(
+        ValueError, match=r"gives the sign at inference\. Received: activation='ste_t"
+    ):
+        BinaryBatchNormalization("ste_tern")
+    with pytest.raises(ValueError, match="has not been called"):
+        BinaryBatchNormalization().thresholds()
+
+
+def test_a_sign_before_pooling_stays_where_others_take_the_pooled_signs(tmp_path):
+    model = chain()
+    pooled = keras.Model(model.input, [model.output, model.get_layer("pool").output])
+    x = np.random.default_rng(6).normal(size=(16, 12, 12, 2)).astype("f")
+    report = kbnn.converters.convert(pooled, tmp_path / "model.tflite", verify_data=x).report
+    assert report.parity.above_tolerance == 0
