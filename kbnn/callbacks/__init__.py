@@ -1,6 +1,7 @@
 """Keras callbacks."""
 
+from kbnn.callbacks.binarization_monitor import BinarizationMonitor
 from kbnn.callbacks.sharpness_schedule import SharpnessSchedule
 from kbnn.callbacks.shuffle_epoch import ShuffleEpoch
 
-__all__ = ["SharpnessSchedule", "ShuffleEpoch"]
+__all__ = ["BinarizationMonitor", "SharpnessSchedule", "ShuffleEpoch"]

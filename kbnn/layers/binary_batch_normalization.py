@@ -98,6 +98,10 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
             )
         return self._smooth(inputs, mask) if training else self._compared(inputs)
 
+    def normalized(self, inputs: tf.Tensor) -> tf.Tensor:
+        """What stands between batch normalization and sign at inference."""
+        return super().call(inputs, training=False)
+
     def thresholds(self, fan_in: int | None = None) -> Thresholds:
         """The comparison of integers that the layer is at inference.
 

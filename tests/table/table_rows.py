@@ -105,6 +105,14 @@ def narrow_smooth_vgg() -> keras.Model:
 
 CALLBACKS = [
     CallbackRow(
+        "binarization_monitor",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.callbacks.BinarizationMonitor(np.zeros((2, 28, 28, 1), "f")),
+        ],
+        model=narrow_smooth_vgg,
+    ),
+    CallbackRow(
         "sharpness_schedule",
         make=lambda train: [
             kbnn.callbacks.ShuffleEpoch(train),

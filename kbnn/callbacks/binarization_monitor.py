@@ -1,0 +1,141 @@
+"""How binary a network in training is, layer by layer, in the logs of `fit`."""
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.layers import BinaryBatchNormalization
+from kbnn.math import smooth_sign
+from kbnn.quantizers import SmoothSign
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached
+
+SATURATION = 10.0
+"""From this product of sharpness and magnitude on, the gradient is below 1e-8 of its maximum."""
+
+
+class BinarizationMonitor(keras.callbacks.Callback):
+    """Write into the logs of each epoch how binary the kernels and activations are.
+
+    For each layer with a binary kernel:
+
+    - `<layer>/flip_ratio`: share of weights whose sign has changed since the epoch before.
+
+    and for each `SmoothSign` besides:
+
+    - `<layer>/kernel_residual`: mean of `1 - |tanh(sharpness * w)|`, 0 for a binary kernel;
+    - `<layer>/kernel_saturation`: share of weights with `sharpness * |w| > 10`, which hardly learn;
+    - `<layer>/input_residual`, `<layer>/input_saturation`: the same of what is binarised in front
+      of the layer, or in it, on `images`.
+
+    Put `CSVLogger` and `TensorBoard` behind this callback.
+
+    Args:
+        images: a batch of images, as the model takes them, on which to look at activations; None
+            leaves them out. They go through the network as at inference.
+
+    Raises:
+        ValueError: in `fit`, a model without a binary kernel.
+
+    >>> import kbnn
+    >>> monitor = kbnn.callbacks.BinarizationMonitor()   # for fit(..., callbacks=[monitor])
+
+    The measures are kbnn's.
+    """
+
+    def __init__(self, images: Any = None) -> None:
+        super().__init__()
+        self._images = images
+        self._layers: list[keras.layers.Layer] = []
+        self._signs: dict[str, np.ndarray] = {}
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._layers = [
+            layer
+            for layer in self.model.submodules
+            if isinstance(layer, keras.layers.Layer) and attached(layer)
+        ]
+        self._signs = dict(self._kernel_signs())
+        if not self._signs:
+            raise ValueError(
+                "Expected a model with a kernel that is quantized to one bit. "
+                f"Received: model={self.model.name!r} without one"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is None:
+            return
+        signs = dict(self._kernel_signs())
+        for name, sign in signs.items():
+            logs[f"{name}/flip_ratio"] = float(np.mean(sign != self._signs[name]))
+        self._signs = signs
+        for layer in self._layers:
+            for argument, quantizer in attached(layer).items():
+                if isinstance(quantizer, SmoothSign) and argument in KERNEL_QUANTIZERS:
+                    kernel = _latent(layer, argument)
+                    _measure(logs, f"{layer.name}/kernel", quantizer, kernel)
+        if self._images is not None:
+            self._look_at_inputs(logs)
+
+    def _kernel_signs(self) -> Iterator[tuple[str, np.ndarray]]:
+        for layer in self._layers:
+            for argument, quantizer in attached(layer).items():
+                if argument in KERNEL_QUANTIZERS and quantizer.precision == 1:
+                    yield layer.name, _latent(layer, argument).numpy() >= 0
+
+    def _look_at_inputs(self, logs: dict[str, Any]) -> None:
+        found = [
+            (layer, quantizer)
+            for layer in self._layers
+            for argument, quantizer in attached(layer).items()
+            if isinstance(quantizer, SmoothSign) and argument not in KERNEL_QUANTIZERS
+        ]
+        with contextlib.ExitStack() as stack:
+            # At inference binary batch normalization compares, and calls no quantizer.
+            seen = [
+                stack.enter_context(_recorded(layer if _compares(layer) else quantizer))
+                for layer, quantizer in found
+            ]
+            self.model(self._images, training=False)
+        for (layer, quantizer), tensors in zip(found, seen, strict=True):
+            x = layer.normalized(tensors[0]) if _compares(layer) else tensors[0]
+            _measure(logs, f"{layer.name}/input", quantizer, x)
+
+
+def _compares(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, BinaryBatchNormalization)
+
+
+def _latent(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
+    kernel = getattr(layer, KERNEL_QUANTIZERS[argument])
+    return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
+
+
+@contextlib.contextmanager
+def _recorded(layer: keras.layers.Layer) -> Iterator[list[tf.Tensor]]:
+    """Keep what a layer is called with."""
+    seen: list[tf.Tensor] = []
+    call = layer.call
+
+    @functools.wraps(call)
+    def record(inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
+        seen.append(inputs)
+        return call(inputs, *args, **kwargs)
+
+    layer.call = record
+    try:
+        yield seen
+    finally:
+        layer.call = call
+
+
+def _measure(logs: dict[str, Any], name: str, quantizer: SmoothSign, x: tf.Tensor) -> None:
+    x = tf.cast(x, "float32")
+    residual = 1 - tf.abs(smooth_sign(x, quantizer.sharpness))
+    logs[f"{name}_residual"] = float(tf.reduce_mean(residual))
+    saturated = tf.cast(quantizer.sharpness * tf.abs(x) > SATURATION, "float32")
+    logs[f"{name}_saturation"] = float(tf.reduce_mean(saturated))

@@ -1,0 +1,76 @@
+"""The measures of the monitor against NumPy."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+from kbnn.callbacks import BinarizationMonitor
+from kbnn.quantizers import SmoothSign
+
+
+def images(count=8):
+    return np.random.default_rng(0).normal(size=(count, 28, 28, 1)).astype("f")
+
+
+def compiled(model):
+    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy")
+    return model
+
+
+def fit(model, *callbacks, epochs=1):
+    return model.fit(
+        images(), np.arange(8), batch_size=4, epochs=epochs, verbose=0, callbacks=callbacks
+    ).history
+
+
+def test_kernels_are_measured_with_their_sharpness_and_against_the_epoch_before():
+    model = compiled(kbnn.models.vgg_tiny(width=4, kernel_quantizer=SmoothSign(sharpness=40.0)))
+    kernel = model.get_layer("conv_2").kernel.latent_variable
+    kernels = [kernel.numpy()]
+    keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: kernels.append(kernel.numpy()))
+    history = fit(model, BinarizationMonitor(), keep, epochs=2)
+    for epoch, (before, after) in enumerate(itertools.pairwise(kernels)):
+        expected = {
+            "flip_ratio": np.mean((before >= 0) != (after >= 0)),
+            "kernel_residual": np.mean(1 - np.abs(np.tanh(40 * after))),
+            "kernel_saturation": np.mean(40 * np.abs(after) > 10),
+        }
+        for name, value in expected.items():
+            assert history[f"conv_2/{name}"][epoch] == pytest.approx(value, rel=1e-4), name
+    assert history["conv_2/flip_ratio"][0] > 0
+    assert not [name for name in history if "input" in name]
+
+
+@pytest.mark.parametrize("normalization", ["batch", "binary"])
+def test_inputs_are_measured_where_they_become_binary(normalization):
+    model = compiled(
+        kbnn.models.vgg_tiny(
+            width=4, input_quantizer=SmoothSign(sharpness=5.0), normalization=normalization
+        )
+    )
+    seen = images(3)
+    history = fit(model, BinarizationMonitor(seen))
+    layer = model.get_layer("conv_2" if normalization == "batch" else "conv_2_bn")
+    before = keras.Model(model.input, layer.input)
+    if normalization == "batch":
+        z = 5 * np.abs(before(seen))
+        assert history["conv_2/input_saturation"][0] == pytest.approx(np.mean(z > 10), abs=1e-3)
+        residual = np.mean(1 - np.tanh(z))
+        assert history["conv_2/input_residual"][0] == pytest.approx(residual, rel=1e-3)
+    else:
+        assert 0 < history["conv_2_bn/input_residual"][0] < 1
+
+
+def test_larq_s_quantizers_have_flips_alone():
+    history = fit(compiled(kbnn.models.vgg_tiny(width=4)), BinarizationMonitor(images()))
+    names = {name.split("/")[-1] for name in history}
+    assert names == {"loss", "flip_ratio"}
+
+
+def test_a_model_without_binary_kernels_is_refused():
+    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer=None)
+    with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
+        fit(compiled(model), BinarizationMonitor())
