@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from scipy import stats
 
+from kbnn.cli import RunConfig
+
 FILE = pathlib.Path(__file__).parent.parent / "results" / "accuracy.csv"
 
 Mode = Literal["screening", "final"]
@@ -106,8 +108,11 @@ def append(row: Row, file: pathlib.Path = FILE) -> None:
 
 
 def same_settings(row: Row, settings: dict[str, Any]) -> bool:
-    """Whether a row's run had these settings."""
-    return json.loads(row.settings) == json.loads(json.dumps(settings))
+    """Whether a row's run had these settings; those that came later were at their defaults."""
+    before, now = (
+        RunConfig.from_dict(each).to_dict() for each in (json.loads(row.settings), settings)
+    )
+    return before == now
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,20 +59,21 @@ class BinarizationMonitor(keras.callbacks.Callback):
             for layer in self.model.submodules
             if isinstance(layer, keras.layers.Layer) and attached(layer)
         ]
-        self._signs = dict(self._kernel_signs())
-        if not self._signs:
+        if not dict(self._kernel_signs()):
             raise ValueError(
                 "Expected a model with a kernel that is quantized to one bit. "
                 f"Received: model={self.model.name!r} without one"
             )
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        # Not before: `BackupAndRestore` may have put other weights in place.
+        self._signs = dict(self._kernel_signs())
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
-        signs = dict(self._kernel_signs())
-        for name, sign in signs.items():
-            logs[f"{name}/flip_ratio"] = float(np.mean(sign != self._signs[name]))
-        self._signs = signs
+        for name, signs in self._kernel_signs():
+            logs[f"{name}/flip_ratio"] = float(np.mean(signs != self._signs[name]))
         for layer in self._layers:
             for argument, quantizer in attached(layer).items():
                 if isinstance(quantizer, SmoothSign) and argument in KERNEL_QUANTIZERS:

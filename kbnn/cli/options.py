@@ -60,3 +60,16 @@ def image_size(text: str | None) -> tuple[int, int] | None:
 def validation(value: float | None) -> float | int | None:
     """A fraction stays a float; whole numbers are counts."""
     return value if value is None or value % 1 else int(value)
+
+
+def ends(name: str, text: str | None) -> tuple[float, float] | None:
+    """Read "FIRST:LAST"."""
+    if text is None:
+        return None
+    try:
+        first, last = map(float, text.split(":"))
+    except ValueError as error:
+        raise InputError(
+            f"Expected {name} to be FIRST:LAST, two numbers, as 1:100. Received: {text!r}"
+        ) from error
+    return first, last

@@ -112,6 +112,7 @@ def build_model(config: RunConfig) -> keras.Model:
         width=config.width,
         input_quantizer=_quantizer(config.input_quantizer),
         kernel_quantizer=_quantizer(config.kernel_quantizer),
+        normalization=config.normalization,
         preprocessing=data.normalization_layer() if inside else None,
         classifier_activation=None,
     )
@@ -166,6 +167,7 @@ def _fit(
         verbose=0,
         callbacks=[
             kbnn_callbacks.ShuffleEpoch(splits.train),
+            *_technique(config, splits),
             run_callbacks.LogEpochs(run),
             *before_backup,
             # The state stays after the last epoch: what follows can be interrupted too.
@@ -173,6 +175,24 @@ def _fit(
             *callbacks,
         ],
     )
+
+
+def _technique(config: RunConfig, splits: data.Splits) -> list[keras.callbacks.Callback]:
+    """The callbacks that the run's quantizers need, and what they have to show."""
+    schedules = [
+        kbnn_callbacks.SharpnessSchedule(
+            *ends,
+            config.sharpness_law,
+            hard_forward_from=config.hard_forward_from if kind == "input" else 1.0,
+            quantizers=kind,
+        )
+        for kind, ends in (("kernel", config.kernel_sharpness), ("input", config.input_sharpness))
+        if ends is not None
+    ]
+    if not schedules:
+        return []
+    seen = None if splits.validation is None else next(iter(splits.validation))[0]
+    return [*schedules, kbnn_callbacks.BinarizationMonitor(seen)]
 
 
 def _optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:

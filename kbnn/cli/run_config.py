@@ -13,6 +13,7 @@ from typing import Any, Literal
 import tf_keras as keras
 
 from kbnn import models
+from kbnn.callbacks.sharpness_schedule import LAWS as SHARPNESS_LAWS
 from kbnn.cli.errors import InputError
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
@@ -30,8 +31,26 @@ OPTIMIZERS = {"adam": 0.005, "sgd": 0.1}
 SCHEDULES = ("cosine", "constant")
 AUGMENTATIONS = ("none", "crop", "flip", "both")
 PREPROCESSING = ("inside", "pipeline")
-INPUT_QUANTIZERS = ("ste_sign", "approx_sign", "swish_sign", "none")
-KERNEL_QUANTIZERS = ("ste_sign", "approx_sign", "swish_sign", "magnitude_aware_sign", "none")
+INPUT_QUANTIZERS = ("ste_sign", "approx_sign", "swish_sign", "smooth_sign", "none")
+KERNEL_QUANTIZERS = (
+    "ste_sign",
+    "approx_sign",
+    "swish_sign",
+    "smooth_sign",
+    "magnitude_aware_sign",
+    "none",
+)
+NORMALIZATIONS = ("batch", "binary")
+# Of smooth signs: first and last sharpness where none are given.
+SHARPNESS = {"kernel_sharpness": (1.0, 100.0), "input_sharpness": (1.0, 10.0)}
+# A technique by its name: the settings that it stands for.
+METHODS: dict[str, dict[str, Any]] = {
+    "self-binarizing": {
+        "input_quantizer": "smooth_sign",
+        "kernel_quantizer": "smooth_sign",
+        "normalization": "binary",
+    },
+}
 
 _CHOICES = {
     "model": tuple(MODELS),
@@ -41,6 +60,8 @@ _CHOICES = {
     "preprocessing": PREPROCESSING,
     "input_quantizer": INPUT_QUANTIZERS,
     "kernel_quantizer": KERNEL_QUANTIZERS,
+    "normalization": NORMALIZATIONS,
+    "sharpness_law": SHARPNESS_LAWS,
 }
 
 
@@ -71,6 +92,12 @@ class RunConfig:
         input_quantizer: a name of `INPUT_QUANTIZERS`; "none" puts a ReLU in its place.
         kernel_quantizer: a name of `KERNEL_QUANTIZERS`; "none" leaves kernels real.
         preprocessing: "inside": the model takes uint8 and rescales; "pipeline": it takes float32.
+        normalization: "batch", or "binary" in a chain, as the architectures take it.
+        kernel_sharpness: `(first, last)` of kernels that are "smooth_sign"; None without them.
+        input_sharpness: the same of inputs.
+        sharpness_law: how they rise, as `kbnn.callbacks.SharpnessSchedule` takes it.
+        hard_forward_from: share of the training after which smooth signs of inputs are hard in the
+            forward pass; 1 for never.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -98,6 +125,11 @@ class RunConfig:
     input_quantizer: str = "ste_sign"
     kernel_quantizer: str = "ste_sign"
     preprocessing: str = "inside"
+    normalization: str = "batch"
+    kernel_sharpness: tuple[float, float] | None = None
+    input_sharpness: tuple[float, float] | None = None
+    sharpness_law: str = "geometric"
+    hard_forward_from: float = 1.0
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -117,6 +149,13 @@ class RunConfig:
             object.__setattr__(self, "data_dir", os.path.abspath(self.data_dir))
         if self.image_size is not None:
             object.__setattr__(self, "image_size", tuple(self.image_size))
+        for name in SHARPNESS:
+            self._check_sharpness(name)
+        if not 0 <= self.hard_forward_from <= 1:
+            raise InputError(
+                "Expected --hard-forward-from to be a share, from 0 to 1. "
+                f"Received: {self.hard_forward_from}"
+            )
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -136,6 +175,23 @@ class RunConfig:
                     f"Expected {option(name)} to be a positive, finite number. Received: {value!r}"
                 )
 
+    def _check_sharpness(self, name: str) -> None:
+        quantizer = name.replace("sharpness", "quantizer")
+        value = getattr(self, name)
+        if getattr(self, quantizer) != "smooth_sign":
+            if value is not None:
+                raise InputError(
+                    f"Expected {option(name)} with {option(quantizer)} smooth_sign alone. "
+                    f"Received: {option(quantizer)} {getattr(self, quantizer)}"
+                )
+            return
+        value = SHARPNESS[name] if value is None else tuple(value)
+        if len(value) != 2 or not all(math.isfinite(end) and end > 0 for end in value):
+            raise InputError(
+                f"Expected {option(name)} to be two positive numbers. Received: {value}"
+            )
+        object.__setattr__(self, name, value)
+
     @property
     def normalize(self) -> Literal["none", "pipeline"]:
         """The argument `normalize` of `kbnn.data.load` that fits the model."""
@@ -146,8 +202,16 @@ class RunConfig:
         return dataclasses.asdict(self)
 
     def digest(self) -> str:
-        """A checksum of what the weights depend on; data may move, so `data_dir` is left out."""
-        settings = {**self.to_dict(), "data_dir": None}
+        """A checksum of what the weights depend on; data may move, so `data_dir` is left out.
+
+        Settings at their defaults are left out too, so that new ones leave old checksums alone.
+        """
+        defaults = {field.name: field.default for field in dataclasses.fields(self)}
+        settings = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name != "data_dir" and value != defaults[name]
+        }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @classmethod
@@ -158,7 +222,8 @@ class RunConfig:
             InputError: the settings are not those of a run, or out of range.
         """
         names = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(settings, dict) or set(settings) != names:
+        # Settings that came later have defaults under which earlier runs stay what they were.
+        if not isinstance(settings, dict) or not {"data"} <= set(settings) <= names:
             received = sorted(settings) if isinstance(settings, dict) else settings
             raise InputError(f"Expected the settings {sorted(names)}. Received: {received}")
         return cls(**settings)

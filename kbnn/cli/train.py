@@ -20,14 +20,22 @@ from kbnn.cli.run_config import (
     AUGMENTATIONS,
     INPUT_QUANTIZERS,
     KERNEL_QUANTIZERS,
+    METHODS,
     MODELS,
+    NORMALIZATIONS,
     OPTIMIZERS,
     PREPROCESSING,
     SCHEDULES,
+    SHARPNESS,
+    SHARPNESS_LAWS,
     RunConfig,
     option,
 )
 from kbnn.cli.run_folder import RunFolder
+
+
+def _ends(kind: str) -> str:
+    return ":".join(f"{end:g}" for end in SHARPNESS[f"{kind}_sharpness"])
 
 
 def _setting(
@@ -108,6 +116,42 @@ def train(
             PREPROCESSING,
         ),
     ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            help="A technique, in place of the quantizers that are not given: self-binarizing has "
+            "smooth signs and binary normalization. (default: straight-through gradients)",
+            metavar="|".join(METHODS),
+            show_default=False,
+        ),
+    ] = None,
+    normalization: Annotated[
+        str | None,
+        _setting(
+            "binary: batch normalization and sign in one, in chains.",
+            "normalization",
+            NORMALIZATIONS,
+        ),
+    ] = None,
+    kernel_sharpness: Annotated[
+        str | None,
+        _setting("Of smooth signs of kernels.", "kernel_sharpness", default=_ends("kernel")),
+    ] = None,
+    input_sharpness: Annotated[
+        str | None,
+        _setting("Of smooth signs of inputs.", "input_sharpness", default=_ends("input")),
+    ] = None,
+    sharpness_law: Annotated[
+        str | None, _setting("How the sharpness rises.", "sharpness_law", SHARPNESS_LAWS)
+    ] = None,
+    hard_forward_from: Annotated[
+        float | None,
+        _setting(
+            "Share of the training after which smooth signs of inputs are hard in the forward "
+            "pass.",
+            "hard_forward_from",
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
     ] = False,
@@ -138,8 +182,14 @@ def train(
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
         "preprocessing": preprocessing,
+        "normalization": normalization,
+        "kernel_sharpness": options.ends("--kernel-sharpness", kernel_sharpness),
+        "input_sharpness": options.ends("--input-sharpness", input_sharpness),
+        "sharpness_law": sharpness_law,
+        "hard_forward_from": hard_forward_from,
     }
     given = {name: value for name, value in given.items() if value is not None}
+    given = {**_settings_of(method), **given}
     folder = RunFolder(run)
     config = _resumed(folder, given) if resume else _new(given)
     with (
@@ -149,6 +199,14 @@ def train(
     ):
         result = train_run(config, run, resume=resume, callbacks=[progress], note=note)
     show(_table(result, folder), {"run": str(run), **result}, as_json=as_json)
+
+
+def _settings_of(method: str | None) -> dict[str, Any]:
+    if method is not None and method not in METHODS:
+        raise InputError(
+            f"Expected --method to be one of {', '.join(METHODS)}. Received: {method!r}"
+        )
+    return {} if method is None else METHODS[method]
 
 
 def _new(given: dict[str, Any]) -> RunConfig:

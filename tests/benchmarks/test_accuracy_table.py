@@ -15,7 +15,7 @@ ROW = Row(
     class_agreement=1.0,
     file_bytes=1000,
     train_seconds=1.5,
-    settings='{"epochs": 3, "image_size": [8, 8]}',
+    settings='{"data": "mnist", "epochs": 3, "image_size": [8, 8]}',
     versions='{"numpy": "1"}',
     machine="a machine, 2 cores",
     commit="abc+",
@@ -57,9 +57,12 @@ def test_other_columns_are_refused(tmp_path):
         accuracy_table.read(file)
 
 
-def test_settings_are_compared_as_json():
-    assert accuracy_table.same_settings(ROW, {"epochs": 3, "image_size": (8, 8)})
-    assert not accuracy_table.same_settings(ROW, {"epochs": 4, "image_size": (8, 8)})
+def test_settings_are_compared_as_runs_whatever_defaults_have_come_since():
+    same = {"data": "mnist", "epochs": 3, "image_size": (8, 8)}
+    assert accuracy_table.same_settings(ROW, same)
+    assert accuracy_table.same_settings(ROW, {**same, "normalization": "batch"})
+    assert not accuracy_table.same_settings(ROW, {**same, "epochs": 4})
+    assert not accuracy_table.same_settings(ROW, {**same, "normalization": "binary"})
 
 
 def test_the_accuracy_that_counts():

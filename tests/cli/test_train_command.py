@@ -17,6 +17,8 @@ from kbnn.cli.run_folder import RunFolder
 
 runner = CliRunner()
 
+SMOOTH = ("--method", "self-binarizing")
+
 
 def train(*arguments):
     """Run `kbnn train` in this process; for what ends before the training."""
@@ -147,6 +149,24 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         (["--data", "fashion_mnist_sample", "--clip-norm", "0"], "--clip-norm to be a positive"),
         (["--data", "fashion_mnist_sample", "--validation", "1.5"], "validation"),
         (["--data", "fashion_mnist_sample", "--image-size", "big"], "HEIGHTxWIDTH"),
+        (["--data", "fashion_mnist_sample", "--method", "magic"], "one of self-binarizing"),
+        (
+            ["--data", "fashion_mnist_sample", "--kernel-sharpness", "1:9"],
+            "--kernel-sharpness with --kernel-quantizer smooth_sign alone",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", *SMOOTH, "--kernel-sharpness", "9"],
+            "--kernel-sharpness to be FIRST:LAST",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", *SMOOTH, "--input-sharpness", "1:-9"],
+            "--input-sharpness to be two positive numbers",
+        ),
+        (["--data", "fashion_mnist_sample", "--hard-forward-from", "2"], "to be a share"),
+        (
+            ["--data", "fashion_mnist_sample", *SMOOTH, "--model", "resnet20"],
+            "it is for chains",
+        ),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
         (["--data", "folder"], "directory"),
         (["--data", "fashion_mnist_sample", "--data-dir", "."], "directory to be None"),
@@ -167,7 +187,7 @@ def test_bad_input_is_refused_before_the_folder_is_made(options, message, tmp_pa
 def test_broken_config_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     assert "Expected JSON" in train("--resume", "--run", tmp_path).stderr
-    (tmp_path / "config.json").write_text('{"settings": {"data": "mnist"}}')
+    (tmp_path / "config.json").write_text('{"settings": {"dataset": "mnist"}}')
     result = train("--resume", "--run", tmp_path)
     assert result.exit_code == 2
     assert "Expected the settings" in result.stderr
@@ -288,3 +308,20 @@ def test_without_validation_and_without_matplotlib(run_kbnn, settings, tmp_path)
     assert not (folder / "curves.png").exists()
     assert json.loads((folder / "result.json").read_text())["best_epoch"] is None
     assert not (folder / "checkpoints" / "best.keras").exists()
+
+
+def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, tmp_path):
+    folder = tmp_path / "run"
+    method = ("--method", "self-binarizing", "--kernel-sharpness", "1:50")
+    process = run_kbnn("train", *settings(epochs=2), *method, "--run", folder)
+    assert process.returncode == 0, process.stderr
+    config = RunFolder(folder).config()
+    assert (config.kernel_quantizer, config.normalization) == ("smooth_sign", "binary")
+    assert (config.kernel_sharpness, config.input_sharpness) == ((1.0, 50.0), (1.0, 10.0))
+    rows = RunFolder(folder).log()
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 10.0)
+    assert {"conv_1/flip_ratio", "conv_1/kernel_residual", "stem_bn/input_saturation"} <= set(
+        rows[0]
+    )
+    assert run_kbnn("convert", folder).returncode == 0
