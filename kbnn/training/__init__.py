@@ -3,6 +3,7 @@
 from kbnn.training.recalibrate_batch_norm import recalibrate_batch_norm
 from kbnn.training.requantize import requantize
 from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
+from kbnn.training.smooth_network import smooth_network
 
 __all__ = [
     "REMOVE",
@@ -11,4 +12,5 @@ __all__ = [
     "recalibrate_batch_norm",
     "requantize",
     "rewrite",
+    "smooth_network",
 ]

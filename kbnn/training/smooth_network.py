@@ -1,0 +1,83 @@
+"""The network as its training sees it: smooth signs that stay smooth."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.layers import BinaryBatchNormalization
+from kbnn.quantizers import SmoothSign
+from kbnn.quantizers.attached import attached, carry_state
+from kbnn.training.rewrite import Replacement, rewrite
+
+
+def smooth_network(model: keras.Model) -> keras.Model:
+    """Copy a model, with every `SmoothSign` smooth at inference too.
+
+    `evaluate` on the copy gives the accuracy of the network that training sees; on the model itself
+    that of the one that ships. The difference is what the sharpening has still to close. Batch
+    normalization runs with its moving statistics in both. The copy is to look at, not to ship.
+
+    Args:
+        model: a built functional or Sequential model.
+
+    Returns:
+        A new model, not compiled. The given one is left as it is.
+
+    Raises:
+        TypeError: the model is subclassed or belongs to Keras 3.
+        ValueError: the model is not built, or has no `SmoothSign`.
+
+    >>> import kbnn
+    >>> model = kbnn.models.vgg_tiny(width=8, input_quantizer="smooth_sign")
+    >>> smooth = kbnn.training.smooth_network(model)
+    """
+    replaced: list[tuple[keras.layers.Layer, keras.layers.Layer, set[str]]] = []
+    found: list[SmoothSign] = []
+
+    def replace(layer: keras.layers.Layer) -> Any:
+        if isinstance(layer, SmoothSign):
+            found.append(layer)
+            return _stays_smooth(layer)
+        own = {
+            argument: quantizer
+            for argument, quantizer in attached(layer).items()
+            if isinstance(quantizer, SmoothSign)
+        }
+        found.extend(own.values())
+        if not own:
+            return None
+        if isinstance(layer, BinaryBatchNormalization):
+            return _uncompared(layer)
+        changes = {argument: _stays_smooth(quantizer) for argument, quantizer in own.items()}
+        copy = type(layer).from_config({**layer.get_config(), **changes})
+        replaced.append((layer, copy, attached(layer).keys() - own.keys()))
+        return copy
+
+    copy = rewrite(model, replace)
+    if not found:
+        raise ValueError(
+            "Expected a model with a kbnn.quantizers.SmoothSign. "
+            f"Received: model={model.name!r} without one"
+        )
+    for old, new, arguments in replaced:
+        carry_state(old, new, arguments)
+    return copy
+
+
+class _AlwaysSmooth(SmoothSign):
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        return super().call(inputs, training=True)
+
+
+def _stays_smooth(quantizer: SmoothSign) -> SmoothSign:
+    return _AlwaysSmooth(
+        float(quantizer.sharpness), bool(quantizer.hard_forward > 0), name=quantizer.name
+    )
+
+
+def _uncompared(layer: BinaryBatchNormalization) -> Replacement:
+    config = layer.get_config()
+    del config["activation"]
+    normalization = keras.layers.BatchNormalization.from_config(config)
+    return Replacement(normalization, then=_stays_smooth(layer.activation))
