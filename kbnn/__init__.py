@@ -8,7 +8,7 @@ from kbnn._version import __version__
 
 _legacy_keras.select()
 
-from kbnn import callbacks, converters, data, layers, math, models, quantizers, training
+from kbnn import callbacks, converters, data, layers, math, models, plots, quantizers, training
 from kbnn.training import recalibrate_batch_norm, requantize
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "layers",
     "math",
     "models",
+    "plots",
     "quantizers",
     "recalibrate_batch_norm",
     "requantize",

@@ -17,6 +17,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = [
     {"_legacy_keras", "_quiet", "_version", "_keras_check"},
     {"math"},
+    {"plots"},
     {"quantizers", "data"},
     {"layers"},
     {"callbacks"},
@@ -32,6 +33,7 @@ PUBLIC = [
     "layers",
     "math",
     "models",
+    "plots",
     "quantizers",
     "training",
 ]

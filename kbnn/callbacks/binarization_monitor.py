@@ -12,7 +12,7 @@ import tf_keras as keras
 from kbnn.layers import BinaryBatchNormalization
 from kbnn.math import smooth_sign
 from kbnn.quantizers import SmoothSign
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, latent_kernel
 
 SATURATION = 10.0
 """From this product of sharpness and magnitude on, the gradient is below 1e-8 of its maximum."""
@@ -77,7 +77,7 @@ class BinarizationMonitor(keras.callbacks.Callback):
         for layer in self._layers:
             for argument, quantizer in attached(layer).items():
                 if isinstance(quantizer, SmoothSign) and argument in KERNEL_QUANTIZERS:
-                    kernel = _latent(layer, argument)
+                    kernel = latent_kernel(layer, argument)
                     _measure(logs, f"{layer.name}/kernel", quantizer, kernel)
         if self._images is not None:
             self._look_at_inputs(logs)
@@ -86,7 +86,7 @@ class BinarizationMonitor(keras.callbacks.Callback):
         for layer in self._layers:
             for argument, quantizer in attached(layer).items():
                 if argument in KERNEL_QUANTIZERS and quantizer.precision == 1:
-                    yield layer.name, _latent(layer, argument).numpy() >= 0
+                    yield layer.name, latent_kernel(layer, argument).numpy() >= 0
 
     def _look_at_inputs(self, logs: dict[str, Any]) -> None:
         found = [
@@ -109,11 +109,6 @@ class BinarizationMonitor(keras.callbacks.Callback):
 
 def _compares(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, BinaryBatchNormalization)
-
-
-def _latent(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
-    kernel = getattr(layer, KERNEL_QUANTIZERS[argument])
-    return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
 
 
 @contextlib.contextmanager

@@ -80,10 +80,10 @@ class SharpnessSchedule(keras.callbacks.Callback):
                 raise ValueError(
                     f"Expected `{name}` to be a share, from 0 to 1. Received: {name}={value!r}"
                 )
-        for name, value in {"steps": steps, "epochs": epochs}.items():
-            if value is not None and (not isinstance(value, int) or value < 1):
+        for name, count in {"steps": steps, "epochs": epochs}.items():
+            if count is not None and (not isinstance(count, int) or count < 1):
                 raise ValueError(
-                    f"Expected `{name}` to be a positive integer or None. Received: {name}={value}"
+                    f"Expected `{name}` to be a positive integer or None. Received: {name}={count}"
                 )
         if steps is not None and epochs is not None:
             raise ValueError(

@@ -1,12 +1,19 @@
-"""Loss and accuracy per epoch as a picture."""
+"""What a run's training looked like, as pictures."""
 
 import pathlib
 
+from kbnn import plots
 from kbnn.cli.run_folder import replace_file
 
 
+def draw_weights(file: pathlib.Path, path: pathlib.Path) -> None:
+    """Draw the file of `kbnn.callbacks.WeightHistograms` as a PNG."""
+    figure = plots.weight_histograms(file)
+    replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
+
+
 def draw(rows: list[dict[str, float]], path: pathlib.Path) -> bool:
-    """Draw the rows of `log.csv` as a PNG.
+    """Draw loss and accuracy, the rows of `log.csv`, as a PNG.
 
     Returns:
         False, and nothing is drawn, where matplotlib is not installed.

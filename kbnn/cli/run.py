@@ -85,6 +85,8 @@ def train_run(
         replace_file(run.model_file, save)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
+        elif run.weights_file.exists():
+            curves.draw_weights(run.weights_file, run.weights_picture)
         return _finish(model, splits.test if test else None, config, run)
 
 
@@ -167,7 +169,7 @@ def _fit(
         verbose=0,
         callbacks=[
             kbnn_callbacks.ShuffleEpoch(splits.train),
-            *_technique(config, splits),
+            *_technique(config, splits, run),
             run_callbacks.LogEpochs(run),
             *before_backup,
             # The state stays after the last epoch: what follows can be interrupted too.
@@ -177,7 +179,9 @@ def _fit(
     )
 
 
-def _technique(config: RunConfig, splits: data.Splits) -> list[keras.callbacks.Callback]:
+def _technique(
+    config: RunConfig, splits: data.Splits, run: RunFolder
+) -> list[keras.callbacks.Callback]:
     """The callbacks that the run's quantizers need, and what they have to show."""
     schedules = [
         kbnn_callbacks.SharpnessSchedule(
@@ -192,7 +196,10 @@ def _technique(config: RunConfig, splits: data.Splits) -> list[keras.callbacks.C
     if not schedules:
         return []
     seen = None if splits.validation is None else next(iter(splits.validation))[0]
-    return [*schedules, kbnn_callbacks.BinarizationMonitor(seen)]
+    shown = [kbnn_callbacks.BinarizationMonitor(seen)]
+    if config.kernel_sharpness is not None:
+        shown.append(kbnn_callbacks.WeightHistograms(run.weights_file))
+    return [*schedules, *shown]
 
 
 def _optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:

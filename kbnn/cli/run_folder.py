@@ -32,6 +32,8 @@ class RunFolder:
         self.config_file = self.path / "config.json"
         self.log_file = self.path / "log.csv"
         self.curves_file = self.path / "curves.png"
+        self.weights_file = self.path / "weights.npz"
+        self.weights_picture = self.path / "weights.png"
         self.model_file = self.path / "model.keras"
         self.result_file = self.path / "result.json"
         self.latest = self.path / "checkpoints" / "latest"

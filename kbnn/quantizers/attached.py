@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 import larq as lq
+import tensorflow as tf
 import tf_keras as keras
 
 # A Larq layer's arguments that quantize a weight, and the weight that each one quantizes.
@@ -43,6 +44,12 @@ def attached(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
         for argument, quantizer in found.items()
         if isinstance(quantizer, keras.layers.Layer)
     }
+
+
+def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
+    """The real-valued kernel that a layer's quantizer, at an argument, quantizes."""
+    kernel = getattr(layer, KERNEL_QUANTIZERS[argument])
+    return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
 
 
 def own_weights(layer: keras.layers.Layer) -> list[Any]:

@@ -324,4 +324,5 @@ def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, 
     assert {"conv_1/flip_ratio", "conv_1/kernel_residual", "stem_bn/input_saturation"} <= set(
         rows[0]
     )
+    assert (folder / "weights.png").read_bytes().startswith(b"\x89PNG")
     assert run_kbnn("convert", folder).returncode == 0

@@ -1,5 +1,8 @@
 """The rows: every quantizer, layer and callback that users train with."""
 
+import pathlib
+import tempfile
+
 import larq as lq
 import numpy as np
 import tf_keras as keras
@@ -103,7 +106,19 @@ def narrow_smooth_vgg() -> keras.Model:
     )
 
 
+def file_to_write() -> pathlib.Path:
+    return pathlib.Path(tempfile.mkdtemp(), "file")
+
+
 CALLBACKS = [
+    CallbackRow(
+        "weight_histograms",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.callbacks.WeightHistograms(file_to_write().with_suffix(".npz")),
+        ],
+        model=narrow_smooth_vgg,
+    ),
     CallbackRow(
         "binarization_monitor",
         make=lambda train: [

@@ -1,0 +1,87 @@
+"""What becomes of the weights of smooth signs while they are sharpened, as histograms."""
+
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.math import smooth_sign
+from kbnn.quantizers import SmoothSign
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, latent_kernel
+
+_BINS = 50
+
+
+class WeightHistograms(keras.callbacks.Callback):
+    """Write a histogram of `tanh(sharpness * w)` of each `SmoothSign` kernel, epoch by epoch.
+
+    In a training that works they have two humps, then two peaks at -1 and +1.
+    `kbnn.plots.weight_histograms` draws the file. It is an `.npz` with `edges`, the 51 edges of the
+    bins, `epochs`, their numbers from 0 (-1 is the state before the first), and for each kernel an
+    array `(epochs, 50)` of shares under the layer's name. A training that is resumed goes on with
+    the file.
+
+    Args:
+        file: the `.npz` to write, in a folder that exists.
+
+    Raises:
+        ValueError: in `fit`, a model without a `SmoothSign` as kernel quantizer.
+
+    >>> import kbnn
+    >>> histograms = kbnn.callbacks.WeightHistograms("weights.npz")   # for `fit`
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self._file = pathlib.Path(file)
+        self._kernels: dict[str, tuple[keras.layers.Layer, str]] = {}
+        self._rows: dict[str, list[Any]] | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        self._kernels = {
+            layer.name: (layer, argument)
+            for layer in self.model.submodules
+            if isinstance(layer, keras.layers.Layer)
+            for argument, quantizer in attached(layer).items()
+            if argument in KERNEL_QUANTIZERS and isinstance(quantizer, SmoothSign)
+        }
+        if not self._kernels:
+            raise ValueError(
+                "Expected a model with a kbnn.quantizers.SmoothSign as kernel quantizer. "
+                f"Received: model={self.model.name!r} without one"
+            )
+        self._rows = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._rows is None:
+            self._rows = self._read(epoch)
+            if not self._rows["epochs"]:
+                self._add(epoch - 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._add(epoch)
+
+    def _read(self, epoch: int) -> dict[str, list[Any]]:
+        """The rows of the epochs before this one, if the file is that of this training."""
+        names = ["epochs", *self._kernels]
+        rows: dict[str, list[Any]] = {name: [] for name in names}
+        if epoch == 0 or not self._file.exists():
+            return rows
+        with np.load(self._file, allow_pickle=False) as file:
+            earlier = file["epochs"] < epoch
+            return {name: list(file[name][earlier]) for name in names}
+
+    def _add(self, epoch: int) -> None:
+        rows = self._rows or {}
+        edges = np.linspace(-1, 1, _BINS + 1)
+        rows["epochs"].append(epoch)
+        for name, (layer, argument) in self._kernels.items():
+            kernel = tf.cast(latent_kernel(layer, argument), "float32")
+            values = smooth_sign(kernel, attached(layer)[argument].sharpness)
+            rows[name].append(np.histogram(values, edges)[0] / np.size(values))
+        unfinished = self._file.with_suffix(".unfinished.npz")
+        np.savez(unfinished, edges=edges, **rows)
+        unfinished.replace(self._file)
