@@ -77,7 +77,7 @@ def summary(
     rows = accuracy_table.read(file)
     table = Table(title="Accuracy: final: device file, test; screening: Keras, validation")
     for heading in ("experiment", "mode", "runs", "accuracy", "against", "difference (95 %)"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for name, mode in dict.fromkeys((row.experiment, row.mode) for row in rows):
         own = [row for row in rows if (row.experiment, row.mode) == (name, mode)]
         baseline = BASELINES.get(name, "")

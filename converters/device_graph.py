@@ -11,6 +11,7 @@ from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.lint import input_shapes, is_kernel_layer, judge, pads, sees_signs_directly
 from kbnn.converters.padding import NEGATIVE, same_paddings
 from kbnn.quantizers.attached import is_sign
+from kbnn.quantizers.signs import TRANSPARENT
 from kbnn.training.rewrite import REMOVE, Replacement, rewrite
 
 
@@ -22,8 +23,9 @@ def device_graph(frozen: keras.Model) -> keras.Model:
       LCE can pack; one that pads with -1 is padded before its sign.
     - A binary convolution whose signs come through a layer such as `Flatten` or `MaxPooling2D`
       takes the sign again, because LCE looks for it directly before the convolution.
-    - A sign of its own between a binary layer and max-pooling disappears where binary layers alone
-      take what was pooled: the largest number has the largest sign, and LCE pools packed bits.
+    - A sign of its own before max-pooling, flattening or a binary dense layer disappears where
+      binary layers alone take what comes of it, because they take the sign again; the largest
+      number has the largest sign. So LCE pools packed bits, and keeps a dense layer's packed.
     - `ZeroPadding2D` before a strided convolution loses the rows and columns that no window
       reaches. LCE 0.16 takes a symmetric padding there for Keras's "same", which pads elsewhere,
       and the file would be wrong; trimmed, the padding is not symmetric.
@@ -42,7 +44,7 @@ def device_graph(frozen: keras.Model) -> keras.Model:
             return _dense_as_convolution(layer)
         if isinstance(layer, lq.layers.QuantConv2D) and judge(layer).binary:
             return _plainer_convolution(layer)
-        if _is_sign_before_pooling([call for call in calls if call.layer is layer]):
+        if _is_sign_taken_again([call for call in calls if call.layer is layer]):
             return REMOVE
         if _is_pad_operation(layer) and _strided_users(layer):
             raise ValueError(
@@ -118,8 +120,15 @@ def _padded_before(layer: lq.layers.QuantConv2D, convolution: keras.layers.Layer
     return Replacement(nested, layer.get_weights())
 
 
+def _takes_sign_again(layer: keras.layers.Layer) -> bool:
+    """Whether a binary layer's replacement has a sign of its own."""
+    reshaped = isinstance(layer, keras.layers.Dense) and len(_common_shape(layer)) != 4
+    own = getattr(layer, "input_quantizer", None) is not None
+    return own or reshaped or not sees_signs_directly(layer)
+
+
 def _input_quantizer(layer: keras.layers.Layer) -> Any:
-    return layer.get_config().get("input_quantizer") if sees_signs_directly(layer) else _sign()
+    return _sign() if _takes_sign_again(layer) else None
 
 
 def _sign() -> dict[str, Any]:
@@ -173,18 +182,26 @@ def _users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     return [node.layer for node in layer.outbound_nodes]
 
 
-def _is_sign_before_pooling(uses: list[Call]) -> bool:
-    """Whether all uses of a layer are signs whose pooled outputs binary layers alone take."""
-    pools = [pool for call in uses for pool in call.users]
-    users = [user for pool in pools for user in pool.users]
+def _is_sign_taken_again(uses: list[Call]) -> bool:
+    """Whether all uses of a layer are signs that binary layers alone take, and take again."""
+    return all(
+        isinstance(call.layer, lq.quantizers.Quantizer)
+        and is_sign(call.layer)
+        and _reaches_signs_alone(call)
+        for call in uses
+    )
+
+
+def _reaches_signs_alone(call: Call) -> bool:
+    """Whether every way from a call leads to a sign, through layers that keep the order."""
+    return not call.is_output and bool(call.users) and all(map(_leads_to_sign, call.users))
+
+
+def _leads_to_sign(call: Call) -> bool:
+    if isinstance(call.layer, TRANSPARENT):
+        return _reaches_signs_alone(call)
     return (
-        all(
-            isinstance(call.layer, lq.quantizers.Quantizer) and is_sign(call.layer) for call in uses
-        )
-        and all(isinstance(pool.layer, keras.layers.MaxPooling2D) for pool in pools)
-        and bool(users)
-        and all(is_kernel_layer(user.layer) and judge(user.layer).binary for user in users)
-        and not any(call.is_output for call in [*uses, *pools])
+        is_kernel_layer(call.layer) and judge(call.layer).binary and _takes_sign_again(call.layer)
     )
 
 

@@ -16,6 +16,8 @@ def alexnet(
     *,
     hidden_units: int = 4096,
     normalization: blocks.Normalization = "batch",
+    binary_stem: bool = False,
+    binary_classifier: bool = False,
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
@@ -38,6 +40,9 @@ def alexnet(
         normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
             convolution and dense layer, which applies the input quantizer of the next; or a
             function that takes a name and returns the layer to put behind each of them.
+        binary_stem: make the first convolution binary too, on an image that
+            `kbnn.layers.ThresholdEncoding` has turned into 32 signs per channel.
+        binary_classifier: make the last layer binary too, with batch normalization behind it.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -65,8 +70,7 @@ def alexnet(
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 57, "it is divided by 32 with windows of 3")
-    stem: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
-    x = blocks.convolution(x, width, 11, "stem", strides=4, **stem)
+    x = blocks.stem(x, width, 11, strides=4, binary=binary_stem, **options)
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     wide, wider = width * 8 // 3, width * 4
     x = blocks.binary_convolution(x, wide, "conv_1", size=5, pool=2, window=3, **options)
@@ -76,6 +80,10 @@ def alexnet(
     x = keras.layers.Flatten(name="flatten")(x)
     x = blocks.binary_dense(x, hidden_units, "dense_1", **options)
     x = blocks.binary_dense(x, hidden_units, "dense_2", **options)
-    if input_quantizer is None:
-        x = keras.layers.ReLU(name="logits_relu")(x)
-    return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)
+    if binary_classifier:
+        y = blocks.binary_classifier(x, classes, classifier_activation, **options)
+    else:
+        if input_quantizer is None:
+            x = keras.layers.ReLU(name="logits_relu")(x)
+        y = blocks.classifier(x, classes, classifier_activation)
+    return keras.Model(image, y, name=name)

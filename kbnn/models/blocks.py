@@ -81,6 +81,34 @@ def convolution(
     return normalize(x, normalization, f"{name}_bn", input_quantizer)
 
 
+def stem(
+    x: Any,
+    filters: int,
+    size: int,
+    *,
+    strides: int = 1,
+    binary: bool,
+    input_quantizer: Any,
+    kernel_quantizer: Any,
+    normalization: Normalization,
+) -> Any:
+    """The first convolution of a chain, named `stem`: real, or binary on an image of signs."""
+    behind: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
+    if not binary:
+        return convolution(x, filters, size, "stem", strides=strides, **behind)
+    x = layers.ThresholdEncoding(name="stem_encoding")(x)
+    x = lq.layers.QuantConv2D(
+        filters,
+        size,
+        strides=strides,
+        padding="same",
+        pad_values=1.0,
+        use_bias=False,
+        **_quantization("stem", None, kernel_quantizer),
+    )(x)
+    return normalize(x, normalization, "stem_bn", input_quantizer)
+
+
 def binary_convolution(
     x: Any,
     filters: int,
@@ -111,7 +139,7 @@ def binary_convolution(
         padding="same",
         pad_values=0.0 if input_quantizer is None else 1.0,
         use_bias=False,
-        **_quantization(name, input_quantizer, kernel_quantizer, normalization),
+        **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer),
     )(x)
     x = normalize(x, normalization, f"{name}_bn", input_quantizer)
     if pool == 1:
@@ -134,13 +162,57 @@ def binary_dense(
     x = lq.layers.QuantDense(
         units,
         use_bias=False,
-        **_quantization(name, input_quantizer, kernel_quantizer, normalization),
+        **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer),
     )(x)
     return normalize(x, normalization, f"{name}_bn", input_quantizer)
 
 
 def classifier(x: Any, classes: int, activation: str | None) -> Any:
     """The last layer, real-valued; the output is named for what it is."""
+    _check_classifier(classes, activation)
+    x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
+    return _probabilities(x, activation)
+
+
+def binary_classifier(
+    x: Any,
+    classes: int,
+    activation: str | None,
+    *,
+    input_quantizer: Any,
+    kernel_quantizer: Any,
+    normalization: Normalization,
+) -> Any:
+    """The last layer, binary, and batch normalization, which scales its sums to logits.
+
+    On an image of features it stands in front of the average over the positions, which it
+    commutes with, and so takes signs.
+    """
+    _check_classifier(classes, activation)
+    if input_quantizer is None:
+        raise ValueError(
+            "Expected an `input_quantizer` with a binary classifier. Received: input_quantizer=None"
+        )
+    before = _before(input_quantizer, normalization)
+    quantization = _quantization("classifier", before, kernel_quantizer)
+    if len(x.shape) == 4:
+        x = lq.layers.QuantConv2D(classes, 1, use_bias=False, **quantization)(x)
+        x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
+    else:
+        x = lq.layers.QuantDense(classes, use_bias=False, **quantization)(x)
+    x = keras.layers.BatchNormalization(
+        momentum=BATCH_NORM_MOMENTUM, dtype="float32", name="logits"
+    )(x)
+    return _probabilities(x, activation)
+
+
+def _probabilities(x: Any, activation: str | None) -> Any:
+    if activation is None:
+        return x
+    return keras.layers.Softmax(dtype="float32", name="probabilities")(x)
+
+
+def _check_classifier(classes: int, activation: str | None) -> None:
     if not isinstance(classes, int) or classes < 2:
         raise ValueError(
             f"Expected `classes` to be an integer of at least 2. Received: classes={classes}"
@@ -150,10 +222,6 @@ def classifier(x: Any, classes: int, activation: str | None) -> Any:
             'Expected `classifier_activation` to be "softmax" or None. '
             f"Received: classifier_activation={activation!r}"
         )
-    x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
-    if activation is None:
-        return x
-    return keras.layers.Softmax(dtype="float32", name="probabilities")(x)
 
 
 def check_width(width: int) -> None:
@@ -171,14 +239,16 @@ def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None
         )
 
 
-def _quantization(
-    name: str, input_quantizer: Any, kernel_quantizer: Any, normalization: Normalization
-) -> dict[str, Any]:
+def _before(input_quantizer: Any, normalization: Normalization) -> Any:
+    """The quantizer in a layer, whose inputs binary normalization has made signs already."""
+    return None if normalization == "binary" else input_quantizer
+
+
+def _quantization(name: str, input_quantizer: Any, kernel_quantizer: Any) -> dict[str, Any]:
     """The arguments of a Larq layer that make it binary."""
-    before = None if normalization == "binary" else input_quantizer
     return {
         "name": name,
-        "input_quantizer": quantizers.clone(before, f"{name}_input_quantizer"),
+        "input_quantizer": quantizers.clone(input_quantizer, f"{name}_input_quantizer"),
         "kernel_quantizer": quantizers.clone(kernel_quantizer, f"{name}_kernel_quantizer"),
         "kernel_constraint": None if kernel_quantizer is None else lq.constraints.WeightClip(),
     }

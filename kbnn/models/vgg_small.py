@@ -15,6 +15,8 @@ def vgg_small(
     kernel_quantizer: Any = "ste_sign",
     *,
     normalization: blocks.Normalization = "batch",
+    binary_stem: bool = False,
+    binary_classifier: bool = False,
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "vgg_small",
@@ -36,6 +38,9 @@ def vgg_small(
         normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
             convolution, which applies the input quantizer of the next; or a function that takes a
             name and returns the layer to put behind each convolution.
+        binary_stem: make the first convolution binary too, on an image that
+            `kbnn.layers.ThresholdEncoding` has turned into 32 signs per channel.
+        binary_classifier: make the last layer binary too, with batch normalization behind it.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -64,10 +69,13 @@ def vgg_small(
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 8, "it is halved three times")
-    stem: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
-    x = blocks.convolution(x, width, 3, "stem", **stem)
+    x = blocks.stem(x, width, 3, binary=binary_stem, **options)
     filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
     for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
         x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options)
     x = keras.layers.Flatten(name="flatten")(x)
-    return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)
+    if binary_classifier:
+        y = blocks.binary_classifier(x, classes, classifier_activation, **options)
+    else:
+        y = blocks.classifier(x, classes, classifier_activation)
+    return keras.Model(image, y, name=name)

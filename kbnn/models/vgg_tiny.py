@@ -15,6 +15,8 @@ def vgg_tiny(
     kernel_quantizer: Any = "ste_sign",
     *,
     normalization: blocks.Normalization = "batch",
+    binary_stem: bool = False,
+    binary_classifier: bool = False,
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "vgg_tiny",
@@ -35,6 +37,9 @@ def vgg_tiny(
         normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
             convolution, which applies the input quantizer of the next; or a function that takes a
             name and returns the layer to put behind each convolution.
+        binary_stem: make the first convolution binary too, on an image that
+            `kbnn.layers.ThresholdEncoding` has turned into 32 signs per channel.
+        binary_classifier: make the last layer binary too, with batch normalization behind it.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -59,10 +64,13 @@ def vgg_tiny(
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 4, "it is halved twice")
-    stem: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
-    x = blocks.convolution(x, width, 3, "stem", strides=2, **stem)
+    x = blocks.stem(x, width, 3, strides=2, binary=binary_stem, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
     x = blocks.binary_convolution(x, 4 * width, "conv_3", **options)
-    x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
-    return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)
+    if binary_classifier:
+        y = blocks.binary_classifier(x, classes, classifier_activation, **options)
+    else:
+        x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
+        y = blocks.classifier(x, classes, classifier_activation)
+    return keras.Model(image, y, name=name)

@@ -30,8 +30,9 @@ def is_quantizer(activation: Any) -> bool:
 
 def is_sign(quantizer: Any) -> bool:
     """Whether a quantizer's forward pass at inference is the sign, with sign(0) = +1."""
-    if hasattr(quantizer, "frozen_quantizer"):
-        return is_sign(quantizer.frozen_quantizer())
+    frozen = getattr(quantizer, "frozen_quantizer", None)
+    if frozen is not None:
+        quantizer = frozen()
     return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
 
 

@@ -26,7 +26,7 @@ def producers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def gives_signs(layer: keras.layers.Layer) -> bool:
     """Whether a layer's outputs at inference are +-1."""
-    if is_sign(layer):
+    if is_sign(layer) or getattr(layer, "gives_signs", False):
         return True
     activation = getattr(layer, "activation", None)
     if activation is not None and is_quantizer(activation):

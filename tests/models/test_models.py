@@ -158,9 +158,30 @@ def test_binary_normalization_in_front_of_a_dense_layer_leaves_no_arithmetic(tmp
     model = alexnet(**SELF_BINARIZING)
     names = operators_of(model, tmp_path / "model.tflite")
     last = len(names) - names[::-1].index("LceBconv2d")
-    assert all(name.startswith("Lce") for name in names[names.index("LceQuantize") : last])
+    between = names[names.index("LceQuantize") + 1 : last]
+    assert between.count("LceBconv2d") == 6
+    assert set(between) == {"LceBconv2d", "LceBMaxPool2d"}
 
 
 def test_binary_normalization_needs_a_quantizer():
     with pytest.raises(ValueError, match='Expected an `input_quantizer` with normalization="bin'):
         models.vgg_tiny(input_quantizer=None, normalization="binary")
+
+
+@pytest.mark.parametrize("build", [models.vgg_tiny, models.vgg_small, alexnet])
+@pytest.mark.parametrize("signs", [{}, SELF_BINARIZING], ids=["ste_sign", "self-binarizing"])
+def test_binary_ends_leave_one_real_multiplication_of_images(build, signs, tmp_path):
+    shape = {"input_shape": (16, 16, 3)} if build is not alexnet else {}
+    ends = {"binary_stem": True, "binary_classifier": True, "classifier_activation": None}
+    model = build(width=24, **shape, **ends, **signs)
+    assert model.output_names == ["logits"]
+    names = operators_of(model, tmp_path / "model.tflite")
+    assert names[:3] == ["DEPTHWISE_CONV_2D", "LceQuantize", "LceBconv2d"]
+    assert not {"CONV_2D", "FULLY_CONNECTED"} & set(names)
+    binary = [layer for layer in model.layers if hasattr(layer, "kernel_quantizer")]
+    assert names.count("LceBconv2d") == len(binary)
+
+
+def test_a_binary_classifier_needs_a_quantizer():
+    with pytest.raises(ValueError, match="with a binary classifier"):
+        models.vgg_tiny(input_quantizer=None, binary_classifier=True)

@@ -56,7 +56,7 @@ class QuantizerRow(Row):
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow(Row):
-    """A layer that stands between batch normalization and a binary convolution.
+    """A layer that stands between batch normalization and a binary convolution, or in front of all.
 
     Attributes:
         make: a new instance, with arguments other than the defaults.
@@ -64,12 +64,14 @@ class LayerRow(Row):
             where it is differentiated, if `training_forward` does not stand in.
         training_forward: its output in training, where that is another.
         shape: of an input, the batch included.
+        takes_images: it stands in front of the first layer.
     """
 
     make: Callable[[], keras.layers.Layer]
     forward: Formula
     training_forward: Formula | None = None
     shape: tuple[int, ...] = (4, 4, 4, 8)
+    takes_images: bool = False
 
 
 # The rows that stand in a network (see `subject.network`), which most columns look at.

@@ -41,17 +41,22 @@ def alone(row: ModelRow) -> keras.Model:
 def network(row: ModelRow, **quantizers: Any) -> keras.Model:
     """A real stem, a binary convolution named `conv`, logits; the row where it belongs.
 
-    A layer stands before the convolution, a quantizer in it, in all of its roles. `quantizers` go
-    before those of the row; where neither says anything, the convolution has `ste_sign`.
+    A layer stands before the convolution, or before the stem; a quantizer in the convolution, in
+    all of its roles. `quantizers` go before those of the row; where neither says anything, the
+    convolution has `ste_sign`.
     """
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
     if isinstance(row, QuantizerRow):
         quantizers = {f"{role}_quantizer": row.make() for role in row.roles} | quantizers
-    image = keras.Input((8, 8, 3), name="image")
-    x = keras.layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem")(image)
+    layer = row.make() if isinstance(row, LayerRow) else None
+    takes_images = isinstance(row, LayerRow) and row.takes_images
+    x = image = keras.Input((8, 8, 3), name="image")
+    if layer is not None and takes_images:
+        x = layer(x)
+    x = keras.layers.Conv2D(32, 3, 2, padding="same", use_bias=False, name="stem")(x)
     x = keras.layers.BatchNormalization(name="stem_bn")(x)
-    if isinstance(row, LayerRow):
-        x = row.make()(x)
+    if layer is not None and not takes_images:
+        x = layer(x)
     x = lq.layers.QuantConv2D(
         32,
         3,

@@ -69,6 +69,11 @@ def normalized_smooth_sign(x, gamma, beta, sharpness, **_):
     return np.tanh(sharpness * batch_normalization(x, gamma, beta, mean, variance))
 
 
+def thermometer(x):
+    thresholds = np.array([-1.5625, -0.6875, 0.1875, 1.0625])
+    return sign(x[..., None] - thresholds).reshape(*x.shape[:-1], -1)
+
+
 def rprelu(x, shift_in, slope, shift_out):
     shifted = x + shift_in
     return np.where(shifted > 0, shifted, slope * shifted) + shift_out
@@ -87,6 +92,12 @@ LAYERS = [
         "learned_shift",
         make=lambda: kbnn.layers.LearnedShift(initializer="ones", regularizer="l2"),
         forward=lambda x, shift: x + shift,
+    ),
+    LayerRow(
+        "threshold_encoding",
+        make=lambda: kbnn.layers.ThresholdEncoding(levels=4, low=-2.0, high=1.5),
+        forward=thermometer,
+        takes_images=True,
     ),
     LayerRow(
         "rprelu",

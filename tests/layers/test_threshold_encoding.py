@@ -1,0 +1,37 @@
+"""What the table does not say of the encoding."""
+
+import numpy as np
+import pytest
+
+import kbnn
+from kbnn.layers import ThresholdEncoding
+
+
+def test_more_signs_are_positive_the_brighter_the_pixel_and_no_byte_is_a_tie():
+    pixels = np.arange(256, dtype="uint8").reshape(1, 16, 16, 1)
+    images = kbnn.data.normalization_layer()(pixels)
+    encoding = ThresholdEncoding()
+    positive = (encoding(images).numpy() > 0).sum(axis=-1).ravel()
+    assert (positive[0], positive[-1]) == (0, 32)
+    assert np.unique(np.diff(positive)).tolist() == [0, 1]
+    assert not np.isin(images, encoding.thresholds).any()
+
+
+def test_the_channels_of_an_image_stay_apart():
+    red = np.zeros((1, 1, 1, 3), "f")
+    red[..., 0] = 2.0
+    found = ThresholdEncoding(levels=2)(red).numpy().reshape(3, 2)
+    np.testing.assert_array_equal(found, [[1, 1], [1, -1], [1, -1]])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"levels": 0}, "Expected `levels` to be a positive integer. Received: levels=0"),
+        ({"low": 1.0}, "Expected numbers with `low` below `high`"),
+        ({"high": float("nan")}, "Received: low=-1.0, high=nan"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ThresholdEncoding(**arguments)
