@@ -14,12 +14,14 @@ import datetime
 import itertools
 import json
 import pathlib
+import shutil
 from typing import Annotated, Any
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
 
 import accuracy_table
 import provenance
+import tensorflow as tf
 import tf_keras as keras
 import typer
 from accuracy_table import Mode, Row
@@ -28,7 +30,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kbnn.cli import RunConfig, train_run
-from kbnn.cli.run import load_data
+from kbnn.cli.run import compile_model, load_data
+from kbnn.cli.run_folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parent.parent
 SCREENING_SHARE = 3
@@ -59,7 +62,9 @@ def run(
         config = settings(EXPERIMENTS[name], mode, seed, data_dir)
         done = {row.key: row for row in accuracy_table.read(file)}.get((name, mode, seed))
         if done is None:
-            row = finished(name, config, mode, runs / mode / name / f"seed_{seed}")
+            folder = runs / mode / name / f"seed_{seed}"
+            row = finished(name, config, mode, folder)
+            keep_log(folder, file.parent / "logs" / mode / f"{name}-seed_{seed}.csv")
             accuracy_table.append(row, file)
             print(f"{name} {mode} seed {seed}: {row.accuracy:.4f}", flush=True)
         elif not accuracy_table.same_settings(done, portable(config)):
@@ -118,6 +123,12 @@ def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> 
     )
 
 
+def keep_log(folder: pathlib.Path, copy: pathlib.Path) -> None:
+    """Put a run's log, a row per epoch, where the results are."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(RunFolder(folder).log_file, copy)
+
+
 def measured(
     name: str,
     config: RunConfig,
@@ -139,6 +150,7 @@ def measured(
         keras_accuracy=shipped.get("keras_accuracy"),
         device_accuracy=shipped.get("device_accuracy"),
         class_agreement=shipped.get("class_agreement"),
+        smooth_accuracy=shipped.get("smooth_accuracy"),
         file_bytes=shipped.get("file_bytes"),
         train_seconds=train_seconds,
         settings=json.dumps(portable(config)),
@@ -159,8 +171,17 @@ def _shipped(config: RunConfig, folder: pathlib.Path) -> dict[str, Any]:
         "keras_accuracy": parity.keras_accuracy,
         "device_accuracy": parity.device_accuracy,
         "class_agreement": parity.class_agreement,
+        "smooth_accuracy": _smooth_accuracy(model, config, test),
         "file_bytes": report.file_bytes,
     }
+
+
+def _smooth_accuracy(model: keras.Model, config: RunConfig, test: tf.data.Dataset) -> float | None:
+    if "smooth_sign" not in (config.kernel_quantizer, config.input_quantizer):
+        return None
+    smooth = kbnn.training.smooth_network(model)
+    compile_model(smooth, config, steps=1)
+    return float(smooth.evaluate(test, verbose=0, return_dict=True)["accuracy"])
 
 
 def _plus_minus(spread: accuracy_table.Spread) -> str:

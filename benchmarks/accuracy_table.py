@@ -31,6 +31,8 @@ class Row:
         keras_accuracy: of the last epoch's model on the test images; None in screening.
         device_accuracy: of the converted file on the same images, in LCE's interpreter.
         class_agreement: share of test images with the same class in both.
+        smooth_accuracy: of `kbnn.training.smooth_network` on the same images; None without a
+            smooth sign.
         file_bytes: size of the file.
         train_seconds: wall time of the epochs; machines are shared, so it is a rough number.
         settings: the whole configuration of the run, as JSON.
@@ -48,6 +50,7 @@ class Row:
     keras_accuracy: float | None
     device_accuracy: float | None
     class_agreement: float | None
+    smooth_accuracy: float | None
     file_bytes: int | None
     train_seconds: float
     settings: str
@@ -68,7 +71,9 @@ class Row:
 
 
 _FIELDS = [field.name for field in dataclasses.fields(Row)]
-_OPTIONAL = ("keras_accuracy", "device_accuracy", "class_agreement", "file_bytes")
+_OPTIONAL = (
+    *("keras_accuracy", "device_accuracy", "class_agreement", "smooth_accuracy", "file_bytes"),
+)
 
 
 def read(file: pathlib.Path = FILE) -> list[Row]:

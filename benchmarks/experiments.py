@@ -13,6 +13,12 @@ FASHION = {"data": "fashion_mnist", "model": "vgg_tiny", "batch_size": 128, "epo
 CIFAR = {"data": "cifar10", "model": "resnet20", "batch_size": 128, "augment": "both", "epochs": 2}
 REAL = {"input_quantizer": "none", "kernel_quantizer": "none"}
 
+SMOOTH = "smooth_sign"
+# Self-binarizing networks: which signs are smooth.
+KERNELS = {**FASHION, "learning_rate": 0.005, "kernel_quantizer": SMOOTH}
+INPUTS = {**FASHION, "learning_rate": 0.005, "input_quantizer": SMOOTH, "normalization": "binary"}
+BOTH = {**INPUTS, "kernel_quantizer": SMOOTH}
+
 VARIANTS = {
     **{
         f"fashion-float-lr{rate}": RunConfig(**FASHION, **REAL, learning_rate=rate)
@@ -32,6 +38,29 @@ VARIANTS = {
     },
     "fashion-ste_sign-lr0.005-clip1": RunConfig(**FASHION, learning_rate=0.005, clip_norm=1.0),
     "fashion-ste_sign-sgd0.1": RunConfig(**FASHION, optimizer="sgd", learning_rate=0.1),
+    **{
+        f"fashion-smooth-kernels-to{stop}": RunConfig(**KERNELS, kernel_sharpness=(1, stop))
+        for stop in (10, 100, 1000)
+    },
+    **{
+        f"fashion-smooth-inputs-to{stop}": RunConfig(**INPUTS, input_sharpness=(1, stop))
+        for stop in (3, 10, 100)
+    },
+    **{
+        f"fashion-smooth-inputs-to{stop}-hard": RunConfig(
+            **INPUTS, input_sharpness=(1, stop), hard_forward_from=0.0
+        )
+        for stop in (1, 3, 10)
+    },
+    "fashion-smooth-inputs-to10-hard0.8": RunConfig(
+        **INPUTS, input_sharpness=(1, 10), hard_forward_from=0.8
+    ),
+    "fashion-smooth-both-to100": RunConfig(
+        **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100)
+    ),
+    "fashion-smooth-both-to100-to10": RunConfig(
+        **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 10)
+    ),
 }
 """What the baselines' settings were chosen among, in screening."""
 
@@ -44,6 +73,7 @@ EXPERIMENTS = {
 }
 
 BASELINES = {
+    **{name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-smooth")},
     "fashion-float": "fashion-ste_sign",
     "cifar10jpeg-resnet20-float": "cifar10jpeg-resnet20-ste_sign",
 }

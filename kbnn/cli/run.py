@@ -14,6 +14,7 @@ from kbnn.cli import curves, run_callbacks
 from kbnn.cli.errors import InputError, RunFailed, input_errors
 from kbnn.cli.run_config import MODELS, RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
+from kbnn.training import SmoothValidation
 
 _MOMENTUM = 0.9
 # The command line's names in those of kbnn.data.load.
@@ -112,9 +113,11 @@ def build_model(config: RunConfig) -> keras.Model:
         input_shape=info.input_shape,
         classes=info.classes,
         width=config.width,
-        input_quantizer=_quantizer(config.input_quantizer),
-        kernel_quantizer=_quantizer(config.kernel_quantizer),
+        input_quantizer=_none(config.input_quantizer),
+        kernel_quantizer=_none(config.kernel_quantizer),
         normalization=config.normalization,
+        kernel_initializer=_initializer(config.kernel_scale),
+        kernel_constraint=_none(config.kernel_constraint),
         preprocessing=data.normalization_layer() if inside else None,
         classifier_activation=None,
     )
@@ -187,6 +190,7 @@ def _technique(
         kbnn_callbacks.SharpnessSchedule(
             *ends,
             config.sharpness_law,
+            hold=config.sharpness_hold,
             hard_forward_from=config.hard_forward_from if kind == "input" else 1.0,
             quantizers=kind,
         )
@@ -196,7 +200,9 @@ def _technique(
     if not schedules:
         return []
     seen = None if splits.validation is None else next(iter(splits.validation))[0]
-    shown = [kbnn_callbacks.BinarizationMonitor(seen)]
+    shown: list[keras.callbacks.Callback] = [kbnn_callbacks.BinarizationMonitor(seen)]
+    if splits.validation is not None:
+        shown.append(SmoothValidation(splits.validation))
     if config.kernel_sharpness is not None:
         shown.append(kbnn_callbacks.WeightHistograms(run.weights_file))
     return [*schedules, *shown]
@@ -253,5 +259,10 @@ def _on_test_images(model: keras.Model, test: tf.data.Dataset) -> dict[str, floa
     return {"test_loss": measured["loss"], "test_accuracy": measured["accuracy"]}
 
 
-def _quantizer(name: str) -> str | None:
+def _initializer(scale: float) -> keras.initializers.Initializer:
+    """Glorot's uniform one, its values times `scale`."""
+    return keras.initializers.VarianceScaling(scale**2, "fan_avg", "uniform")
+
+
+def _none(name: str) -> str | None:
     return None if name == "none" else name

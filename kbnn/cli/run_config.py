@@ -41,6 +41,7 @@ KERNEL_QUANTIZERS = (
     "none",
 )
 NORMALIZATIONS = ("batch", "binary")
+KERNEL_CONSTRAINTS = ("weight_clip", "none")
 # Of smooth signs: first and last sharpness where none are given.
 SHARPNESS = {"kernel_sharpness": (1.0, 100.0), "input_sharpness": (1.0, 10.0)}
 # A technique by its name: the settings that it stands for.
@@ -62,6 +63,7 @@ _CHOICES = {
     "kernel_quantizer": KERNEL_QUANTIZERS,
     "normalization": NORMALIZATIONS,
     "sharpness_law": SHARPNESS_LAWS,
+    "kernel_constraint": KERNEL_CONSTRAINTS,
 }
 
 
@@ -96,8 +98,11 @@ class RunConfig:
         kernel_sharpness: `(first, last)` of kernels that are "smooth_sign"; None without them.
         input_sharpness: the same of inputs.
         sharpness_law: how they rise, as `kbnn.callbacks.SharpnessSchedule` takes it.
+        sharpness_hold: share of the training, at its end, with the last sharpness.
         hard_forward_from: share of the training after which smooth signs of inputs are hard in the
             forward pass; 1 for never.
+        kernel_constraint: of binary kernels' latent values: "weight_clip", to -1 to 1, or "none".
+        kernel_scale: factor of their initial values, which are Glorot's.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -129,7 +134,10 @@ class RunConfig:
     kernel_sharpness: tuple[float, float] | None = None
     input_sharpness: tuple[float, float] | None = None
     sharpness_law: str = "geometric"
+    sharpness_hold: float = 0.05
     hard_forward_from: float = 1.0
+    kernel_constraint: str = "weight_clip"
+    kernel_scale: float = 1.0
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -151,11 +159,12 @@ class RunConfig:
             object.__setattr__(self, "image_size", tuple(self.image_size))
         for name in SHARPNESS:
             self._check_sharpness(name)
-        if not 0 <= self.hard_forward_from <= 1:
-            raise InputError(
-                "Expected --hard-forward-from to be a share, from 0 to 1. "
-                f"Received: {self.hard_forward_from}"
-            )
+        for name in ("hard_forward_from", "sharpness_hold"):
+            share = getattr(self, name)
+            if not 0 <= share <= 1:
+                raise InputError(
+                    f"Expected {option(name)} to be a share, from 0 to 1. Received: {share}"
+                )
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -166,7 +175,7 @@ class RunConfig:
             raise InputError(
                 f"Expected --seed to be an integer in [0, 2**32). Received: {self.seed!r}"
             )
-        for name in ("learning_rate", "clip_norm"):
+        for name in ("learning_rate", "clip_norm", "kernel_scale"):
             value = getattr(self, name)
             if name == "clip_norm" and value is None:
                 continue

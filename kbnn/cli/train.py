@@ -19,6 +19,7 @@ from kbnn.cli.run import train_run
 from kbnn.cli.run_config import (
     AUGMENTATIONS,
     INPUT_QUANTIZERS,
+    KERNEL_CONSTRAINTS,
     KERNEL_QUANTIZERS,
     METHODS,
     MODELS,
@@ -152,6 +153,17 @@ def train(
             "hard_forward_from",
         ),
     ] = None,
+    sharpness_hold: Annotated[
+        float | None,
+        _setting("Share of the training, at its end, with the last sharpness.", "sharpness_hold"),
+    ] = None,
+    kernel_constraint: Annotated[
+        str | None,
+        _setting("Of binary kernels' latent values.", "kernel_constraint", KERNEL_CONSTRAINTS),
+    ] = None,
+    kernel_scale: Annotated[
+        float | None, _setting("Factor of binary kernels' initial values.", "kernel_scale")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
     ] = False,
@@ -187,6 +199,9 @@ def train(
         "input_sharpness": options.ends("--input-sharpness", input_sharpness),
         "sharpness_law": sharpness_law,
         "hard_forward_from": hard_forward_from,
+        "sharpness_hold": sharpness_hold,
+        "kernel_constraint": kernel_constraint,
+        "kernel_scale": kernel_scale,
     }
     given = {name: value for name, value in given.items() if value is not None}
     given = {**_settings_of(method), **given}

@@ -18,6 +18,8 @@ def alexnet(
     normalization: blocks.Normalization = "batch",
     binary_stem: bool = False,
     binary_classifier: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    kernel_constraint: Any = blocks.CLIP,
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
@@ -43,6 +45,8 @@ def alexnet(
         binary_stem: make the first convolution binary too, on an image that
             `kbnn.layers.ThresholdEncoding` has turned into 32 signs per channel.
         binary_classifier: make the last layer binary too, with batch normalization behind it.
+        kernel_initializer: of the binary kernels' latent values, as Keras's layers take it.
+        kernel_constraint: of the same; the default clips them to -1 to 1 where they are quantized.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -67,6 +71,8 @@ def alexnet(
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
         "normalization": normalization,
+        "kernel_initializer": kernel_initializer,
+        "kernel_constraint": kernel_constraint,
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 57, "it is divided by 32 with windows of 3")

@@ -11,6 +11,9 @@ from kbnn import _keras_check, layers, quantizers
 # How an architecture normalizes: a name, or a function from a layer's name to the layer.
 Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
 
+# Larq's constraint of latent weights, which it takes by this name too.
+CLIP = "weight_clip"
+
 # Keras's default momentum of 0.99 lags behind binary weights, which flip until late in training.
 BATCH_NORM_MOMENTUM = 0.9
 
@@ -91,6 +94,7 @@ def stem(
     input_quantizer: Any,
     kernel_quantizer: Any,
     normalization: Normalization,
+    **kernel: Any,
 ) -> Any:
     """The first convolution of a chain, named `stem`: real, or binary on an image of signs."""
     behind: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
@@ -104,7 +108,7 @@ def stem(
         padding="same",
         pad_values=1.0,
         use_bias=False,
-        **_quantization("stem", None, kernel_quantizer),
+        **_quantization("stem", None, kernel_quantizer, **kernel),
     )(x)
     return normalize(x, normalization, "stem_bn", input_quantizer)
 
@@ -121,6 +125,7 @@ def binary_convolution(
     strides: int = 1,
     pool: int = 1,
     window: int | None = None,
+    **kernel: Any,
 ) -> Any:
     """Sign, binary convolution padded with +1, normalization, max-pooling.
 
@@ -139,7 +144,7 @@ def binary_convolution(
         padding="same",
         pad_values=0.0 if input_quantizer is None else 1.0,
         use_bias=False,
-        **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer),
+        **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer, **kernel),
     )(x)
     x = normalize(x, normalization, f"{name}_bn", input_quantizer)
     if pool == 1:
@@ -155,6 +160,7 @@ def binary_dense(
     input_quantizer: Any,
     kernel_quantizer: Any,
     normalization: Normalization,
+    **kernel: Any,
 ) -> Any:
     """Sign (or ReLU, as in `binary_convolution`), binary dense layer, normalization."""
     if input_quantizer is None:
@@ -162,7 +168,7 @@ def binary_dense(
     x = lq.layers.QuantDense(
         units,
         use_bias=False,
-        **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer),
+        **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer, **kernel),
     )(x)
     return normalize(x, normalization, f"{name}_bn", input_quantizer)
 
@@ -182,6 +188,7 @@ def binary_classifier(
     input_quantizer: Any,
     kernel_quantizer: Any,
     normalization: Normalization,
+    **kernel: Any,
 ) -> Any:
     """The last layer, binary, and batch normalization, which scales its sums to logits.
 
@@ -194,7 +201,7 @@ def binary_classifier(
             "Expected an `input_quantizer` with a binary classifier. Received: input_quantizer=None"
         )
     before = _before(input_quantizer, normalization)
-    quantization = _quantization("classifier", before, kernel_quantizer)
+    quantization = _quantization("classifier", before, kernel_quantizer, **kernel)
     if len(x.shape) == 4:
         x = lq.layers.QuantConv2D(classes, 1, use_bias=False, **quantization)(x)
         x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
@@ -244,11 +251,23 @@ def _before(input_quantizer: Any, normalization: Normalization) -> Any:
     return None if normalization == "binary" else input_quantizer
 
 
-def _quantization(name: str, input_quantizer: Any, kernel_quantizer: Any) -> dict[str, Any]:
+def _quantization(
+    name: str,
+    input_quantizer: Any,
+    kernel_quantizer: Any,
+    *,
+    kernel_initializer: Any,
+    kernel_constraint: Any,
+) -> dict[str, Any]:
     """The arguments of a Larq layer that make it binary."""
+    initializer = keras.initializers.get(kernel_initializer)
+    constraint = kernel_constraint if kernel_constraint != CLIP else lq.constraints.WeightClip()
+    is_real = kernel_quantizer is None and kernel_constraint == CLIP
     return {
         "name": name,
         "input_quantizer": quantizers.clone(input_quantizer, f"{name}_input_quantizer"),
         "kernel_quantizer": quantizers.clone(kernel_quantizer, f"{name}_kernel_quantizer"),
-        "kernel_constraint": None if kernel_quantizer is None else lq.constraints.WeightClip(),
+        # Each layer needs one of its own: one without a seed gives all of them the same values.
+        "kernel_initializer": type(initializer).from_config(initializer.get_config()),
+        "kernel_constraint": None if is_real else constraint,
     }

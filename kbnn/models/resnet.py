@@ -123,6 +123,8 @@ def resnet(
     downsampling: str = "convolution",
     reactnet: bool = False,
     normalization: blocks.Normalization = "batch",
+    kernel_initializer: Any = "glorot_uniform",
+    kernel_constraint: Any = blocks.CLIP,
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "resnet",
@@ -150,6 +152,8 @@ def resnet(
         reactnet: put a learned shift before each sign and an RPReLU behind each sum.
         normalization: "batch", or a function that takes a name and returns the layer to put behind
             each convolution.
+        kernel_initializer: of the binary kernels' latent values, as Keras's layers take it.
+        kernel_constraint: of the same; the default clips them to -1 to 1 where they are quantized.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -187,7 +191,14 @@ def resnet(
     x = blocks.convolution(x, width, size, "stem", strides=strides, **stem_options)
     if stem == "imagenet":
         x = keras.layers.MaxPooling2D(3, 2, padding="same", name="stem_pool")(x)
-    block = _Block(input_quantizer, kernel_quantizer, downsampling, reactnet, normalization)
+    binary = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+        "kernel_initializer": kernel_initializer,
+        "kernel_constraint": kernel_constraint,
+    }
+    block = _Block(binary, downsampling=downsampling, reactnet=reactnet)
     for stage, pairs in enumerate(stages, start=1):
         for pair in range(1, pairs + 1):
             strides = 2 if stage > 1 and pair == 1 else 1
@@ -206,29 +217,17 @@ def resnet(
 class _Block:
     """What the blocks of one network have in common."""
 
-    def __init__(
-        self,
-        input_quantizer: Any,
-        kernel_quantizer: Any,
-        downsampling: str,
-        reactnet: bool,
-        normalization: blocks.Normalization,
-    ) -> None:
-        self._convolution: dict[str, Any] = {
-            "input_quantizer": input_quantizer,
-            "kernel_quantizer": kernel_quantizer,
-            "normalization": normalization,
-        }
+    def __init__(self, binary: dict[str, Any], *, downsampling: str, reactnet: bool) -> None:
+        self._binary = binary
         self._downsampling = downsampling
         self._reactnet = reactnet
-        self._normalization = normalization
 
     def branch(self, x: Any, filters: int, name: str, strides: int = 1) -> Any:
         """Sign, binary convolution, normalization."""
         if self._reactnet:
             x = layers.LearnedShift(name=f"{name}_shift")(x)
         return blocks.binary_convolution(
-            x, filters, f"{name}_conv", strides=strides, **self._convolution
+            x, filters, f"{name}_conv", strides=strides, **self._binary
         )
 
     def sum(self, x: Any, branch: Any, name: str) -> Any:
@@ -247,7 +246,7 @@ class _Block:
                 filters,
                 1,
                 f"{name}_shortcut",
-                normalization=self._normalization,
+                normalization=self._binary["normalization"],
                 input_quantizer=None,
             )
         zeros = keras.layers.Rescaling(0.0, name=f"{name}_shortcut_zeros")(x)

@@ -17,6 +17,8 @@ def vgg_tiny(
     normalization: blocks.Normalization = "batch",
     binary_stem: bool = False,
     binary_classifier: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    kernel_constraint: Any = blocks.CLIP,
     preprocessing: keras.layers.Layer | None = None,
     classifier_activation: str | None = "softmax",
     name: str = "vgg_tiny",
@@ -40,6 +42,8 @@ def vgg_tiny(
         binary_stem: make the first convolution binary too, on an image that
             `kbnn.layers.ThresholdEncoding` has turned into 32 signs per channel.
         binary_classifier: make the last layer binary too, with batch normalization behind it.
+        kernel_initializer: of the binary kernels' latent values, as Keras's layers take it.
+        kernel_constraint: of the same; the default clips them to -1 to 1 where they are quantized.
         preprocessing: a layer between a uint8 image and the stem, as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
@@ -61,6 +65,8 @@ def vgg_tiny(
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
         "normalization": normalization,
+        "kernel_initializer": kernel_initializer,
+        "kernel_constraint": kernel_constraint,
     }
     image, x = blocks.image_input(input_shape, preprocessing)
     blocks.check_sides(input_shape, 4, "it is halved twice")

@@ -4,10 +4,12 @@ from kbnn.training.recalibrate_batch_norm import recalibrate_batch_norm
 from kbnn.training.requantize import requantize
 from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 from kbnn.training.smooth_network import smooth_network
+from kbnn.training.smooth_validation import SmoothValidation
 
 __all__ = [
     "REMOVE",
     "Replacement",
+    "SmoothValidation",
     "layers_of",
     "recalibrate_batch_norm",
     "requantize",

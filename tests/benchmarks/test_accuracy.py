@@ -59,6 +59,8 @@ def test_screening_then_final(run, tmp_path):
     assert first.keras_accuracy is None
     assert second.device_accuracy == second.keras_accuracy > 0.4
     assert second.class_agreement == 1.0
+    assert second.smooth_accuracy is None
+    assert (tmp_path / "logs" / "final" / "small-seed_1.csv").read_text().count("\n") == 4
     losses = {
         json.loads((folder / "result.json").read_text())["last_epoch"]["val_loss"]
         for folder in (tmp_path / "runs" / "final" / "small").iterdir()
@@ -79,7 +81,7 @@ def test_other_settings_than_the_rows_are_refused(tmp_path, monkeypatch):
     config = RunConfig(data="fashion_mnist_sample", epochs=3)
     monkeypatch.setitem(experiments.EXPERIMENTS, "small", config)
     row = accuracy_table.Row(
-        *("small", "final", 0, 3, 0.8, 0.8, 0.8, 1.0, 1000, 1.0),
+        *("small", "final", 0, 3, 0.8, 0.8, 0.8, 1.0, None, 1000, 1.0),
         *(json.dumps({**accuracy.portable(config), "learning_rate": 0.1}), "{}", "", "", ""),
     )
     accuracy_table.append(row, tmp_path / "accuracy.csv")
@@ -110,7 +112,7 @@ def test_the_summary_shows_spread_and_difference(tmp_path):
         for name, value in [("fashion-float", real), ("fashion-ste_sign", binary)]:
             accuracy_table.append(
                 accuracy_table.Row(
-                    *(name, "final", seed, 3, 0.8, value, value, 1.0, 1000, 1.0),
+                    *(name, "final", seed, 3, 0.8, value, value, 1.0, None, 1000, 1.0),
                     *("{}", "{}", "", "", ""),
                 ),
                 file,

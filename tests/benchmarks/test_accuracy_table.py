@@ -13,6 +13,7 @@ ROW = Row(
     keras_accuracy=0.79,
     device_accuracy=0.78,
     class_agreement=1.0,
+    smooth_accuracy=None,
     file_bytes=1000,
     train_seconds=1.5,
     settings='{"data": "mnist", "epochs": 3, "image_size": [8, 8]}',

@@ -12,7 +12,19 @@ from kbnn.cli import RunConfig
 
 def row(experiment: str, seed: int, accuracy: float, config: RunConfig) -> Row:
     return Row(
-        *(experiment, "final", seed, 12, 0.9, accuracy, accuracy - 0.001, 0.9995, 27000, 60.0),
+        *(
+            experiment,
+            "final",
+            seed,
+            12,
+            0.9,
+            accuracy,
+            accuracy - 0.001,
+            0.9995,
+            None,
+            27000,
+            60.0,
+        ),
         *(json.dumps(config.to_dict()), json.dumps({"tensorflow": "2.21.0"}), "", "", ""),
     )
 

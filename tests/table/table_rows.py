@@ -131,6 +131,14 @@ CALLBACKS = [
         model=narrow_smooth_vgg,
     ),
     CallbackRow(
+        "smooth_validation",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.training.SmoothValidation(train.take(1)),
+        ],
+        model=narrow_smooth_vgg,
+    ),
+    CallbackRow(
         "binarization_monitor",
         make=lambda train: [
             kbnn.callbacks.ShuffleEpoch(train),

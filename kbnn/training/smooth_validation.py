@@ -1,0 +1,49 @@
+"""How the network that training sees does on validation data, beside the one that ships."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn.training.smooth_network import smooth_network
+
+
+class SmoothValidation(keras.callbacks.Callback):
+    """Write the smooth network's loss and metrics on validation data into the logs of each epoch.
+
+    `fit` validates the network that ships, with hard signs: `val_accuracy`. This gives
+    `val_smooth_accuracy` beside it, that of `kbnn.training.smooth_network`. Their difference is
+    what the sharpening has still to close.
+
+    Put `CSVLogger` and `TensorBoard` behind this callback.
+
+    Args:
+        validation_data: `(images, labels)` or a dataset of batches of them, as `fit` takes it.
+        metrics: names of Keras metrics, or metrics.
+
+    Raises:
+        ValueError: in `fit`, a model without a `SmoothSign`.
+
+    >>> import kbnn, numpy as np
+    >>> images, labels = np.zeros((8, 28, 28, 1), "f"), np.zeros(8)
+    >>> smooth = kbnn.training.SmoothValidation((images, labels))   # for fit(..., callbacks=...)
+
+    kbnn's own.
+    """
+
+    def __init__(self, validation_data: Any, metrics: Sequence[Any] = ("accuracy",)) -> None:
+        super().__init__()
+        is_pair = isinstance(validation_data, tuple | list)
+        self._data = tuple(validation_data) if is_pair else (validation_data,)
+        self._metrics = list(metrics)
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        smooth_network(self.model)  # its errors before the first epoch
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if logs is None:
+            return
+        smooth = smooth_network(self.model)
+        smooth.compile(loss=self.model.loss, metrics=self._metrics)
+        measured = smooth.evaluate(*self._data, verbose=0, return_dict=True)
+        logs.update({f"val_smooth_{name}": value for name, value in measured.items()})
