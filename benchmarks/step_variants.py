@@ -48,6 +48,7 @@ def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
 
 
 _REAL = {"input_quantizer": None, "kernel_quantizer": None}
+_SMOOTH = {"input_quantizer": "smooth_sign", "kernel_quantizer": "smooth_sign"}
 
 VARIANTS = {
     "chain-ste_sign": Variant(chain),
@@ -56,8 +57,20 @@ VARIANTS = {
     ),
     "chain-float": Variant(functools.partial(chain, **_REAL), "chain-ste_sign"),
     "chain-clip_norm": Variant(functools.partial(chain, clip_norm=1.0), "chain-ste_sign"),
+    "chain-smooth_kernels": Variant(
+        functools.partial(chain, kernel_quantizer="smooth_sign"), "chain-ste_sign"
+    ),
+    "chain-smooth_inputs": Variant(
+        functools.partial(chain, input_quantizer="smooth_sign"), "chain-ste_sign"
+    ),
+    "chain-self_binarizing": Variant(
+        functools.partial(chain, **_SMOOTH, normalization="binary"), "chain-ste_sign"
+    ),
     "residual-ste_sign": Variant(residual),
     "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),
+    "residual-self_binarizing": Variant(
+        functools.partial(residual, **_SMOOTH), "residual-ste_sign"
+    ),
 }
 
 

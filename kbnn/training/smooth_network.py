@@ -65,6 +65,7 @@ def smooth_network(model: keras.Model) -> keras.Model:
     return copy
 
 
+@keras.utils.register_keras_serializable(package="kbnn")
 class _AlwaysSmooth(SmoothSign):
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         return super().call(inputs, training=True)

@@ -44,6 +44,41 @@ def test_at_a_high_sharpness_it_is_the_model(normalization):
     assert distances[1] < 0.01 * distances[0]
 
 
+def test_a_layer_agrees_with_its_signs_the_more_the_sharper(rng):
+    x = rng.normal(size=(2000, 127)).astype("f")  # an odd number: no sum of signs is 0
+    kernel = rng.normal(0, 0.05, size=(127, 500)).astype("f")
+    sign = SmoothSign()
+    hard = sign(x).numpy() @ sign(kernel).numpy() >= 0
+    agreement = []
+    for sharpness in (1.0, 10.0, 100.0, 1000.0, 10_000.0):
+        sign.sharpness.assign(sharpness)
+        soft = sign(x, training=True).numpy() @ sign(kernel, training=True).numpy() >= 0
+        agreement.append(np.mean(soft == hard))
+    np.testing.assert_allclose(agreement, [0.751, 0.810, 0.922, 0.981, 0.999], atol=0.005)
+
+
+def test_classes_agree_the_more_the_sharper():
+    keras.utils.set_random_seed(0)
+    signs = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
+    model = kbnn.models.vgg_tiny(width=8, **signs, normalization="binary")
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    train, seen, test = kbnn.data.load("fashion_mnist_sample", batch_size=32)
+    schedule = kbnn.callbacks.SharpnessSchedule(1, 20)
+    model.fit(train, epochs=3, callbacks=[schedule], verbose=0)
+    kbnn.recalibrate_batch_norm(model, seen)
+    hard = model.predict(test, verbose=0).argmax(axis=-1)
+    agreement = []
+    for sharpness in (1.0, 10.0, 100.0, 1000.0, 10_000.0):
+        for module in model.submodules:
+            if isinstance(module, SmoothSign):
+                module.sharpness.assign(sharpness)
+        smooth = kbnn.training.smooth_network(model)
+        agreement.append(np.mean(smooth.predict(test, verbose=0).argmax(axis=-1) == hard))
+    assert agreement == sorted(agreement)
+    assert agreement[0] < 0.5
+    assert agreement[-1] > 0.99
+
+
 def test_a_model_without_smooth_signs_is_refused():
     with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
         kbnn.training.smooth_network(kbnn.models.vgg_tiny(width=4))
