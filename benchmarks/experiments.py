@@ -61,6 +61,31 @@ VARIANTS = {
     "fashion-smooth-both-to100-to10": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 10)
     ),
+    **{
+        f"fashion-smooth-both-to{stop}-to3-hard": RunConfig(
+            **BOTH, kernel_sharpness=(1, stop), input_sharpness=(1, 3), hard_forward_from=0.0
+        )
+        for stop in (100, 1000)
+    },
+    "fashion-smooth-both-to100-to3-hard0.5": RunConfig(
+        **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 3), hard_forward_from=0.5
+    ),
+    **{
+        f"fashion-smooth-both-to1000-to3-hard-{name}": RunConfig(
+            **{**BOTH, **change},
+            kernel_sharpness=(1, 1000),
+            input_sharpness=(1, 3),
+            hard_forward_from=0.0,
+        )
+        for name, change in {
+            "hold0.3": {"sharpness_hold": 0.3},
+            "linear": {"sharpness_law": "linear"},
+            "scale3": {"kernel_scale": 3.0},
+            "no_clip": {"kernel_constraint": "none"},
+            "lr0.002": {"learning_rate": 0.002},
+            "lr0.01": {"learning_rate": 0.01},
+        }.items()
+    },
 }
 """What the baselines' settings were chosen among, in screening."""
 
