@@ -8,7 +8,18 @@ from kbnn._version import __version__
 
 _legacy_keras.select()
 
-from kbnn import callbacks, converters, data, layers, math, models, plots, quantizers, training
+from kbnn import (
+    callbacks,
+    converters,
+    data,
+    layers,
+    losses,
+    math,
+    models,
+    plots,
+    quantizers,
+    training,
+)
 from kbnn.training import recalibrate_batch_norm, requantize
 
 __all__ = [
@@ -17,6 +28,7 @@ __all__ = [
     "converters",
     "data",
     "layers",
+    "losses",
     "math",
     "models",
     "plots",

@@ -1,0 +1,119 @@
+"""The estimators: their mean over the noise is the clean loss."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from kbnn.losses import unbiased_logistic_loss, unbiased_squared_error
+
+# Asymmetric ones among them: symmetric rates hide a swapped index.
+RATES = [(0.0, 0.0), (0.1, 0.1), (0.3, 0.05), (0.0, 0.4), (0.6, 0.3)]
+
+
+def squared(q, y):
+    return (q - y) ** 2
+
+
+def logistic(q, y):
+    return np.logaddexp(0, -q * y)
+
+
+LOSSES = [(unbiased_squared_error, squared), (unbiased_logistic_loss, logistic)]
+
+
+@pytest.fixture
+def predictions(rng):
+    return np.concatenate([rng.normal(scale=2, size=50), [-1.0, 0.0, 1.0]])
+
+
+@pytest.mark.parametrize(("estimator", "loss"), LOSSES)
+@pytest.mark.parametrize("rates", RATES)
+@pytest.mark.parametrize("y", [1.0, -1.0])
+def test_the_mean_over_the_noise_is_the_clean_loss(estimator, loss, rates, y, predictions):
+    flips = rates[0] if y > 0 else rates[1]
+    kept, flipped = (
+        estimator(predictions, np.full_like(predictions, label), *rates).numpy()
+        for label in (y, -y)
+    )
+    mean = (1 - flips) * kept + flips * flipped
+    np.testing.assert_allclose(mean, loss(predictions, y), atol=1e-6)
+
+
+@pytest.mark.parametrize(("estimator", "loss"), LOSSES)
+@pytest.mark.parametrize("rates", RATES)
+@pytest.mark.parametrize("label", [1.0, -1.0])
+def test_it_is_the_estimator_of_natarajan(estimator, loss, rates, label, predictions):
+    own, other = rates if label > 0 else rates[::-1]
+    expected = (1 - other) * loss(predictions, label) - own * loss(predictions, -label)
+    found = estimator(predictions, np.full_like(predictions, label), *rates)
+    np.testing.assert_allclose(found, expected / (1 - sum(rates)), atol=1e-6)
+
+
+def test_simulated_noise():
+    """2e6 weights, flipped independently of the prediction."""
+    rng = np.random.default_rng(0)
+    count, rates = 2_000_000, (0.2, 0.1)
+    y = np.where(rng.random(count) < 0.7, 1.0, -1.0)  # balanced, swapped rates cancel
+    q = np.tanh(y + rng.normal(size=count))
+    flipped = rng.random(count) < np.where(y > 0, *rates)
+    noisy = np.where(flipped, -y, y)
+    clean = squared(q, y)
+
+    def z_score(estimate):
+        difference = estimate - clean
+        return difference.mean() / (difference.std() / np.sqrt(count))
+
+    assert abs(z_score(unbiased_squared_error(q, noisy, *rates).numpy())) < 3
+    assert abs(z_score(squared(q, noisy))) > 30
+    assert abs(z_score(unbiased_squared_error(q, noisy, *rates[::-1]).numpy())) > 30
+    assert abs(z_score(unbiased_squared_error(q, noisy, 0.15, 0.05).numpy())) > 30
+
+
+@pytest.mark.parametrize("rates", RATES)
+def test_the_gradient(rates, predictions):
+    for label in (1.0, -1.0):
+        q = tf.constant(predictions)
+        with tf.GradientTape() as tape:
+            tape.watch(q)
+            loss = unbiased_squared_error(q, tf.fill(q.shape, label), *rates)
+        own = rates[0] if label > 0 else rates[1]
+        expected = 2 * (predictions - label) - 4 * own * label / (1 - sum(rates))
+        np.testing.assert_allclose(tape.gradient(loss, q), expected, rtol=1e-9)
+
+
+def test_it_is_the_squared_error_to_a_stretched_label(predictions):
+    label = np.full_like(predictions, -1.0)
+    found = unbiased_squared_error(predictions, label, 0.3, 0.05).numpy()
+    stretched = (1 + 2 * 0.05 / 0.65) * label
+    assert np.ptp(found - squared(predictions, stretched)) < 1e-12
+
+
+def test_without_noise_it_is_the_loss_itself(predictions):
+    label = np.sign(predictions - 0.1)
+    for estimator, loss in LOSSES:
+        found = estimator(predictions, label, 0.0, 0.0)
+        np.testing.assert_allclose(found, loss(predictions, label), rtol=1e-9)
+
+
+@pytest.mark.parametrize("estimator", [unbiased_squared_error, unbiased_logistic_loss])
+@pytest.mark.parametrize(
+    ("rates", "message"),
+    [
+        ((-0.1, 0.1), "Received: rate_positive=-0.1"),
+        ((0.1, float("nan")), "Received: rate_negative=nan"),
+        ((0.1, "0.1"), "Received: rate_negative='0.1'"),
+        ((0.5, 0.5), "sum is below 1"),
+    ],
+)
+def test_rates_out_of_range(estimator, rates, message):
+    with pytest.raises(ValueError, match=message):
+        estimator(1.0, 1.0, *rates)
+
+
+@pytest.mark.parametrize("estimator", [unbiased_squared_error, unbiased_logistic_loss])
+def test_types_and_compilation(estimator):
+    q = tf.constant([0.5, -0.25], tf.float16)
+    label = tf.constant([1.0, -1.0])
+    assert estimator(q, label, 0.1, 0.2).dtype == tf.float16
+    compiled = tf.function(estimator, jit_compile=True)(tf.cast(q, "float32"), label, 0.1, 0.2)
+    np.testing.assert_allclose(compiled, estimator(tf.cast(q, "float32"), label, 0.1, 0.2))
