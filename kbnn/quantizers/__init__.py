@@ -1,6 +1,7 @@
 """Quantizers: real tensors to +-1. Larq's own work wherever kbnn takes a quantizer."""
 
 from kbnn.quantizers.clone import clone
+from kbnn.quantizers.learned_sign import LearnedSign
 from kbnn.quantizers.smooth_sign import SmoothSign
 
-__all__ = ["SmoothSign", "clone"]
+__all__ = ["LearnedSign", "SmoothSign", "clone"]

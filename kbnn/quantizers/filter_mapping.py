@@ -1,0 +1,93 @@
+"""A small network that maps whole filters to filters of the same shape."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+MAPPINGS = ("full", "bottleneck", "depthwise")
+
+# Of the channels, in the bottleneck.
+_NARROWING = 4
+_EPSILON = 1e-3
+
+
+class FilterMapping(keras.layers.Layer):
+    """Three convolutions over filters, with batch normalization and ReLU between them.
+
+    The filters of a layer are the batch, their input channels the channels: `c -> 2c -> 2c -> c`.
+    Batch normalization takes the statistics of the filters that it is given, in training and
+    after, so that the mapping is a function of the filters alone. Everything is in float32.
+
+    Args:
+        kind: of the convolutions.
+            "full": 3x3, with 72 c^2 weights.
+            "depthwise": each a depthwise 3x3 and a 1x1 convolution, with 8 c^2 + 45 c weights.
+            "bottleneck": 1x1 down to a quarter of the channels, 3x3, and 1x1 up, with
+            1.0625 c^2 weights.
+            Filters of one position have 1x1 in place of 3x3.
+
+    Input and output: `(filters, height, width, channels)`.
+
+    The "full" one is that of "Learning with Noisy Supervision" (LNS); the others are kbnn's.
+    """
+
+    def __init__(self, kind: str = "full", **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        self._kind = kind
+
+    def build(self, input_shape: Any) -> None:
+        _, height, width, channels = input_shape
+        size = 1 if height == width == 1 else 3
+        stages = _stages(self._kind, size, channels)
+        self._kernels = [
+            [
+                self.add_weight(f"{part}_{i}", shape, initializer="he_uniform")
+                for part, shape in stage.items()
+            ]
+            for i, stage in enumerate(stages)
+        ]
+        self._affine = []
+        for i, stage in enumerate(stages[:-1]):
+            shape = (list(stage.values())[-1][-1],)
+            gamma = self.add_weight(f"gamma_{i}", shape, initializer="ones")
+            beta = self.add_weight(f"beta_{i}", shape, initializer="zeros")
+            self._affine.append((gamma, beta))
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        x = inputs
+        for stage, (gamma, beta) in zip(self._kernels[:-1], self._affine, strict=True):
+            x = self._convolve(x, stage)
+            mean, variance = tf.nn.moments(x, [0, 1, 2])
+            x = tf.nn.batch_normalization(x, mean, variance, beta, gamma, _EPSILON)
+            x = tf.nn.relu(x)
+        return self._convolve(x, self._kernels[-1])
+
+    def _convolve(self, x: tf.Tensor, kernels: list[tf.Variable]) -> tf.Tensor:
+        *depthwise, kernel = kernels
+        for each in depthwise:
+            x = tf.nn.depthwise_conv2d(x, each, [1, 1, 1, 1], "SAME")
+        return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "kind": self._kind}
+
+
+def _stages(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ...]]]:
+    """The shapes of the kernels of each of the three convolutions."""
+    if kind == "bottleneck":
+        narrow = max(1, channels // _NARROWING)
+        return [
+            {"kernel": (1, 1, channels, narrow)},
+            {"kernel": (size, size, narrow, narrow)},
+            {"kernel": (1, 1, narrow, channels)},
+        ]
+    wide = 2 * channels
+    counts = [(channels, wide), (wide, wide), (wide, channels)]
+    if kind == "full":
+        return [{"kernel": (size, size, *count)} for count in counts]
+    return [
+        {"depthwise_kernel": (size, size, count[0], 1), "kernel": (1, 1, *count)}
+        for count in counts
+    ]

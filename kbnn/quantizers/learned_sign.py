@@ -1,0 +1,195 @@
+"""Kernels whose signs a network learns, with their own signs as noisy labels."""
+
+import math
+import numbers
+from typing import Any
+
+import larq as lq
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.losses import unbiased_squared_error
+from kbnn.losses.noisy_labels import check_rates
+from kbnn.quantizers.filter_mapping import MAPPINGS, FilterMapping
+
+REDUCTIONS = ("mean", "sum")
+LOSS_ON = ("soft", "hard")
+STARTS = ("residual", "random")
+
+
+# Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
+@lq.utils.register_alias("learned_sign")
+@lq.utils.register_alias("LearnedSign")
+@keras.utils.register_keras_serializable(package="kbnn")
+class LearnedSign(lq.quantizers.Quantizer):
+    r"""A kernel quantizer that learns the signs of whole filters.
+
+    A mapping $f_\theta$, one for each layer, takes the latent filters $W$ to a prediction $p$; the
+    layer convolves with the signs of the prediction, not with those of the latent weights, which
+    serve as noisy labels in an auxiliary loss:
+
+    $$p = W + \sigma g\, f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
+      L = L_{task} + \alpha \sum_{layers} \tilde\ell\big(\tanh(p / \sigma), \mathrm{sign}(W)\big)$$
+
+    with $\tilde\ell$ of `kbnn.losses.unbiased_squared_error` and $\sigma$ the standard deviation of
+    the layer's latent weights, through which no gradient goes. The gradient passes $Q$ straight
+    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the gain $g$
+    is a weight that begins at 0: put on a trained network by `kbnn.requantize`, the first step
+    computes exactly what the network did, and its gradients too.
+
+    `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
+
+    Args:
+        noise_rate: the assumed share of weights whose best sign is not that of the latent weight;
+            or a pair, (for those whose best sign is +1, for those whose is -1). 0 is the plain
+            squared error.
+        weight: alpha, of the auxiliary loss.
+        reduction: of the auxiliary loss over a layer's weights: "mean", so that one `weight` serves
+            layers of all sizes, or "sum".
+        loss_on: what the auxiliary loss takes: "soft", tanh(p / sigma), or "hard", Q.
+        mapping: "full", "depthwise" or "bottleneck": three 3x3 convolutions with 72 c^2 weights for
+            c input channels, their depthwise separable form with 8 c^2, or one 3x3 between two 1x1
+            with c^2. Filters of one position, as those of dense layers, have 1x1 in their place.
+        start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$, without the latent
+            weights and the gain, which forgets what a trained network has learned.
+        clip_value: weights whose |p| is larger get no gradient through Q; None for no limit. As
+            Larq's `SteSign` has it: with 1.0 and a `weight_clip` constraint hardly any.
+
+    Input and output: a kernel, `(height, width, channels, filters)` or `(channels, units)`.
+
+    Raises:
+        ValueError: an argument out of range, or a kernel of another rank.
+
+    >>> import kbnn
+    >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}
+    >>> model = kbnn.models.vgg_tiny(width=8, **signs)
+
+    Source: "Learning with Noisy Supervision" (LNS): mapping, auxiliary loss, and the signs of the
+    prediction in the convolution. kbnn's: the residual start, the normalization by sigma, the tanh,
+    `weight` and its default, `reduction`, `clip_value`, the mappings other than "full".
+    """
+
+    precision = 1
+
+    def __init__(
+        self,
+        noise_rate: Any = 0.1,
+        weight: float = 1.0,
+        reduction: str = "mean",
+        loss_on: str = "soft",
+        mapping: str = "full",
+        start: str = "residual",
+        clip_value: float | None = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        is_pair = isinstance(noise_rate, tuple | list)
+        rates = tuple(noise_rate) if is_pair else (noise_rate, noise_rate)
+        if len(rates) != 2 or not all(isinstance(rate, numbers.Real) for rate in rates):
+            raise ValueError(
+                f"Expected `noise_rate` to be a number or a pair. Received: noise_rate={noise_rate}"
+            )
+        check_rates(*rates)
+        _check_number("weight", weight, least=0)
+        if clip_value is not None:
+            _check_number("clip_value", clip_value, least=0)
+        for name, value, valid in [
+            ("reduction", reduction, REDUCTIONS),
+            ("loss_on", loss_on, LOSS_ON),
+            ("mapping", mapping, MAPPINGS),
+            ("start", start, STARTS),
+        ]:
+            if value not in valid:
+                raise ValueError(
+                    f"Expected `{name}` to be one of {', '.join(valid)}. Received: {name}={value!r}"
+                )
+        self.noise_rate = tuple(map(float, rates))
+        self.weight = float(weight)
+        self.reduction = reduction
+        self.loss_on = loss_on
+        self.mapping = mapping
+        self.start = start
+        self.clip_value = clip_value
+
+    def build(self, input_shape: Any) -> None:
+        shape = tuple(input_shape)
+        if len(shape) not in (2, 4):
+            raise ValueError(
+                "Expected a kernel (height, width, channels, filters) or (channels, units). "
+                f"Received: a shape {shape}"
+            )
+        *positions, channels, filters = shape
+        self._network = FilterMapping(self.mapping, name="mapping")
+        self._network.build((filters, *(positions or (1, 1)), channels))
+        if self.start == "residual":
+            self.gain = self.add_weight("gain", (), "float32", initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        prediction, scale = self._predict(inputs)
+        signs = self._signs(prediction)
+        # On every call, or Keras takes the loss of a graph that is gone.
+        in_training = tf.cast(False if training is None else training, tf.float32)
+        loss = tf.zeros([])
+        if self.weight > 0 and (tf.is_tensor(training) or training):
+            loss = in_training * self.weight * self._loss(inputs, prediction, scale, signs)
+        self.add_loss(loss)
+        return tf.cast(signs, inputs.dtype)
+
+    def prediction(self, kernel: Any) -> tf.Tensor:
+        """The mapping's output p for a latent kernel, of the kernel's shape, in float32."""
+        return self._predict(tf.convert_to_tensor(kernel))[0]
+
+    def auxiliary_loss(self, kernel: Any) -> tf.Tensor:
+        """The loss that training adds for a latent kernel, without its weight: a scalar."""
+        kernel = tf.convert_to_tensor(kernel)
+        prediction, scale = self._predict(kernel)
+        return self._loss(kernel, prediction, scale, self._signs(prediction))
+
+    def _predict(self, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        kernel = tf.cast(kernel, tf.float32)
+        scale = tf.stop_gradient(tf.maximum(tf.math.reduce_std(kernel), 1e-8))
+        mapped = _as_kernel(self._network(_as_batch(kernel / scale)), kernel.shape)
+        if self.start == "random":
+            return scale * mapped, scale
+        return kernel + scale * self.gain * mapped, scale
+
+    def _signs(self, prediction: tf.Tensor) -> tf.Tensor:
+        return lq.quantizers.ste_sign(prediction, self.clip_value)
+
+    def _loss(
+        self, kernel: tf.Tensor, prediction: tf.Tensor, scale: tf.Tensor, signs: tf.Tensor
+    ) -> tf.Tensor:
+        labels = tf.stop_gradient(lq.math.sign(tf.cast(kernel, tf.float32)))
+        taken = signs if self.loss_on == "hard" else tf.tanh(prediction / scale)
+        losses = unbiased_squared_error(taken, labels, *self.noise_rate)
+        return tf.reduce_mean(losses) if self.reduction == "mean" else tf.reduce_sum(losses)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "noise_rate": list(self.noise_rate),
+            "weight": self.weight,
+            "reduction": self.reduction,
+            "loss_on": self.loss_on,
+            "mapping": self.mapping,
+            "start": self.start,
+            "clip_value": self.clip_value,
+        }
+
+
+def _as_batch(kernel: tf.Tensor) -> tf.Tensor:
+    """A kernel as a batch of filters, `(filters, height, width, channels)`."""
+    if kernel.shape.rank == 2:
+        kernel = kernel[None, None]
+    return tf.transpose(kernel, [3, 0, 1, 2])
+
+
+def _as_kernel(filters: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """The inverse of `_as_batch`."""
+    return tf.reshape(tf.transpose(filters, [1, 2, 3, 0]), shape)
+
+
+def _check_number(name: str, value: Any, least: float) -> None:
+    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < least:
+        raise ValueError(f"Expected `{name}` to be a number from {least} on. Received: {value!r}")

@@ -1,0 +1,202 @@
+"""Kernels with learned signs: who gets which gradient, where they start, what ships."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+import kbnn
+from kbnn.quantizers import LearnedSign
+from kbnn.quantizers.filter_mapping import FilterMapping
+
+
+def quantizer_on(kernel, **arguments):
+    """A quantizer for a kernel, and the kernel as a variable; the gain is not 0."""
+    quantizer = LearnedSign(**arguments)
+    quantizer.build(kernel.shape)
+    if quantizer.start == "residual":
+        quantizer.gain.assign(0.5)
+    return quantizer, tf.Variable(kernel)
+
+
+@pytest.fixture
+def kernel(rng):
+    return rng.normal(scale=0.05, size=(3, 3, 16, 8)).astype("f")
+
+
+@pytest.mark.parametrize("start", ["residual", "random"])
+@pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
+def test_the_task_and_the_auxiliary_loss_each_reach_filters_and_mapping(kernel, start, mapping):
+    quantizer, latent = quantizer_on(kernel, start=start, mapping=mapping)
+    with tf.GradientTape(persistent=True) as tape:
+        signs = quantizer(latent, training=True)
+        (auxiliary,) = quantizer.losses
+        task = tf.reduce_sum(signs * np.random.default_rng(1).normal(size=kernel.shape))
+    for loss in (task, auxiliary):
+        gradients = tape.gradient(loss, [latent, *quantizer.trainable_weights])
+        assert all(np.abs(gradient).max() > 0 for gradient in gradients)
+
+
+def test_no_gradient_through_the_labels(kernel):
+    quantizer, latent = quantizer_on(kernel, loss_on="hard", clip_value=0.0)
+    with tf.GradientTape() as tape:
+        quantizer(latent, training=True)
+        (auxiliary,) = quantizer.losses
+    # Through Q passes nothing here, so what arrived would have come through the labels.
+    gradient = tape.gradient(auxiliary, latent)
+    np.testing.assert_array_equal(gradient, np.zeros_like(kernel))
+
+
+@pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
+def test_the_weights_of_a_filter_interact_and_filters_share_batch_statistics(kernel, mapping):
+    quantizer, latent = quantizer_on(kernel, start="random", mapping=mapping)
+    with tf.GradientTape() as tape:
+        one = quantizer.prediction(latent)[0, 0, 0, 0]
+    gradient = tape.gradient(one, latent).numpy()[..., 0]
+    assert (np.abs(gradient[..., 1:]) > 0).mean() > 0.5
+    assert (np.abs(gradient[1:]) > 0).mean() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("mapping", "channels", "count"),
+    [
+        ("full", 16, 18_432),
+        ("full", 64, 72 * 64**2),
+        ("depthwise", 64, 8 * 64**2 + 45 * 64),
+        ("bottleneck", 64, 17 * 64**2 // 16),
+    ],
+)
+def test_number_of_convolution_weights(mapping, channels, count):
+    quantizer = LearnedSign(mapping=mapping)
+    quantizer.build((3, 3, channels, 8))
+    kernels = [weight for weight in quantizer.weights if "kernel" in weight.name]
+    assert sum(int(tf.size(weight)) for weight in kernels) == count
+
+
+@pytest.mark.parametrize("shape", [(16, 8), (1, 1, 16, 8), (5, 5, 16, 8), (3, 3, 1, 8)])
+@pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
+def test_shapes_of_kernels(rng, shape, mapping):
+    quantizer, latent = quantizer_on(rng.normal(size=shape).astype("f"), mapping=mapping)
+    signs = quantizer(latent, training=True).numpy()
+    assert signs.shape == shape
+    assert set(np.unique(signs)) <= {-1.0, 1.0}
+
+
+def test_dense_filters_are_mapped_one_by_one(rng):
+    """But for the statistics: a filter that is there twice gets the same signs twice."""
+    kernel = rng.normal(size=(16, 8)).astype("f")
+    kernel[:, 5] = kernel[:, 2]
+    quantizer, latent = quantizer_on(kernel, start="random")
+    prediction = quantizer.prediction(latent).numpy()
+    np.testing.assert_allclose(prediction[:, 5], prediction[:, 2], rtol=1e-6)
+    assert not np.allclose(prediction[:, 4], prediction[:, 2])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("loss_on", ["soft", "hard"])
+def test_the_auxiliary_loss(kernel, reduction, loss_on):
+    rates = (0.2, 0.1)
+    options = {"noise_rate": rates, "weight": 3.0, "reduction": reduction, "loss_on": loss_on}
+    quantizer, latent = quantizer_on(kernel, **options)
+    quantizer(latent, training=True)
+    (found,) = quantizer.losses
+    p = quantizer.prediction(latent).numpy().astype(float)
+    q = np.tanh(p / kernel.std()) if loss_on == "soft" else np.where(p >= 0, 1.0, -1.0)
+    label = np.where(kernel >= 0, 1.0, -1.0)
+    rate = np.where(label > 0, *rates)
+    each = (q - label) ** 2 - 4 * rate * label * q / (1 - sum(rates))
+    expected = each.mean() if reduction == "mean" else each.sum()
+    np.testing.assert_allclose(found, 3 * expected, rtol=1e-4)
+    np.testing.assert_allclose(quantizer.auxiliary_loss(latent), expected, rtol=1e-4)
+    for training in (False, None):
+        quantizer(latent, training=training)
+        assert [float(loss) for loss in quantizer.losses] == [0.0]
+
+
+def trained():
+    keras.utils.set_random_seed(0)
+    train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=64)
+    model = kbnn.models.vgg_tiny(width=8)
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(train, epochs=1, verbose=0)
+    return model, train, test
+
+
+def test_with_the_residual_start_the_first_step_is_that_of_the_trained_network():
+    model, train, test = trained()
+    learned = kbnn.requantize(model, kernel_quantizer=LearnedSign(weight=0.0))
+    np.testing.assert_array_equal(learned.predict(test, verbose=0), model.predict(test, verbose=0))
+    images, labels = next(iter(train))
+    gradients = []
+    for network in (model, learned):
+        kernel = network.get_layer("conv_2").kernel
+        with tf.GradientTape() as tape:
+            found = network(images, training=True)
+            loss = keras.losses.sparse_categorical_crossentropy(labels, found)
+        gradients.append(tape.gradient(loss, getattr(kernel, "latent_variable", kernel)))
+    np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-7)
+
+
+def test_training_moves_signs_away_and_a_plain_network_ships(tmp_path):
+    model, train, test = trained()
+    learned = kbnn.requantize(model, kernel_quantizer=LearnedSign())
+    learned.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    learned.fit(train, validation_data=test, epochs=1, verbose=0)
+    kernel = learned.get_layer("conv_2").kernel
+    latent = getattr(kernel, "latent_variable", kernel).numpy()
+    signs = np.sign(learned.get_layer("conv_2").kernel_quantizer.prediction(latent))
+    assert 0 < np.mean(signs != np.sign(latent)) < 0.5
+    frozen = kbnn.converters.freeze(learned)
+    np.testing.assert_array_equal(frozen.get_layer("conv_2").get_weights()[0], signs)
+    assert frozen.count_params() == kbnn.converters.freeze(model).count_params()
+    file = tmp_path / "learned.tflite"
+    report = kbnn.converters.convert(learned, file, verify_data=test).report
+    assert report.parity.class_agreement == 1.0
+    plain = kbnn.converters.convert(model, tmp_path / "plain.tflite", verify_data=test).report
+    assert abs(report.file_bytes - plain.file_bytes) < 500
+
+
+def test_the_mapping_is_evaluated_once_per_step(monkeypatch):
+    model = kbnn.models.vgg_tiny(width=8, kernel_quantizer=LearnedSign())
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    called = []
+    call = FilterMapping.call
+
+    def counted(self, inputs):
+        called.append(self)
+        return call(self, inputs)
+
+    monkeypatch.setattr(FilterMapping, "call", counted)
+    data = (tf.zeros([2, 28, 28, 1]), tf.zeros([2], tf.int32))
+    tf.function(model.train_step).get_concrete_function(data)
+    assert (
+        len(called) == len(set(map(id, called))) == 3
+    )  # the graph of a step has each layer's once
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"noise_rate": -0.1}, "Received: rate_positive=-0.1"),
+        ({"noise_rate": 0.5}, "sum is below 1"),
+        ({"noise_rate": (0.9, 0.1)}, "sum is below 1"),
+        ({"noise_rate": (0.1, 0.1, 0.1)}, "Expected `noise_rate` to be a number or a pair"),
+        ({"noise_rate": "0.1"}, "Expected `noise_rate` to be a number or a pair"),
+        ({"weight": -1.0}, "Expected `weight`"),
+        ({"weight": None}, "Expected `weight`"),
+        ({"clip_value": float("nan")}, "Expected `clip_value`"),
+        ({"reduction": "max"}, "Expected `reduction` to be one of mean, sum. Received: reduction="),
+        ({"loss_on": "q"}, "Expected `loss_on`"),
+        ({"mapping": "linear"}, "Expected `mapping`"),
+        ({"start": "zero"}, "Expected `start`"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        LearnedSign(**arguments)
+
+
+def test_a_kernel_of_another_rank():
+    with pytest.raises(ValueError, match=r"Received: a shape \(3, 16, 8\)"):
+        LearnedSign().build((3, 16, 8))
