@@ -10,6 +10,7 @@ MAPPINGS = ("full", "bottleneck", "depthwise")
 # Of the channels, in the bottleneck.
 _NARROWING = 4
 _EPSILON = 1e-3
+_STAGES = 3
 
 
 class FilterMapping(keras.layers.Layer):
@@ -40,35 +41,32 @@ class FilterMapping(keras.layers.Layer):
         _, height, width, channels = input_shape
         size = 1 if height == width == 1 else 3
         stages = _stages(self._kind, size, channels)
-        self._kernels = [
-            [
-                self.add_weight(f"{part}_{i}", shape, initializer="he_uniform")
-                for part, shape in stage.items()
-            ]
-            for i, stage in enumerate(stages)
-        ]
-        self._affine = []
+        # Each an attribute of its own, because a SavedModel does not keep the order of lists.
+        for i, stage in enumerate(stages):
+            for part, shape in stage.items():
+                name = f"{part}_{i}"
+                setattr(self, name, self.add_weight(name, shape, initializer="he_uniform"))
         for i, stage in enumerate(stages[:-1]):
-            shape = (list(stage.values())[-1][-1],)
-            gamma = self.add_weight(f"gamma_{i}", shape, initializer="ones")
-            beta = self.add_weight(f"beta_{i}", shape, initializer="zeros")
-            self._affine.append((gamma, beta))
+            shape = (stage["kernel"][-1],)
+            for part, value in (("gamma", "ones"), ("beta", "zeros")):
+                name = f"{part}_{i}"
+                setattr(self, name, self.add_weight(name, shape, initializer=value))
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        x = inputs
-        for stage, (gamma, beta) in zip(self._kernels[:-1], self._affine, strict=True):
-            x = self._convolve(x, stage)
+        x = self._convolve(inputs, 0)
+        for i in range(1, _STAGES):
             mean, variance = tf.nn.moments(x, [0, 1, 2])
+            beta, gamma = getattr(self, f"beta_{i - 1}"), getattr(self, f"gamma_{i - 1}")
             x = tf.nn.batch_normalization(x, mean, variance, beta, gamma, _EPSILON)
-            x = tf.nn.relu(x)
-        return self._convolve(x, self._kernels[-1])
+            x = self._convolve(tf.nn.relu(x), i)
+        return x
 
-    def _convolve(self, x: tf.Tensor, kernels: list[tf.Variable]) -> tf.Tensor:
-        *depthwise, kernel = kernels
-        for each in depthwise:
-            x = tf.nn.depthwise_conv2d(x, each, [1, 1, 1, 1], "SAME")
-        return tf.nn.conv2d(x, kernel, 1, "SAME")
+    def _convolve(self, x: tf.Tensor, stage: int) -> tf.Tensor:
+        if self._kind == "depthwise":
+            kernel = getattr(self, f"depthwise_kernel_{stage}")
+            x = tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "SAME")
+        return tf.nn.conv2d(x, getattr(self, f"kernel_{stage}"), 1, "SAME")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self._kind}

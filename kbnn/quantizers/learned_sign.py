@@ -122,7 +122,9 @@ class LearnedSign(lq.quantizers.Quantizer):
         self._network = FilterMapping(self.mapping, name="mapping")
         self._network.build((filters, *(positions or (1, 1)), channels))
         if self.start == "residual":
-            self.gain = self.add_weight("gain", (), "float32", initializer="zeros")
+            self.gain = self.add_weight(
+                "gain", (), "float32", initializer="zeros", experimental_autocast=False
+            )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:

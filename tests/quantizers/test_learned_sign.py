@@ -37,6 +37,25 @@ def test_the_task_and_the_auxiliary_loss_each_reach_filters_and_mapping(kernel, 
         assert all(np.abs(gradient).max() > 0 for gradient in gradients)
 
 
+@pytest.mark.parametrize("start", ["residual", "random"])
+@pytest.mark.parametrize("clip_value", [None, 0.05])
+def test_the_gradient_of_the_signs_is_that_of_the_prediction(kernel, start, clip_value):
+    quantizer, latent = quantizer_on(kernel, start=start, clip_value=clip_value)
+    given = np.random.default_rng(1).normal(size=kernel.shape).astype("f")
+    with tf.GradientTape(persistent=True) as tape:
+        signs = quantizer(latent, training=True)
+        prediction = quantizer.prediction(latent)
+        passed = tf.abs(tf.stop_gradient(prediction)) <= (clip_value or np.inf)
+        expected = tf.reduce_sum(prediction * tf.where(passed, given, 0))
+        found = tf.reduce_sum(signs * given)
+    for one, other in zip(
+        tape.gradient(found, [latent, *quantizer.trainable_weights]),
+        tape.gradient(expected, [latent, *quantizer.trainable_weights]),
+        strict=True,
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
+
+
 def test_no_gradient_through_the_labels(kernel):
     quantizer, latent = quantizer_on(kernel, loss_on="hard", clip_value=0.0)
     with tf.GradientTape() as tape:

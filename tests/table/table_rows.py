@@ -23,7 +23,54 @@ def approx_sign_gradient(x):
     return np.where(np.abs(x) <= 1, 2 - 2 * np.abs(x), 0)
 
 
+def convolved(x, kernel):
+    """A batch of images convolved, with zeros around them."""
+    before, after = (np.array(kernel.shape[:2]) - 1) // 2, np.array(kernel.shape[:2]) // 2
+    padded = np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[:2], axis=(1, 2))
+    return np.einsum("nhwcij,ijcd->nhwd", windows, kernel)
+
+
+def mapped_filters(x, kernels, affine):
+    """What the mapping of a LearnedSign, whose convolutions are given, makes of a kernel."""
+    filters = np.transpose(x, [3, 0, 1, 2]) / x.std()
+    for kernel, (gamma, beta) in zip(kernels[:-1], affine, strict=True):
+        filters = convolved(filters, kernel)
+        mean, variance = filters.mean(axis=(0, 1, 2)), filters.var(axis=(0, 1, 2))
+        filters = np.maximum(gamma * (filters - mean) / np.sqrt(variance + 1e-3) + beta, 0)
+    return np.transpose(convolved(filters, kernels[-1]), [1, 2, 3, 0])
+
+
+def learned_sign(x, kernel_0, kernel_1, kernel_2, gamma_0, gamma_1, beta_0, beta_1, gain=None):
+    x = x.astype(float)
+    affine = [(gamma_0, beta_0), (gamma_1, beta_1)]
+    mapped = mapped_filters(x, [kernel_0, kernel_1, kernel_2], affine)
+    return sign(mapped if gain is None else x + x.std() * gain * mapped)
+
+
+NOT_ELEMENTWISE = {"gradient": "not elementwise; tests/quantizers/test_learned_sign.py has it"}
+
 QUANTIZERS = [
+    QuantizerRow(
+        "learned_sign",
+        make=lambda: kbnn.quantizers.LearnedSign(
+            *((0.2, 0.1), 0.5, "sum", "hard", "bottleneck", "residual"), clip_value=None
+        ),
+        forward=learned_sign,
+        gradient=None,
+        roles=("kernel",),
+        alias="learned_sign",
+        lacks=NOT_ELEMENTWISE,
+    ),
+    QuantizerRow(
+        "learned_sign_random",
+        make=lambda: kbnn.quantizers.LearnedSign(start="random"),
+        forward=learned_sign,
+        gradient=None,
+        roles=("kernel",),
+        alias="learned_sign",
+        lacks=NOT_ELEMENTWISE,
+    ),
     QuantizerRow(
         "ste_sign",
         make=lambda: lq.quantizers.SteSign(clip_value=1.3),
