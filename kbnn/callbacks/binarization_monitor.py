@@ -23,7 +23,7 @@ class BinarizationMonitor(keras.callbacks.Callback):
 
     For each layer with a binary kernel:
 
-    - `<layer>/flip_ratio`: share of weights whose sign has changed since the epoch before.
+    - `<layer>/flip_ratio`: share of weights whose binary value has changed since the epoch before.
 
     and for each `SmoothSign` besides:
 
@@ -86,7 +86,8 @@ class BinarizationMonitor(keras.callbacks.Callback):
         for layer in self._layers:
             for argument, quantizer in attached(layer).items():
                 if argument in KERNEL_QUANTIZERS and quantizer.precision == 1:
-                    yield layer.name, latent_kernel(layer, argument).numpy() >= 0
+                    signs = quantizer(latent_kernel(layer, argument), training=False)
+                    yield layer.name, signs.numpy() >= 0
 
     def _look_at_inputs(self, logs: dict[str, Any]) -> None:
         found = [

@@ -168,7 +168,19 @@ def file_to_write() -> pathlib.Path:
     return pathlib.Path(tempfile.mkdtemp(), "file")
 
 
+def narrow_learned_vgg() -> keras.Model:
+    return kbnn.models.vgg_tiny(width=4, kernel_quantizer="learned_sign")
+
+
 CALLBACKS = [
+    CallbackRow(
+        "learned_sign_monitor",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.callbacks.LearnedSignMonitor(pretrained=narrow_vgg()),
+        ],
+        model=narrow_learned_vgg,
+    ),
     CallbackRow(
         "weight_histograms",
         make=lambda train: [

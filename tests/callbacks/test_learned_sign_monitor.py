@@ -1,0 +1,56 @@
+"""LearnedSignMonitor against the numbers taken by hand."""
+
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+from kbnn.quantizers import LearnedSign
+
+
+@pytest.fixture
+def data(rng):
+    return rng.normal(size=(64, 28, 28, 1)).astype("f"), rng.integers(0, 10, 64)
+
+
+def test_the_logs_say_what_the_mapping_does(data):
+    model = kbnn.models.vgg_tiny(width=8)
+    learned = kbnn.requantize(model, kernel_quantizer=LearnedSign(noise_rate=0.2))
+    for module in learned.submodules:
+        if isinstance(module, LearnedSign):
+            module.gain.assign(0.5)
+    learned.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    monitor = kbnn.callbacks.LearnedSignMonitor(model)
+    history = learned.fit(*data, epochs=2, callbacks=[monitor], verbose=0).history
+    for name in ("conv_1", "conv_2", "conv_3"):
+        layer = learned.get_layer(name)
+        kernel = layer.kernel.latent_variable
+        signs = kbnn.converters.freeze(learned).get_layer(name).get_weights()[0] > 0
+        disagreement = np.mean(signs != (kernel.numpy() >= 0))
+        assert history[f"{name}/disagreement"][-1] == pytest.approx(disagreement)
+        assert disagreement > 0
+        before = model.get_layer(name).get_weights()[0] >= 0
+        assert history[f"{name}/flips"][-1] == pytest.approx(np.mean(signs != before))
+        loss = float(layer.kernel_quantizer.auxiliary_loss(kernel))
+        assert history[f"{name}/auxiliary_loss"][-1] == pytest.approx(loss, rel=1e-4)
+
+
+def test_a_new_mapping_does_nothing(data):
+    model = kbnn.requantize(kbnn.models.vgg_tiny(width=8), kernel_quantizer=LearnedSign())
+    model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    callbacks = [kbnn.callbacks.LearnedSignMonitor(), kbnn.callbacks.BinarizationMonitor()]
+    history = model.fit(*data, callbacks=callbacks, verbose=0).history
+    assert history["conv_1/disagreement"] == history["conv_1/flip_ratio"] == [0.0]
+    assert "conv_1/flips" not in history
+
+
+def test_models_that_do_not_fit(data):
+    model = kbnn.models.vgg_tiny(width=8)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match=r"Expected a model with a kbnn\.quantizers\.LearnedSign"):
+        model.fit(*data, callbacks=[kbnn.callbacks.LearnedSignMonitor()], verbose=0)
+    learned = kbnn.models.vgg_tiny(width=8, kernel_quantizer=LearnedSign())
+    learned.compile("adam", "sparse_categorical_crossentropy")
+    other = kbnn.callbacks.LearnedSignMonitor(kbnn.models.vgg_tiny(width=4))
+    with pytest.raises(ValueError, match="Expected `pretrained` to have a layer 'conv_1'"):
+        learned.fit(*data, callbacks=[other], verbose=0)
