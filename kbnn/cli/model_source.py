@@ -88,7 +88,7 @@ def load_data(source: ModelSource, name: str | None, directory: pathlib.Path | N
             channels=shape[3] if wants_size and shape[3] in (1, 3) else None,
             # What the run held out takes no part in a calibration.
             validation=config.validation if config and name == config.data else 0,
-            seed=config.seed if config else 0,
+            split_seed=config.split if config else 0,
             normalize="none" if uint8 else "pipeline",
         )
     images = splits.test.element_spec[0].shape

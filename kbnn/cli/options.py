@@ -73,3 +73,10 @@ def ends(name: str, text: str | None) -> tuple[float, float] | None:
             f"Expected {name} to be FIRST:LAST, two numbers, as 1:100. Received: {text!r}"
         ) from error
     return first, last
+
+
+def rates(name: str, text: str | None) -> tuple[float, float] | None:
+    """Read "RATE", or "A:B" for two."""
+    if text is None or ":" in text:
+        return ends(name, text)
+    return ends(name, f"{text}:{text}")

@@ -1,7 +1,9 @@
 """A training run: reproducible, resumable, written to a folder."""
 
+import hashlib
 import math
 import os
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,11 +12,11 @@ import tf_keras as keras
 
 from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
-from kbnn.cli import curves, run_callbacks
+from kbnn.cli import curves, model_source, run_callbacks
 from kbnn.cli.errors import InputError, RunFailed, input_errors
 from kbnn.cli.run_config import MODELS, RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
-from kbnn.training import SmoothValidation
+from kbnn.training import SmoothValidation, requantize
 
 _MOMENTUM = 0.9
 # The command line's names in those of kbnn.data.load.
@@ -102,25 +104,61 @@ def load_data(config: RunConfig) -> data.Splits:
         normalize=config.normalize,
         augment=_AUGMENT[config.augment],
         seed=config.seed,
+        split_seed=config.split,
     )
 
 
 def build_model(config: RunConfig) -> keras.Model:
-    """The model of a run, with fresh weights; it gives logits."""
+    """The model of a run, with fresh weights or those that it goes on with; it gives logits."""
+    if config.pretrained is not None:
+        return _pretrained(config)
     info = data.describe(config.data, directory=config.data_dir, image_size=config.image_size)
     inside = config.preprocessing == "inside"
     return MODELS[config.model](
         input_shape=info.input_shape,
         classes=info.classes,
         width=config.width,
-        input_quantizer=_none(config.input_quantizer),
-        kernel_quantizer=_none(config.kernel_quantizer),
+        **_quantizers(config),
         normalization=config.normalization,
         kernel_initializer=_initializer(config.kernel_scale),
         kernel_constraint=_none(config.kernel_constraint),
         preprocessing=data.normalization_layer() if inside else None,
         classifier_activation=None,
     )
+
+
+def _pretrained(config: RunConfig) -> keras.Model:
+    """The network of another run, with the quantizers that this one has."""
+    source = model_source.load(pathlib.Path(config.pretrained or ""))
+    digest = hashlib.sha256(source.path.read_bytes()).hexdigest()
+    if source.config is None or digest != config.pretrained_sha256:
+        raise InputError(
+            f"Expected {config.pretrained} to hold the run that this one began with. "
+            "Received: another model.keras, or no config.json"
+        )
+    info = data.describe(config.data, directory=config.data_dir, image_size=config.image_size)
+    expected = ((None, *info.input_shape), (None, info.classes))
+    received = (source.model.input_shape, source.model.output_shape)
+    if received != expected:
+        raise InputError(
+            f"Expected a network for the images and classes of {config.data}, {expected}. "
+            f"Received: one for {received} in {config.pretrained}"
+        )
+    changed = {
+        name: quantizer
+        for name, quantizer in _quantizers(config).items()
+        if getattr(config, name) != getattr(source.config, name)
+        or (name == "kernel_quantizer" and config.learned != source.config.learned)
+    }
+    return requantize(source.model, **changed) if changed else source.model
+
+
+def _quantizers(config: RunConfig) -> dict[str, Any]:
+    learned = config.kernel_quantizer == "learned_sign"
+    return {
+        "input_quantizer": _none(config.input_quantizer),
+        "kernel_quantizer": config.learned_sign() if learned else _none(config.kernel_quantizer),
+    }
 
 
 def compile_model(model: keras.Model, config: RunConfig, steps: int) -> None:
@@ -198,14 +236,21 @@ def _technique(
         if ends is not None
     ]
     if not schedules:
-        return []
+        return _learned_sign_monitor(config)
     seen = None if splits.validation is None else next(iter(splits.validation))[0]
     shown: list[keras.callbacks.Callback] = [kbnn_callbacks.BinarizationMonitor(seen)]
     if splits.validation is not None:
         shown.append(SmoothValidation(splits.validation))
     if config.kernel_sharpness is not None:
         shown.append(kbnn_callbacks.WeightHistograms(run.weights_file))
-    return [*schedules, *shown]
+    return [*schedules, *shown, *_learned_sign_monitor(config)]
+
+
+def _learned_sign_monitor(config: RunConfig) -> list[keras.callbacks.Callback]:
+    if config.kernel_quantizer != "learned_sign":
+        return []
+    before = config.pretrained and model_source.load(pathlib.Path(config.pretrained)).model
+    return [kbnn_callbacks.LearnedSignMonitor(before or None)]
 
 
 def _optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:

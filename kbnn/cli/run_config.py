@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import os
+import pathlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import tf_keras as keras
 from kbnn import models
 from kbnn.callbacks.sharpness_schedule import LAWS as SHARPNESS_LAWS
 from kbnn.cli.errors import InputError
+from kbnn.quantizers import LearnedSign
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
@@ -38,12 +40,21 @@ KERNEL_QUANTIZERS = (
     "swish_sign",
     "smooth_sign",
     "magnitude_aware_sign",
+    "learned_sign",
     "none",
 )
 NORMALIZATIONS = ("batch", "binary")
 KERNEL_CONSTRAINTS = ("weight_clip", "none")
 # Of smooth signs: first and last sharpness where none are given.
 SHARPNESS = {"kernel_sharpness": (1.0, 100.0), "input_sharpness": (1.0, 10.0)}
+# Of learned signs: `kbnn.quantizers.LearnedSign`'s arguments where none are given.
+LEARNED = {
+    "noise_rate": (0.1, 0.1),
+    "auxiliary_weight": 1.0,
+    "mapping": "full",
+    "mapping_start": "residual",
+    "loss_on": "soft",
+}
 # A technique by its name: the settings that it stands for.
 METHODS: dict[str, dict[str, Any]] = {
     "self-binarizing": {
@@ -51,7 +62,22 @@ METHODS: dict[str, dict[str, Any]] = {
         "kernel_quantizer": "smooth_sign",
         "normalization": "binary",
     },
+    "noisy-supervision": {"kernel_quantizer": "learned_sign"},
 }
+# What a run that goes on with the network of another one takes from it.
+INHERITED = (
+    *("data", "data_dir", "image_size", "model", "width", "batch_size", "validation", "augment"),
+    *("input_quantizer", "kernel_quantizer", "preprocessing", "normalization"),
+    *("kernel_constraint", "kernel_scale"),
+)
+# Of these, what the network that it goes on with has for good.
+FIXED = (
+    *("image_size", "model", "width", "preprocessing", "normalization"),
+    *("kernel_constraint", "kernel_scale"),
+)
+
+# Settings that say where something lies.
+PLACES = ("data_dir", "pretrained")
 
 _CHOICES = {
     "model": tuple(MODELS),
@@ -103,6 +129,17 @@ class RunConfig:
             forward pass; 1 for never.
         kernel_constraint: of binary kernels' latent values: "weight_clip", to -1 to 1, or "none".
         kernel_scale: factor of their initial values, which are Glorot's.
+        pretrained: folder of a finished run whose network this one goes on with; None begins with
+            fresh weights. See `going_on`.
+        pretrained_sha256: checksum of that network's file, which is read where it is None.
+        split_seed: of the split, where that is not `seed`: a run that goes on with a network has
+            to hold out the images that the first one held out.
+        noise_rate: of kernels that are "learned_sign", as `kbnn.quantizers.LearnedSign` takes it,
+            a pair; None without them, as the next four.
+        auxiliary_weight: its `weight`.
+        mapping: its `mapping`.
+        mapping_start: its `start`.
+        loss_on: its `loss_on`.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -138,6 +175,14 @@ class RunConfig:
     hard_forward_from: float = 1.0
     kernel_constraint: str = "weight_clip"
     kernel_scale: float = 1.0
+    pretrained: str | None = None
+    pretrained_sha256: str | None = None
+    split_seed: int | None = None
+    noise_rate: tuple[float, float] | None = None
+    auxiliary_weight: float | None = None
+    mapping: str | None = None
+    mapping_start: str | None = None
+    loss_on: str | None = None
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -159,6 +204,8 @@ class RunConfig:
             object.__setattr__(self, "image_size", tuple(self.image_size))
         for name in SHARPNESS:
             self._check_sharpness(name)
+        self._check_learned()
+        self._check_pretrained()
         for name in ("hard_forward_from", "sharpness_hold"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
@@ -171,10 +218,11 @@ class RunConfig:
                 raise InputError(
                     f"Expected {option(name)} to be a positive integer. Received: {value!r}"
                 )
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**32:
-            raise InputError(
-                f"Expected --seed to be an integer in [0, 2**32). Received: {self.seed!r}"
-            )
+        for name, seed in {"seed": self.seed, "split_seed": self.split}.items():
+            if not isinstance(seed, int) or not 0 <= seed < 2**32:
+                raise InputError(
+                    f"Expected {option(name)} to be an integer in [0, 2**32). Received: {seed!r}"
+                )
         for name in ("learning_rate", "clip_norm", "kernel_scale"):
             value = getattr(self, name)
             if name == "clip_norm" and value is None:
@@ -201,6 +249,94 @@ class RunConfig:
             )
         object.__setattr__(self, name, value)
 
+    def _check_learned(self) -> None:
+        given = [name for name in LEARNED if getattr(self, name) is not None]
+        if self.kernel_quantizer != "learned_sign":
+            if given:
+                raise InputError(
+                    f"Expected {option(given[0])} with --kernel-quantizer learned_sign alone. "
+                    f"Received: --kernel-quantizer {self.kernel_quantizer}"
+                )
+            return
+        for name, default in LEARNED.items():
+            value = getattr(self, name)
+            object.__setattr__(self, name, default if value is None else value)
+        object.__setattr__(self, "noise_rate", tuple(self.noise_rate or ()))
+        try:
+            self.learned_sign()
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
+    def _check_pretrained(self) -> None:
+        if self.pretrained is None:
+            return
+        object.__setattr__(self, "pretrained", os.path.abspath(self.pretrained))
+        if self.pretrained_sha256 is None:
+            file = pathlib.Path(self.pretrained) / "model.keras"
+            if not file.is_file():
+                raise InputError(
+                    "Expected --from to be the folder of a finished run, with model.keras. "
+                    f"Received: {self.pretrained}"
+                )
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            object.__setattr__(self, "pretrained_sha256", digest)
+
+    @property
+    def learned(self) -> tuple[Any, ...]:
+        """The settings of "learned_sign", to compare."""
+        return tuple(getattr(self, name) for name in LEARNED)
+
+    def learned_sign(self) -> LearnedSign:
+        """The kernel quantizer that the settings of "learned_sign" describe."""
+        return LearnedSign(
+            noise_rate=self.noise_rate,
+            weight=self.auxiliary_weight,
+            mapping=self.mapping,
+            start=self.mapping_start,
+            loss_on=self.loss_on,
+        )
+
+    @classmethod
+    def going_on(
+        cls, run: "RunConfig", folder: str | os.PathLike[str], **given: Any
+    ) -> "RunConfig":
+        """The settings of a run that goes on with the network of another one.
+
+        Args:
+            run: the settings of the first run.
+            folder: its folder.
+            **given: settings of the new run. Those that are not given are the first run's where
+                they are about data and network, the same images are held out, and the rest (epochs,
+                optimizer, learning rate, seed) have their defaults.
+
+        Raises:
+            InputError: a setting that the network cannot change any more; or as the class.
+
+        >>> from kbnn.cli import RunConfig
+        >>> first = RunConfig(data="fashion_mnist_sample", width=8)
+        >>> more = RunConfig.going_on(first, "runs/first", epochs=2)       # doctest: +SKIP
+        """
+        fixed = {name: getattr(run, name) for name in FIXED}
+        other = [name for name in FIXED if name in given and given[name] != fixed[name]]
+        if other:
+            raise InputError(
+                f"Expected {option(other[0])} {fixed[other[0]]}, as the network in {folder} has "
+                f"it, or none. Received: {given[other[0]]}"
+            )
+        kept = {name: getattr(run, name) for name in INHERITED}
+        learned = "learned_sign"
+        if run.kernel_quantizer == learned == given.get("kernel_quantizer", learned):
+            kept |= {name: getattr(run, name) for name in LEARNED}
+        for kind in ("kernel", "input"):
+            if given.get(f"{kind}_quantizer", kept[f"{kind}_quantizer"]) == "smooth_sign":
+                kept[f"{kind}_sharpness"] = getattr(run, f"{kind}_sharpness")
+        return cls(**{**kept, "split_seed": run.split, "pretrained": str(folder), **given})
+
+    @property
+    def split(self) -> int:
+        """The seed of the split."""
+        return self.seed if self.split_seed is None else self.split_seed
+
     @property
     def normalize(self) -> Literal["none", "pipeline"]:
         """The argument `normalize` of `kbnn.data.load` that fits the model."""
@@ -211,7 +347,7 @@ class RunConfig:
         return dataclasses.asdict(self)
 
     def digest(self) -> str:
-        """A checksum of what the weights depend on; data may move, so `data_dir` is left out.
+        """A checksum of what the weights depend on; files may move, so where they lie is left out.
 
         Settings at their defaults are left out too, so that new ones leave old checksums alone.
         """
@@ -219,7 +355,7 @@ class RunConfig:
         settings = {
             name: value
             for name, value in self.to_dict().items()
-            if name != "data_dir" and value != defaults[name]
+            if name not in PLACES and value != defaults[name]
         }
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

@@ -21,6 +21,7 @@ from kbnn.cli.run_config import (
     INPUT_QUANTIZERS,
     KERNEL_CONSTRAINTS,
     KERNEL_QUANTIZERS,
+    LEARNED,
     METHODS,
     MODELS,
     NORMALIZATIONS,
@@ -33,6 +34,8 @@ from kbnn.cli.run_config import (
     option,
 )
 from kbnn.cli.run_folder import RunFolder
+from kbnn.quantizers.filter_mapping import MAPPINGS
+from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
 
 
 def _ends(kind: str) -> str:
@@ -121,7 +124,8 @@ def train(
         str | None,
         typer.Option(
             help="A technique, in place of the quantizers that are not given: self-binarizing has "
-            "smooth signs and binary normalization. (default: straight-through gradients)",
+            "smooth signs and binary normalization, noisy-supervision learned signs of kernels. "
+            "(default: straight-through gradients)",
             metavar="|".join(METHODS),
             show_default=False,
         ),
@@ -164,6 +168,53 @@ def train(
     kernel_scale: Annotated[
         float | None, _setting("Factor of binary kernels' initial values.", "kernel_scale")
     ] = None,
+    pretrained: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--from",
+            help="Folder of a finished run, whose network and data this one goes on with.",
+            show_default=False,
+        ),
+    ] = None,
+    noise_rate: Annotated[
+        str | None,
+        _setting(
+            "Of learned signs: the share of labels that are wrong; of those that are +1 and of "
+            "those that are -1 as A:B.",
+            "noise_rate",
+            default="0.1",
+        ),
+    ] = None,
+    auxiliary_weight: Annotated[
+        float | None,
+        _setting(
+            "Of learned signs: weight of the auxiliary loss.",
+            "auxiliary_weight",
+            default=str(LEARNED["auxiliary_weight"]),
+        ),
+    ] = None,
+    mapping: Annotated[
+        str | None,
+        _setting("Of learned signs.", "mapping", MAPPINGS, default=str(LEARNED["mapping"])),
+    ] = None,
+    mapping_start: Annotated[
+        str | None,
+        _setting(
+            "Of learned signs: residual begins with the signs of the latent weights.",
+            "mapping_start",
+            STARTS,
+            default=str(LEARNED["mapping_start"]),
+        ),
+    ] = None,
+    loss_on: Annotated[
+        str | None,
+        _setting(
+            "Of learned signs: what the auxiliary loss takes.",
+            "loss_on",
+            LOSS_ON,
+            default=str(LEARNED["loss_on"]),
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
     ] = False,
@@ -202,11 +253,21 @@ def train(
         "sharpness_hold": sharpness_hold,
         "kernel_constraint": kernel_constraint,
         "kernel_scale": kernel_scale,
+        "noise_rate": options.rates("--noise-rate", noise_rate),
+        "auxiliary_weight": auxiliary_weight,
+        "mapping": mapping,
+        "mapping_start": mapping_start,
+        "loss_on": loss_on,
     }
     given = {name: value for name, value in given.items() if value is not None}
     given = {**_settings_of(method), **given}
     folder = RunFolder(run)
-    config = _resumed(folder, given) if resume else _new(given)
+    if pretrained is not None and resume:
+        raise InputError("Expected --from or --resume. Received: both")
+    if pretrained is not None:
+        config = RunConfig.going_on(RunFolder(pretrained).config(), pretrained, **given)
+    else:
+        config = _resumed(folder, given) if resume else _new(given)
     with (
         _interruption(folder),
         only_results_on_stdout(),

@@ -34,6 +34,7 @@ def load(
     image_size: tuple[int, int] | None = None,
     channels: int | None = None,
     seed: int = 0,
+    split_seed: int | None = None,
 ) -> Splits:
     """Load images and labels as batched, prefetched `tf.data` datasets.
 
@@ -55,7 +56,7 @@ def load(
         batch_size: Images per batch; the last batch may have fewer.
         validation: What to take from the training set, stratified by label: a fraction in (0, 1)
             or a count; 0 for none. Where the folder has `validation/`, that is used, and only 0
-            has an effect here. Which images are taken depends on this and `seed` alone.
+            has an effect here. Which images are taken depends on this and `split_seed` alone.
         normalize: "pipeline" gives float32 in [-1, 1]; "none" gives uint8, for a model that
             begins with `kbnn.data.normalization_layer()`.
         augment: What happens to training images, each on its own: "crop" pads by 4 black pixels
@@ -67,7 +68,9 @@ def load(
         image_size: `(height, width)` in pixels to resize to; required for image folders. None
             keeps the size.
         channels: For image folders 3 (the default) or 1, gray. For arrays None, or what they have.
-        seed: Seed of the split, the order and the augmentation, in `[0, 2**32)`.
+        seed: Seed of the order, the augmentation and the split, in `[0, 2**32)`.
+        split_seed: Seed of the split, where that has another: a network that is trained on must
+            not be validated on images that it was trained with.
 
     Returns:
         `Splits(train, validation, test)`. Elements are `(image, label)`: `(batch, height, width,
@@ -89,12 +92,14 @@ def load(
         >>> images.shape, images.dtype, labels.dtype
         (TensorShape([100, 28, 28, 1]), tf.float32, tf.int64)
     """
-    _check_arguments(batch_size, validation, normalize, augment, with_index, seed)
+    split_seed = seed if split_seed is None else split_seed
+    _check_arguments(batch_size, validation, normalize, augment, with_index)
+    _check_seeds(seed=seed, split_seed=split_seed)
     found = source.find(name, directory, image_size, channels)
     train = np.arange(len(found.train.labels))
     held_out = train[:0]
     if found.validation is None:
-        train, held_out = stratified_split(found.train.labels, validation, seed)
+        train, held_out = stratified_split(found.train.labels, validation, split_seed)
     elif validation:
         held_out = np.arange(len(found.validation.labels))
     pipeline = Pipeline(
@@ -119,7 +124,6 @@ def _check_arguments(
     normalize: str,
     augment: str | bool,
     with_index: bool,
-    seed: int,
 ) -> None:
     if not _is_integer(batch_size):
         raise TypeError(
@@ -147,10 +151,14 @@ def _check_arguments(
         )
     if not isinstance(with_index, bool):
         raise TypeError(f"Expected with_index to be a bool. Received: with_index={with_index!r}")
-    if not _is_integer(seed):
-        raise TypeError(f"Expected seed to be an integer. Received: seed={seed!r}")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"Expected seed to be in [0, 2**32). Received: seed={seed}")
+
+
+def _check_seeds(**seeds: int) -> None:
+    for name, seed in seeds.items():
+        if not _is_integer(seed):
+            raise TypeError(f"Expected {name} to be an integer. Received: {name}={seed!r}")
+        if not 0 <= seed < 2**32:
+            raise ValueError(f"Expected {name} to be in [0, 2**32). Received: {name}={seed}")
 
 
 def _is_integer(value: object) -> bool:
