@@ -1,0 +1,145 @@
+"""How many binary weights have the wrong sign, by trying the other one."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS
+from kbnn.training.freeze import freeze
+from kbnn.training.rewrite import layers_of
+
+# Of a 95 % interval.
+_QUANTILE = 1.96
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseRate:
+    """The share of a layer's binary weights whose flip lowers the loss.
+
+    Attributes:
+        layer: name of the layer.
+        rate: share among the weights that were tried.
+        low: lower end of its 95 % confidence interval (Wilson's), for the layer on these data.
+        high: upper end.
+        rate_positive: the share of -1 among the weights for which +1 is better; None if there were
+            none.
+        rate_negative: the share of +1 among those for which -1 is better.
+        tried: number of weights.
+    """
+
+    layer: str
+    rate: float
+    low: float
+    high: float
+    rate_positive: float | None
+    rate_negative: float | None
+    tried: int
+
+
+def estimate_noise_rate(
+    model: keras.Model,
+    images: Any,
+    labels: Any,
+    *,
+    loss: Any = "sparse_categorical_crossentropy",
+    samples: int = 200,
+    seed: int = 0,
+) -> list[NoiseRate]:
+    """Estimate the noise rate of a trained network's signs: `noise_rate` of `LearnedSign`.
+
+    In each layer some weights, chosen at random, are flipped one at a time; where the loss on the
+    images falls, the sign was wrong. This is a report, and nothing is set by it. It sees each
+    weight alone, with all others as they are, and weights that hardly matter count as those that
+    do.
+
+    Args:
+        model: a trained network.
+        images: `(count, height, width, channels)`, as the model takes them. Those that it was
+            trained on tell how well training chose; others, what is noise for the task.
+        labels: for the loss, `(count, ...)`.
+        loss: a Keras loss of labels and the model's outputs, or its name.
+        samples: number of weights to try in each layer; all of a layer that has fewer.
+        seed: of the choice.
+
+    Returns:
+        A row for each layer with binary kernels.
+
+    Raises:
+        ValueError: the model has no binary kernel; or images and labels do not fit.
+
+    >>> import kbnn, numpy as np
+    >>> model = kbnn.models.vgg_tiny(width=8)
+    >>> images, labels = np.zeros((4, 28, 28, 1), "f"), np.zeros(4)
+    >>> rows = kbnn.training.estimate_noise_rate(model, images, labels, samples=2)
+    >>> [row.layer for row in rows]
+    ['conv_1', 'conv_2', 'conv_3']
+
+    kbnn's own: the paper (LNS) sets the rate by hand.
+    """
+    if len(images) != len(labels) or not len(images):
+        raise ValueError(
+            "Expected as many labels as images, one or more. "
+            f"Received: {len(images)} images, {len(labels)} labels"
+        )
+    if not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"Expected `samples` to be a positive integer. Received: {samples!r}")
+    frozen = freeze(model)
+    measure = _loss_of(frozen, tf.constant(images), tf.constant(labels), keras.losses.get(loss))
+    rng = np.random.default_rng(seed)
+    found = [
+        _rate(layer.name, getattr(layer, kernel), measure, samples, rng)
+        for layer in layers_of(frozen)
+        for argument, kernel in KERNEL_QUANTIZERS.items()
+        if getattr(getattr(layer, argument, None), "precision", None) == 1
+    ]
+    if not found:
+        raise ValueError(
+            "Expected a model with a kernel that is quantized to one bit. "
+            f"Received: model={model.name!r} without one"
+        )
+    return found
+
+
+def _loss_of(model: keras.Model, images: tf.Tensor, labels: tf.Tensor, loss: Any) -> Any:
+    @tf.function
+    def measure() -> tf.Tensor:
+        return tf.reduce_mean(loss(labels, model(images, training=False)))
+
+    return measure
+
+
+def _rate(
+    name: str, kernel: tf.Variable, measure: Any, samples: int, rng: np.random.Generator
+) -> NoiseRate:
+    values = kernel.numpy()
+    before = float(measure())
+    tried = rng.choice(values.size, min(samples, values.size), replace=False)
+    labels = np.sign(values.flat[tried])
+    wrong = np.zeros(len(tried), bool)
+    for i, position in enumerate(tried):
+        flipped = values.copy()
+        flipped.flat[position] *= -1
+        kernel.assign(flipped)
+        wrong[i] = float(measure()) < before
+    kernel.assign(values)
+    best = np.where(wrong, -labels, labels)
+    rate = float(wrong.mean())
+    return NoiseRate(
+        name,
+        rate,
+        *_interval(rate, len(tried)),
+        *(float(wrong[best == sign].mean()) if (best == sign).any() else None for sign in (1, -1)),
+        len(tried),
+    )
+
+
+def _interval(rate: float, count: int) -> tuple[float, float]:
+    """Wilson's interval for a share of a count."""
+    square = _QUANTILE**2 / count
+    middle = (rate + square / 2) / (1 + square)
+    half = math.sqrt(rate * (1 - rate) * square + square**2 / 4) / (1 + square)
+    return middle - half, middle + half

@@ -1,0 +1,55 @@
+"""estimate_noise_rate on networks whose wrong signs are known."""
+
+import larq as lq
+import numpy as np
+import pytest
+import tf_keras as keras
+
+import kbnn
+
+
+@pytest.fixture
+def dense(rng):
+    """A binary dense layer, data on which its signs are right, and the layer with flips."""
+    model = keras.Sequential(
+        [keras.Input((64,)), lq.layers.QuantDense(8, use_bias=False, kernel_quantizer="ste_sign")]
+    )
+    kernel = rng.choice([-1.0, 1.0], size=(64, 8)).astype("f")
+    x = rng.normal(size=(4000, 64)).astype("f")
+    flips = rng.random(kernel.shape) < np.where(kernel > 0, 0.3, 0.1)
+    model.layers[0].set_weights([np.where(flips, -kernel, kernel)])
+    return model, x, x @ kernel, kernel, flips
+
+
+def test_the_rate_is_the_share_of_wrong_signs(dense):
+    model, x, y, kernel, flips = dense
+    (row,) = kbnn.training.estimate_noise_rate(model, x, y, loss="mse", samples=10**6)
+    assert row.tried == kernel.size
+    assert row.rate == pytest.approx(flips.mean())
+    assert row.rate_positive == pytest.approx(flips[kernel > 0].mean())
+    assert row.rate_negative == pytest.approx(flips[kernel < 0].mean())
+    assert row.low < row.rate < row.high
+
+
+def test_a_sample_of_weights(dense):
+    model, x, y, _, flips = dense
+    before = model.get_weights()
+    one, again, other = (
+        kbnn.training.estimate_noise_rate(model, x, y, loss="mse", samples=100, seed=seed)[0]
+        for seed in (0, 0, 1)
+    )
+    assert one == again != other
+    assert one.tried == 100
+    assert one.low < flips.mean() < one.high
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
+def test_bad_arguments(dense):
+    model, x, y, _, _ = dense
+    with pytest.raises(ValueError, match="Received: 4000 images, 10 labels"):
+        kbnn.training.estimate_noise_rate(model, x, y[:10])
+    with pytest.raises(ValueError, match="Expected `samples`"):
+        kbnn.training.estimate_noise_rate(model, x, y, samples=0)
+    real = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8)])
+    with pytest.raises(ValueError, match="quantized to one bit"):
+        kbnn.training.estimate_noise_rate(real, x, y)
