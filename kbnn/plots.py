@@ -7,12 +7,41 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from kbnn.losses import unbiased_squared_error
 from kbnn.math import smooth_sign
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["smooth_signs", "weight_histograms"]
+__all__ = ["noisy_labels", "smooth_signs", "weight_histograms"]
+
+
+def noisy_labels(rates: Sequence[float] = (0.0, 0.1, 0.2, 0.3)) -> "Figure":
+    """Draw the unbiased squared error to a noisy label of +1, each curve with its minimum.
+
+    Args:
+        rates: noise rates, each for both signs, from 0 to below 0.5.
+
+    Returns:
+        A matplotlib figure, for `savefig`.
+
+    >>> import kbnn
+    >>> kbnn.plots.noisy_labels().savefig("noisy_labels.png")   # doctest: +SKIP
+    """
+    figure = _figure(6, 3.6)
+    axes = figure.subplots()
+    q = np.linspace(-1.5, 2.5, 401)
+    for i, rate in enumerate(rates):
+        loss = unbiased_squared_error(q, np.ones_like(q), rate, rate).numpy()
+        stretched = 1 + 2 * rate / (1 - 2 * rate)
+        axes.plot(q, loss, color=f"C{i}", label=f"{rate:g}: squared error to {stretched:.3g}")
+        least = unbiased_squared_error(stretched, 1.0, rate, rate)
+        axes.plot(stretched, float(least), "o", color=f"C{i}")
+    axes.axvspan(-1, 1, color="gray", alpha=0.15)
+    axes.set(xlabel="prediction q", ylabel="loss for the noisy label +1")
+    axes.grid(alpha=0.3)
+    axes.legend(title="noise rate")
+    return figure
 
 
 def smooth_signs(sharpness: Sequence[float] = (1.0, 2.0, 5.0, 20.0)) -> "Figure":

@@ -17,8 +17,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 ORDER = [
     {"_legacy_keras", "_quiet", "_version", "_keras_check"},
     {"math"},
-    {"plots"},
     {"losses"},
+    {"plots"},
     {"quantizers", "data"},
     {"layers"},
     {"callbacks"},
