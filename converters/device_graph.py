@@ -12,6 +12,7 @@ from kbnn.converters.lint import input_shapes, is_kernel_layer, judge, pads, see
 from kbnn.converters.padding import NEGATIVE, same_paddings
 from kbnn.quantizers.attached import is_sign
 from kbnn.quantizers.signs import TRANSPARENT
+from kbnn.training.float32 import float32_policy
 from kbnn.training.rewrite import REMOVE, Replacement, rewrite
 
 
@@ -54,7 +55,8 @@ def device_graph(frozen: keras.Model) -> keras.Model:
             )
         return None
 
-    return rewrite(frozen, replace)
+    with float32_policy():
+        return rewrite(frozen, replace)
 
 
 class DenseAsConvolution(lq.layers.QuantConv2D):

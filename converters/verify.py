@@ -13,6 +13,7 @@ from kbnn import _keras_check
 from kbnn.converters import flatbuffer, lce, samples
 from kbnn.converters.comparison import Comparison
 from kbnn.converters.parity import Parity
+from kbnn.training.float32 import in_float32
 
 Progress = Callable[[int, int | None], None]
 
@@ -37,6 +38,8 @@ def verify(
     All other classes must be equal, unless Keras's outputs for the two are closer than 1e-4. In a
     classifier with merged branches, where flips cascade, a tie need only be there, and 99.9 % of
     the classes must be equal.
+
+    A model of mixed precision is compared as it computes in float32, which is what ships.
 
     A file that computes in int8 (see `calibration_data` of `convert`) gives other outputs by its
     nature: there, `int8_agreement` of the classes must be equal.
@@ -74,7 +77,7 @@ def verify(
     total = samples.count(data)
 
     int8 = any(flatbuffer.computes_in_int8(operator) for operator in file.operators)
-    comparison = Comparison(model, int8_agreement if int8 else None)
+    comparison = Comparison(in_float32(model), int8_agreement if int8 else None)
     pending: list[tuple[list[np.ndarray], np.ndarray | None]] = []
 
     def device_inputs() -> Iterator[list[np.ndarray]]:

@@ -22,6 +22,15 @@ def check_layer(layer: Any, argument: str) -> None:
         raise TypeError(_message(f"`{argument}` to be a Keras 2 layer", argument, layer))
 
 
+def check_built(model: keras.Model) -> None:
+    """Raise ValueError unless a model has its weights."""
+    if not model.built:
+        raise ValueError(
+            "Expected a model that has its weights. Received: "
+            f"model={model.name!r}, not built. Begin it with keras.Input, or call it on a batch."
+        )
+
+
 def _message(expected: str, argument: str, value: Any) -> str:
     kind = type(value)
     received = f"Expected {expected}. Received: {argument}={kind.__module__}.{kind.__qualname__}."

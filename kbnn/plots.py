@@ -83,11 +83,21 @@ def weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Figure"
     Returns:
         A matplotlib figure with a row for each layer and a column for each epoch.
 
+    Raises:
+        ValueError: another file, or a number of epochs below 1.
+
     >>> import kbnn
     >>> figure = kbnn.plots.weight_histograms("weights.npz")   # doctest: +SKIP
     """
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"Expected `epochs` to be a positive integer. Received: epochs={epochs!r}")
     with np.load(file, allow_pickle=False) as content:
         arrays = dict(content)
+    if not {"edges", "epochs"} < arrays.keys():
+        raise ValueError(
+            f"Expected {file} to be of kbnn.callbacks.WeightHistograms. "
+            f"Received: a file with {', '.join(arrays) or 'nothing'}"
+        )
     edges, numbers = arrays.pop("edges"), arrays.pop("epochs")
     shown = np.unique(np.linspace(0, len(numbers) - 1, epochs).round().astype(int))
     figure = _figure(2.2 * len(shown), 1.4 * len(arrays) + 0.4)

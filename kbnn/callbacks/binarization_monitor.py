@@ -9,10 +9,16 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._keras_check import check_built
 from kbnn.layers import BinaryBatchNormalization
 from kbnn.math import smooth_sign
 from kbnn.quantizers import SmoothSign
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, latent_kernel
+from kbnn.quantizers.attached import (
+    KERNEL_QUANTIZERS,
+    attached,
+    latent_kernel,
+    quantized_kernels,
+)
 
 SATURATION = 10.0
 """From this product of sharpness and magnitude on, the gradient is below 1e-8 of its maximum."""
@@ -21,9 +27,10 @@ SATURATION = 10.0
 class BinarizationMonitor(keras.callbacks.Callback):
     """Write into the logs of each epoch how binary the kernels and activations are.
 
-    For each layer with a binary kernel:
+    For each binary kernel:
 
-    - `<layer>/flip_ratio`: share of weights whose binary value has changed since the epoch before.
+    - `<layer>/kernel_flip_ratio`: share of weights whose binary value has changed since the epoch
+      before.
 
     and for each `SmoothSign` besides:
 
@@ -32,14 +39,16 @@ class BinarizationMonitor(keras.callbacks.Callback):
     - `<layer>/input_residual`, `<layer>/input_saturation`: the same of what is binarised in front
       of the layer, or in it, on `images`.
 
-    Put `CSVLogger` and `TensorBoard` behind this callback.
+    "kernel" is the weight's name; a depthwise one is "depthwise_kernel". Put `CSVLogger` and
+    `TensorBoard` behind this callback.
 
     Args:
         images: a batch of images, as the model takes them, on which to look at activations; None
             leaves them out. They go through the network as at inference.
 
     Raises:
-        ValueError: in `fit`, a model without a binary kernel.
+        TypeError: images that are no array.
+        ValueError: in `fit`, a model without a binary kernel, or images that do not fit it.
 
     >>> import kbnn
     >>> monitor = kbnn.callbacks.BinarizationMonitor()   # for fit(..., callbacks=[monitor])
@@ -49,11 +58,20 @@ class BinarizationMonitor(keras.callbacks.Callback):
 
     def __init__(self, images: Any = None) -> None:
         super().__init__()
+        if not (images is None or hasattr(images, "shape")):
+            raise TypeError(
+                "Expected `images` to be an array, a batch of images. "
+                f"Received: {type(images).__name__}"
+            )
         self._images = images
         self._layers: list[keras.layers.Layer] = []
+        self._kernels: dict[str, tuple[keras.layers.Layer, str]] = {}
         self._signs: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        check_built(self.model)
+        self._check_images()
+        self._kernels = quantized_kernels(self.model)
         self._layers = [
             layer
             for layer in self.model.submodules
@@ -73,21 +91,35 @@ class BinarizationMonitor(keras.callbacks.Callback):
         if logs is None:
             return
         for name, signs in self._kernel_signs():
-            logs[f"{name}/flip_ratio"] = float(np.mean(signs != self._signs[name]))
-        for layer in self._layers:
-            for argument, quantizer in attached(layer).items():
-                if isinstance(quantizer, SmoothSign) and argument in KERNEL_QUANTIZERS:
-                    kernel = latent_kernel(layer, argument)
-                    _measure(logs, f"{layer.name}/kernel", quantizer, kernel)
+            logs[f"{name}_flip_ratio"] = float(np.mean(signs != self._signs[name]))
+        for name, (layer, argument) in self._kernels.items():
+            quantizer = attached(layer)[argument]
+            if isinstance(quantizer, SmoothSign):
+                _measure(logs, name, quantizer, latent_kernel(layer, argument))
         if self._images is not None:
             self._look_at_inputs(logs)
 
     def _kernel_signs(self) -> Iterator[tuple[str, np.ndarray]]:
-        for layer in self._layers:
-            for argument, quantizer in attached(layer).items():
-                if argument in KERNEL_QUANTIZERS and quantizer.precision == 1:
-                    signs = quantizer(latent_kernel(layer, argument), training=False)
-                    yield layer.name, signs.numpy() >= 0
+        for name, (layer, argument) in self._kernels.items():
+            quantizer = attached(layer)[argument]
+            if quantizer.precision == 1:
+                signs = quantizer(latent_kernel(layer, argument), training=False)
+                yield name, signs.numpy() >= 0
+
+    def _check_images(self) -> None:
+        if self._images is None:
+            return
+        received = tf.TensorShape(self._images.shape)
+        expected = [tf.TensorShape(tensor.shape) for tensor in self.model.inputs or []]
+        if (
+            received.rank == 0
+            or not received[0]
+            or not all(map(received.is_compatible_with, expected))
+        ):
+            raise ValueError(
+                f"Expected `images` to be a batch that fits the model's input, {expected}. "
+                f"Received: shape {received}"
+            )
 
     def _look_at_inputs(self, logs: dict[str, Any]) -> None:
         found = [

@@ -5,20 +5,26 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
+from kbnn._keras_check import check_built
 from kbnn.quantizers import LearnedSign
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, latent_kernel
+from kbnn.quantizers.attached import (
+    KERNEL_QUANTIZERS,
+    attached,
+    latent_kernel,
+    quantized_kernels,
+)
 
 
 class LearnedSignMonitor(keras.callbacks.Callback):
     """Write into the logs of each epoch what learned signs make of the latent weights.
 
-    For each layer with a `LearnedSign`:
+    For each kernel with a `LearnedSign`:
 
-    - `<layer>/disagreement`: share of weights whose binary value is not the sign of the latent one:
-      what the mapping does. At 0 it does nothing;
-    - `<layer>/auxiliary_loss`: that of the layer, without its weight; it may be negative;
-    - `<layer>/flips`: share of weights whose binary value is not the sign of the latent one in the
-      network that the training began with.
+    - `<layer>/kernel_disagreement`: share of weights whose binary value is not the sign of the
+      latent one: what the mapping does. At 0 it does nothing;
+    - `<layer>/kernel_auxiliary_loss`: that of the kernel, without its weight; it may be negative;
+    - `<layer>/kernel_flips`: share of weights whose binary value is not the sign of the latent one
+      in the network that the training began with.
 
     Put `CSVLogger` and `TensorBoard` behind this callback.
 
@@ -39,39 +45,38 @@ class LearnedSignMonitor(keras.callbacks.Callback):
     def __init__(self, pretrained: keras.Model | None = None) -> None:
         super().__init__()
         self._pretrained = pretrained
-        self._learned: list[tuple[keras.layers.Layer, str]] = []
-        self._before: list[np.ndarray] = []
+        self._learned: dict[str, tuple[keras.layers.Layer, str]] = {}
+        self._before: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._learned = [
-            (layer, argument)
-            for layer in self.model.submodules
-            if isinstance(layer, keras.layers.Layer)
-            for argument, quantizer in attached(layer).items()
-            if argument in KERNEL_QUANTIZERS and isinstance(quantizer, LearnedSign)
-        ]
+        check_built(self.model)
+        self._learned = {
+            name: (layer, argument)
+            for name, (layer, argument) in quantized_kernels(self.model).items()
+            if isinstance(attached(layer)[argument], LearnedSign)
+        }
         if not self._learned:
             raise ValueError(
                 "Expected a model with a kbnn.quantizers.LearnedSign. "
                 f"Received: model={self.model.name!r} without one"
             )
         if self._pretrained is not None:
-            self._before = [
-                _same_kernel(self._pretrained, layer, argument) >= 0
-                for layer, argument in self._learned
-            ]
+            self._before = {
+                name: _same_kernel(self._pretrained, layer, argument) >= 0
+                for name, (layer, argument) in self._learned.items()
+            }
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
-        for i, (layer, argument) in enumerate(self._learned):
+        for name, (layer, argument) in self._learned.items():
             quantizer = attached(layer)[argument]
             kernel = latent_kernel(layer, argument)
             signs = quantizer.prediction(kernel).numpy() >= 0
-            logs[f"{layer.name}/disagreement"] = float(np.mean(signs != (kernel.numpy() >= 0)))
-            logs[f"{layer.name}/auxiliary_loss"] = float(quantizer.auxiliary_loss(kernel))
+            logs[f"{name}_disagreement"] = float(np.mean(signs != (kernel.numpy() >= 0)))
+            logs[f"{name}_auxiliary_loss"] = float(quantizer.auxiliary_loss(kernel))
             if self._before:
-                logs[f"{layer.name}/flips"] = float(np.mean(signs != self._before[i]))
+                logs[f"{name}_flips"] = float(np.mean(signs != self._before[name]))
 
 
 def _same_kernel(model: keras.Model, layer: keras.layers.Layer, argument: str) -> np.ndarray:

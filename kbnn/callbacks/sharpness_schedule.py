@@ -7,8 +7,10 @@ from typing import Any
 
 import tf_keras as keras
 
+from kbnn._keras_check import check_built
 from kbnn.quantizers import SmoothSign
 from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached
+from kbnn.quantizers.smooth_sign import check_sharpness
 
 LAWS = ("geometric", "linear", "hashnet")
 KINDS = ("all", "kernel", "input")
@@ -41,13 +43,17 @@ class SharpnessSchedule(keras.callbacks.Callback):
         epochs: the same in epochs.
         hold: share of the schedule, at its end, that trains at `stop`.
         hard_forward_from: share of the schedule after which the forward pass is the hard sign, the
-            gradient still that of the smooth one; 1 for never.
+            gradient still that of the smooth one; 1 for never. None leaves it as it is.
         quantizers: "all", or "kernel" or "input": a schedule for those that quantize kernels, or
             for all others. For two laws give `fit` two callbacks.
 
+    Several calls of `fit` each begin at `start`, but for `initial_epoch`. Of two schedules for the
+    same quantizers the last one counts.
+
     Raises:
-        ValueError: an argument out of range; in `fit`, a model without such a `SmoothSign`, or data
-            whose number of batches Keras does not know.
+        ValueError: an argument out of range; in `fit`, a law that gives no positive number, a model
+            without such a `SmoothSign` or not built, data whose number of batches Keras does not
+            know, or `steps_per_execution` other than 1.
 
     >>> import kbnn
     >>> schedule = kbnn.callbacks.SharpnessSchedule(start=1, stop=100, hold=0)
@@ -68,20 +74,22 @@ class SharpnessSchedule(keras.callbacks.Callback):
         steps: int | None = None,
         epochs: int | None = None,
         hold: float = 0.05,
-        hard_forward_from: float = 1.0,
+        hard_forward_from: float | None = None,
         quantizers: str = "all",
     ) -> None:
         super().__init__()
         for name, value in {"start": start, "stop": stop}.items():
-            if not _is_number(value) or value <= 0:
-                raise ValueError(f"Expected `{name}` to be positive. Received: {name}={value!r}")
+            check_sharpness(name, value)
         for name, value in {"hold": hold, "hard_forward_from": hard_forward_from}.items():
+            if name == "hard_forward_from" and value is None:
+                continue
             if not _is_number(value) or not 0 <= value <= 1:
                 raise ValueError(
                     f"Expected `{name}` to be a share, from 0 to 1. Received: {name}={value!r}"
                 )
         for name, count in {"steps": steps, "epochs": epochs}.items():
-            if count is not None and (not isinstance(count, int) or count < 1):
+            is_count = isinstance(count, numbers.Integral) and not isinstance(count, bool)
+            if count is not None and (not is_count or count < 1):
                 raise ValueError(
                     f"Expected `{name}` to be a positive integer or None. Received: {name}={count}"
                 )
@@ -103,21 +111,25 @@ class SharpnessSchedule(keras.callbacks.Callback):
         self._kind = quantizers
         self._chosen: list[SmoothSign] = []
         self._epoch = 0
+        self._batch = 0
         self._value = float(start)
 
     def sharpness(self, step: int, steps: int) -> float:
         """The sharpness at a step, counted from 0, of a schedule of `steps`."""
         if callable(self._law):
-            return float(self._law(step, steps))
+            value = self._law(step, steps)
+            check_sharpness(f"law({step}, {steps})", value)
+            return float(value)
         if self._law == "hashnet":
             return min(self._stop, self._start * math.sqrt(1 + _HASHNET_RATE * step))
-        last = max(1, round((1 - self._hold) * steps) - 1)
-        progress = min(1.0, step / last)
+        last = round((1 - self._hold) * steps) - 1
+        progress = min(1.0, step / last) if last > 0 else 1.0
         if self._law == "linear":
             return self._start + (self._stop - self._start) * progress
         return self._start * (self._stop / self._start) ** progress
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        check_built(self.model)
         self._chosen = _smooth_signs(self.model, self._kind)
         if not self._chosen:
             kind = "" if self._kind == "all" else f" as {self._kind} quantizer"
@@ -142,8 +154,16 @@ class SharpnessSchedule(keras.callbacks.Callback):
         self._value = self.sharpness(step, steps)
         for quantizer in self._chosen:
             quantizer.sharpness.assign(self._value)
-            if self._hard_forward_from < 1:
+            if self._hard_forward_from is not None:
                 quantizer.hard_forward.assign(float(step >= self._hard_forward_from * steps))
+        self._batch = batch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        if batch != self._batch:
+            raise ValueError(
+                "Expected single steps of training, to sharpen step by step. Received: "
+                f"{batch - self._batch + 1} steps at once. Compile with steps_per_execution=1."
+            )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:

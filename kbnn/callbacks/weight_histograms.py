@@ -2,15 +2,17 @@
 
 import os
 import pathlib
+import zipfile
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._keras_check import check_built
 from kbnn.math import smooth_sign
 from kbnn.quantizers import SmoothSign
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, latent_kernel
+from kbnn.quantizers.attached import attached, latent_kernel, quantized_kernels
 
 _BINS = 50
 
@@ -21,14 +23,16 @@ class WeightHistograms(keras.callbacks.Callback):
     In a training that works they have two humps, then two peaks at -1 and +1.
     `kbnn.plots.weight_histograms` draws the file. It is an `.npz` with `edges`, the 51 edges of the
     bins, `epochs`, their numbers from 0 (-1 is the state before the first), and for each kernel an
-    array `(epochs, 50)` of shares under the layer's name. A training that is resumed goes on with
-    the file.
+    array `(epochs, 50)` of shares under its name, as "conv_1/kernel". A training that is resumed
+    goes on with the file.
 
     Args:
         file: the `.npz` to write, in a folder that exists.
 
     Raises:
-        ValueError: in `fit`, a model without a `SmoothSign` as kernel quantizer.
+        ValueError: in `fit`, a model without a `SmoothSign` as kernel quantizer, or not built; or,
+            where a training is resumed, a file that is not its own.
+        FileNotFoundError: in `fit`, no such folder.
 
     >>> import kbnn
     >>> histograms = kbnn.callbacks.WeightHistograms("weights.npz")   # for `fit`
@@ -41,12 +45,15 @@ class WeightHistograms(keras.callbacks.Callback):
         self._rows: dict[str, list[Any]] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        check_built(self.model)
+        if not self._file.parent.is_dir():
+            raise FileNotFoundError(
+                f"Expected a folder for the histograms. Received: {self._file.parent}, not found"
+            )
         self._kernels = {
-            layer.name: (layer, argument)
-            for layer in self.model.submodules
-            if isinstance(layer, keras.layers.Layer)
-            for argument, quantizer in attached(layer).items()
-            if argument in KERNEL_QUANTIZERS and isinstance(quantizer, SmoothSign)
+            name: (layer, argument)
+            for name, (layer, argument) in quantized_kernels(self.model).items()
+            if isinstance(attached(layer)[argument], SmoothSign)
         }
         if not self._kernels:
             raise ValueError(
@@ -70,9 +77,15 @@ class WeightHistograms(keras.callbacks.Callback):
         rows: dict[str, list[Any]] = {name: [] for name in names}
         if epoch == 0 or not self._file.exists():
             return rows
-        with np.load(self._file, allow_pickle=False) as file:
-            earlier = file["epochs"] < epoch
-            return {name: list(file[name][earlier]) for name in names}
+        try:
+            with np.load(self._file, allow_pickle=False) as file:
+                earlier = file["epochs"] < epoch
+                return {name: list(file[name][earlier]) for name in names}
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"Expected {self._file} to hold the histograms of the epochs before. "
+                f"Received: another file ({error})"
+            ) from error
 
     def _add(self, epoch: int) -> None:
         rows = self._rows or {}

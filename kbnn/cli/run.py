@@ -229,7 +229,7 @@ def _technique(
             *ends,
             config.sharpness_law,
             hold=config.sharpness_hold,
-            hard_forward_from=config.hard_forward_from if kind == "input" else 1.0,
+            hard_forward_from=config.hard_forward_from if kind == "input" else None,
             quantizers=kind,
         )
         for kind, ends in (("kernel", config.kernel_sharpness), ("input", config.input_sharpness))

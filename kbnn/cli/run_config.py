@@ -55,6 +55,8 @@ LEARNED = {
     "mapping_start": "residual",
     "loss_on": "soft",
 }
+# Chains; in the others binary normalization has no place.
+CHAINS = ("vgg_tiny", "vgg_small", "alexnet")
 # A technique by its name: the settings that it stands for.
 METHODS: dict[str, dict[str, Any]] = {
     "self-binarizing": {
@@ -206,6 +208,7 @@ class RunConfig:
             self._check_sharpness(name)
         self._check_learned()
         self._check_pretrained()
+        self._check_needed()
         for name in ("hard_forward_from", "sharpness_hold"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
@@ -232,6 +235,28 @@ class RunConfig:
                     f"Expected {option(name)} to be a positive, finite number. Received: {value!r}"
                 )
 
+    def _check_needed(self) -> None:
+        """Raise InputError for a setting that has no effect beside the others."""
+        signs = {self.kernel_quantizer, self.input_quantizer}
+        binary = self.kernel_quantizer != "none"
+        needs = {
+            "sharpness_law": ("smooth_sign" in signs, "a smooth_sign"),
+            "sharpness_hold": ("smooth_sign" in signs, "a smooth_sign"),
+            "hard_forward_from": (
+                self.input_quantizer == "smooth_sign",
+                "--input-quantizer smooth_sign",
+            ),
+            "kernel_constraint": (binary, "a --kernel-quantizer"),
+            "kernel_scale": (binary, "a --kernel-quantizer"),
+        }
+        for name, (fulfilled, what) in needs.items():
+            default = getattr(type(self), name)
+            if not fulfilled and getattr(self, name) != default:
+                raise InputError(
+                    f"Expected {option(name)} with {what} alone. Received: --kernel-quantizer "
+                    f"{self.kernel_quantizer}, --input-quantizer {self.input_quantizer}"
+                )
+
     def _check_sharpness(self, name: str) -> None:
         quantizer = name.replace("sharpness", "quantizer")
         value = getattr(self, name)
@@ -243,7 +268,7 @@ class RunConfig:
                 )
             return
         value = SHARPNESS[name] if value is None else tuple(value)
-        if len(value) != 2 or not all(math.isfinite(end) and end > 0 for end in value):
+        if len(value) != 2 or not all(0 < end <= 1e30 for end in value):
             raise InputError(
                 f"Expected {option(name)} to be two positive numbers. Received: {value}"
             )

@@ -18,6 +18,7 @@ from kbnn.cli.progress import epoch_progress
 from kbnn.cli.run import train_run
 from kbnn.cli.run_config import (
     AUGMENTATIONS,
+    CHAINS,
     INPUT_QUANTIZERS,
     KERNEL_CONSTRAINTS,
     KERNEL_QUANTIZERS,
@@ -124,8 +125,8 @@ def train(
         str | None,
         typer.Option(
             help="A technique, in place of the quantizers that are not given: self-binarizing has "
-            "smooth signs and binary normalization, noisy-supervision learned signs of kernels. "
-            "(default: straight-through gradients)",
+            "smooth signs and, in chains, binary normalization; noisy-supervision learned signs of "
+            "kernels. (default: straight-through gradients)",
             metavar="|".join(METHODS),
             show_default=False,
         ),
@@ -260,7 +261,9 @@ def train(
         "loss_on": loss_on,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    given = {**_settings_of(method), **given}
+    given = {**_settings_of(method, given), **given}
+    if pretrained is not None and normalization is None:
+        given.pop("normalization", None)  # the network has its own
     folder = RunFolder(run)
     if pretrained is not None and resume:
         raise InputError("Expected --from or --resume. Received: both")
@@ -277,12 +280,17 @@ def train(
     show(_table(result, folder), {"run": str(run), **result}, as_json=as_json)
 
 
-def _settings_of(method: str | None) -> dict[str, Any]:
+def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
     if method is not None and method not in METHODS:
         raise InputError(
             f"Expected --method to be one of {', '.join(METHODS)}. Received: {method!r}"
         )
-    return {} if method is None else METHODS[method]
+    settings = {} if method is None else dict(METHODS[method])
+    # What the method would have, where the network can.
+    is_chain = given.get("model", RunConfig.model) in CHAINS
+    if not is_chain or given.get("input_quantizer") == "none":
+        settings.pop("normalization", None)
+    return settings
 
 
 def _new(given: dict[str, Any]) -> RunConfig:

@@ -1,5 +1,6 @@
 """Batch normalization and sign in one, which at inference is a comparison."""
 
+import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import tf_keras as keras
 from kbnn import quantizers
 from kbnn.layers.reachable_sums import reachable_sums
 from kbnn.quantizers.attached import is_sign
+from kbnn.quantizers.signs import producers
 
 _INTEGERS = np.iinfo(np.int32)
 # A power of two, so that 1 - epsilon + epsilon is 1 in float32.
@@ -71,8 +73,9 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
     """
 
     def __init__(self, activation: Any = "smooth_sign", **kwargs: Any) -> None:
-        if kwargs.pop("axis", -1) != -1:
-            raise ValueError("Expected `axis` to be -1, the channels. Received: another axis")
+        axis = kwargs.pop("axis", -1)
+        if axis not in (-1, [-1], (-1,)):
+            raise ValueError(f"Expected `axis` to be -1, the channels. Received: axis={axis}")
         super().__init__(axis=-1, **kwargs)
         self.activation = quantizers.clone(activation, f"{self.name}_activation")
         if not is_sign(self.activation):
@@ -105,6 +108,9 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
     def thresholds(self, fan_in: int | None = None) -> Thresholds:
         """The comparison of integers that the layer is at inference.
 
+        Behind a binary layer the integers are its sums of +-1, without its bias or the scale of its
+        kernel, which the thresholds take in.
+
         Args:
             fan_in: the largest sum that the layer before it can give. By default that of the
                 binary layer that stands before it in its model, if there is one.
@@ -113,17 +119,31 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
             Integer thresholds, each between plus and minus `fan_in + 1`, and the directions.
 
         Raises:
-            ValueError: the layer has no weights yet.
+            ValueError: the layer has no weights yet; or stands in a model behind another layer than
+                a binary one, as a real stem, whose outputs are no integers, and no `fan_in` says
+                that they are.
         """
         if not self.built:
             raise ValueError(
                 f"Expected a layer with weights. Received: {self.name!r}, which has not been called"
             )
-        sums = reachable_sums(self)
-        if fan_in is None and sums is not None:
-            fan_in = sums.fan_in
-        limit = _INTEGERS.max if fan_in is None else fan_in + 1
+        is_count = isinstance(fan_in, numbers.Integral) and not isinstance(fan_in, bool)
+        if fan_in is not None and (not is_count or fan_in < 1):
+            raise ValueError(
+                f"Expected `fan_in` to be a positive integer. Received: fan_in={fan_in!r}"
+            )
         threshold, above = (value.numpy() for value in self._real_thresholds())
+        sums = reachable_sums(self)
+        if sums is not None:
+            threshold = (threshold - sums.offset) / sums.scale
+            fan_in = sums.fan_in if fan_in is None else fan_in
+        elif fan_in is None and (before := _layers_before(self)):
+            names = ", ".join(repr(layer.name) for layer in before)
+            raise ValueError(
+                "Expected a layer that takes integers, as those of a binary convolution. "
+                f"Received: {self.name!r} behind {names}. Give `fan_in` if they are integers."
+            )
+        limit = _INTEGERS.max if fan_in is None else fan_in + 1
         whole = np.where(above, np.ceil(threshold), np.floor(threshold))
         return Thresholds(np.clip(whole, -limit, limit).astype(np.int64), above)
 
@@ -183,3 +203,7 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         infinity = tf.fill(tf.shape(mean), tf.constant(np.inf, "float64"))
         constant = tf.where(beta >= 0, -infinity, infinity)
         return tf.where(is_constant, constant, threshold), gamma >= 0
+
+
+def _layers_before(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return [one for one in producers(layer) if not isinstance(one, keras.layers.InputLayer)]

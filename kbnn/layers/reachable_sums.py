@@ -45,6 +45,8 @@ class ReachableSums(NamedTuple):
     def midpoints(self, threshold: np.ndarray, above: np.ndarray) -> np.ndarray:
         """Thresholds between two sums that are compared with the sums as the given ones are.
 
+        The sums are those of float32, in which the layer adds its bias.
+
         Args:
             threshold: T, `(channels,)`; may be infinite.
             above: whether sums of at least T, or of at most T, are the ones chosen.
@@ -53,11 +55,19 @@ class ReachableSums(NamedTuple):
             For each channel the middle of the step in which the choice changes; beyond the last
             sum where it does not change.
         """
-        in_steps = ((threshold - self.offset) / self.scale + self.fan_in) / self.step
-        last = 2 * self.fan_in / self.step
-        first_above = np.clip(np.ceil(in_steps), 0, last + 1)
-        first_beyond = np.clip(np.floor(in_steps), -1, last) + 1
-        chosen = np.where(above, first_above, first_beyond)
+        sums = np.arange(-self.fan_in, self.fan_in + 1, self.step)
+        chosen = np.array(
+            [
+                np.searchsorted(
+                    (sums * np.float32(scale)).astype("float32") + np.float32(offset),
+                    limit,
+                    side="left" if is_above else "right",
+                )
+                for scale, offset, limit, is_above in zip(
+                    self.scale, self.offset, threshold, above, strict=True
+                )
+            ]
+        )
         middle = self.step * (chosen - 0.5) - self.fan_in
         return self.scale * middle + self.offset
 

@@ -47,8 +47,10 @@ class ThresholdEncoding(keras.layers.Layer):
     def __init__(
         self, levels: int = 32, low: float = -1.0, high: float = 1.0, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
-        if not isinstance(levels, int) or levels < 1:
+        # In half precision pixels would fall on the other side of thresholds.
+        super().__init__(**{"autocast": False, **kwargs})
+        is_count = isinstance(levels, numbers.Integral) and not isinstance(levels, bool)
+        if not is_count or levels < 1:
             raise ValueError(
                 f"Expected `levels` to be a positive integer. Received: levels={levels}"
             )
@@ -58,8 +60,16 @@ class ThresholdEncoding(keras.layers.Layer):
             raise ValueError(
                 f"Expected numbers with `low` below `high`. Received: low={low}, high={high}"
             )
-        self.levels, self.low, self.high = levels, float(low), float(high)
+        self.levels, self.low, self.high = int(levels), float(low), float(high)
         self.input_spec = keras.layers.InputSpec(ndim=4)
+
+    def build(self, input_shape: Any) -> None:
+        self._channels = input_shape[-1]
+        if self._channels is None:
+            raise ValueError(
+                f"Expected images whose number of channels is known. Received: {input_shape}"
+            )
+        super().build(input_shape)
 
     @property
     def thresholds(self) -> np.ndarray:
@@ -69,7 +79,7 @@ class ThresholdEncoding(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         wide = tf.cast(inputs, tf.float32)[..., None] - self.thresholds
-        channels = inputs.shape[-1] * self.levels
+        channels = self._channels * self.levels
         shape = tf.concat([tf.shape(inputs)[:-1], [channels]], axis=0)
         signs = tf.reshape(lq.math.sign(wide), shape)
         signs = tf.ensure_shape(signs, [*inputs.shape[:-1], channels])
@@ -81,11 +91,10 @@ class ThresholdEncoding(keras.layers.Layer):
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray], keras.layers.Layer]:
         """The layers that take its place in a frozen model: a subtraction and a sign."""
-        channels = self.input_shape[-1]
         layer = keras.layers.DepthwiseConv2D(1, depth_multiplier=self.levels, name=self.name)
         weights = [
-            np.ones((1, 1, channels, self.levels), "float32"),
-            np.tile(-self.thresholds, channels),
+            np.ones((1, 1, self._channels, self.levels), "float32"),
+            np.tile(-self.thresholds, self._channels),
         ]
         return layer, weights, quantizers.clone("ste_sign", f"{self.name}_sign")
 

@@ -54,7 +54,8 @@ def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: 
         return layers.BinaryBatchNormalization(
             input_quantizer, momentum=BATCH_NORM_MOMENTUM, name=name
         )(x)
-    if not callable(normalization) or isinstance(normalization, type):
+    is_function = callable(normalization) and not isinstance(normalization, keras.layers.Layer)
+    if not is_function or isinstance(normalization, type):
         raise ValueError(
             'Expected `normalization` to be "batch", "binary" or a function that takes a name and '
             f"returns a layer. Received: normalization={normalization!r}"
@@ -98,8 +99,15 @@ def stem(
 ) -> Any:
     """The first convolution of a chain, named `stem`: real, or binary on an image of signs."""
     behind: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
+    if not isinstance(binary, bool):
+        raise ValueError(f"Expected `binary_stem` to be True or False. Received: {binary!r}")
     if not binary:
         return convolution(x, filters, size, "stem", strides=strides, **behind)
+    if input_quantizer is None or kernel_quantizer is None:
+        raise ValueError(
+            "Expected `input_quantizer` and `kernel_quantizer` with a binary stem. "
+            f"Received: {input_quantizer=}, {kernel_quantizer=}"
+        )
     x = layers.ThresholdEncoding(name="stem_encoding")(x)
     x = lq.layers.QuantConv2D(
         filters,
@@ -196,9 +204,10 @@ def binary_classifier(
     commutes with, and so takes signs.
     """
     _check_classifier(classes, activation)
-    if input_quantizer is None:
+    if input_quantizer is None or kernel_quantizer is None:
         raise ValueError(
-            "Expected an `input_quantizer` with a binary classifier. Received: input_quantizer=None"
+            "Expected `input_quantizer` and `kernel_quantizer` with a binary classifier. "
+            f"Received: {input_quantizer=}, {kernel_quantizer=}"
         )
     before = _before(input_quantizer, normalization)
     quantization = _quantization("classifier", before, kernel_quantizer, **kernel)
@@ -261,13 +270,16 @@ def _quantization(
 ) -> dict[str, Any]:
     """The arguments of a Larq layer that make it binary."""
     initializer = keras.initializers.get(kernel_initializer)
-    constraint = kernel_constraint if kernel_constraint != CLIP else lq.constraints.WeightClip()
-    is_real = kernel_quantizer is None and kernel_constraint == CLIP
+    # Each layer needs one of its own: one without a seed gives all of them the same values.
+    if hasattr(initializer, "get_config"):
+        initializer = type(initializer).from_config(initializer.get_config())
+    clips = isinstance(kernel_constraint, str) and kernel_constraint == CLIP
+    if clips:
+        kernel_constraint = None if kernel_quantizer is None else lq.constraints.WeightClip()
     return {
         "name": name,
         "input_quantizer": quantizers.clone(input_quantizer, f"{name}_input_quantizer"),
         "kernel_quantizer": quantizers.clone(kernel_quantizer, f"{name}_kernel_quantizer"),
-        # Each layer needs one of its own: one without a seed gives all of them the same values.
-        "kernel_initializer": type(initializer).from_config(initializer.get_config()),
-        "kernel_constraint": None if is_real else constraint,
+        "kernel_initializer": initializer,
+        "kernel_constraint": kernel_constraint,
     }

@@ -6,7 +6,9 @@ from typing import Any
 import larq as lq
 import tf_keras as keras
 
+from kbnn.quantizers.signs import takes_signs
 from kbnn.training.freeze import freeze
+from kbnn.training.rewrite import rewrite
 
 
 def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) -> None:
@@ -27,4 +29,14 @@ def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) ->
     >>> kbnn.models.summary(kbnn.models.vgg_tiny(width=8))      # doctest: +ELLIPSIS
     +vgg_tiny stats...
     """
-    lq.models.summary(freeze(model), print_fn=print_fn)
+    lq.models.summary(rewrite(freeze(model), _with_input_bits), print_fn=print_fn)
+
+
+def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    """A layer with a sign of its own where signs come from elsewhere: Larq looks for one there."""
+    if not hasattr(layer, "input_quantizer") or layer.input_quantizer is not None:
+        return None
+    if not takes_signs(layer):
+        return None
+    sign = lq.quantizers.serialize(lq.quantizers.SteSign(name=f"{layer.name}_input_quantizer"))
+    return type(layer).from_config({**layer.get_config(), "input_quantizer": sign})

@@ -47,6 +47,23 @@ def attached(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
     }
 
 
+def quantized_kernels(model: keras.Model) -> dict[str, tuple[keras.layers.Layer, str]]:
+    """The kernels that quantizers, as objects, quantize: name -> (layer, argument).
+
+    A name is that of layer and weight, as "conv_1/kernel"; one that a nested model has again gets a
+    number.
+    """
+    found: dict[str, tuple[keras.layers.Layer, str]] = {}
+    for layer in model.submodules:
+        if not isinstance(layer, keras.layers.Layer):
+            continue
+        for argument in attached(layer).keys() & KERNEL_QUANTIZERS.keys():
+            name = f"{layer.name}/{KERNEL_QUANTIZERS[argument]}"
+            number = sum(key.split("#")[0] == name for key in found)
+            found[f"{name}#{number + 1}" if number else name] = (layer, argument)
+    return found
+
+
 def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
     """The real-valued kernel that a layer's quantizer, at an argument, quantizes."""
     kernel = getattr(layer, KERNEL_QUANTIZERS[argument])

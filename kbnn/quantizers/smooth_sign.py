@@ -1,6 +1,5 @@
 """A tanh that training sharpens into the sign."""
 
-import math
 import numbers
 from typing import Any
 
@@ -9,6 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.math import smooth_sign
+
+_LARGEST = 1e30
 
 
 # Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
@@ -55,11 +56,7 @@ class SmoothSign(lq.quantizers.Quantizer):
 
     def __init__(self, sharpness: float = 1.0, hard_forward: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        is_number = isinstance(sharpness, numbers.Real) and math.isfinite(sharpness)
-        if not is_number or sharpness <= 0:
-            raise ValueError(
-                f"Expected `sharpness` to be a positive number. Received: sharpness={sharpness!r}"
-            )
+        check_sharpness("sharpness", sharpness)
         self._initial = {"sharpness": float(sharpness), "hard_forward": bool(hard_forward)}
         self.supports_masking = True
 
@@ -91,3 +88,14 @@ class SmoothSign(lq.quantizers.Quantizer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._initial}
+
+
+def check_sharpness(name: str, value: Any) -> None:
+    """Raise ValueError unless a value can be a sharpness."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    # Not `0 < value`: NaN. An infinite one makes NaN of 0.
+    if not is_number or not 0 < value <= _LARGEST:
+        raise ValueError(
+            f"Expected `{name}` to be a positive number, at most {_LARGEST:g}. "
+            f"Received: {name}={value!r}"
+        )

@@ -17,6 +17,7 @@ from kbnn.quantizers.attached import (
     is_sign,
     own_weights,
 )
+from kbnn.training.float32 import float32_policy
 from kbnn.training.rewrite import REMOVE, Replacement, from_config, layers_of, rewrite
 
 # Identities at inference.
@@ -77,7 +78,8 @@ def freeze(model: keras.Model) -> keras.Model:
     _keras_check.check_model(model)
     _check_finite(model)
     _check_inference(model)
-    return rewrite(model, _frozen_layer)
+    with float32_policy():
+        return rewrite(model, _frozen_layer)
 
 
 def _check_finite(model: keras.Model) -> None:

@@ -7,7 +7,15 @@ import larq as lq
 import tf_keras as keras
 
 from kbnn import quantizers
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, carry_state, is_quantizer
+from kbnn.layers import BinaryBatchNormalization
+from kbnn.quantizers.attached import (
+    KERNEL_QUANTIZERS,
+    attached,
+    carry_state,
+    is_quantizer,
+    is_sign,
+)
+from kbnn.quantizers.signs import producers
 from kbnn.training.rewrite import REMOVE, check_rewritable, layers_of, rewrite
 
 
@@ -84,6 +92,7 @@ def requantize(
         if isinstance(layer, lq.quantizers.Quantizer):
             alone = quantizers.clone(given["input"], layer.name)
             return REMOVE if alone is None else _as_layer(alone, layer.name)
+        _check_comparison(layer, chosen[id(layer)], given)
         changes = {
             argument: quantizers.clone(given[kind], f"{layer.name}_{argument}")
             for argument, kind in chosen[id(layer)].items()
@@ -151,6 +160,23 @@ def _changes(
     if "input" in given and (stands_alone or is_quantizer(getattr(layer, "activation", None))):
         changes["activation"] = "input"
     return changes
+
+
+def _check_comparison(layer: keras.layers.Layer, changes: _Changes, given: dict[str, Any]) -> None:
+    """Raise ValueError where a binary batch normalization would lose its sign, or get a second."""
+    if isinstance(layer, BinaryBatchNormalization):
+        if not is_sign(quantizers.clone(given["input"], "input_quantizer")):
+            raise ValueError(
+                f"Expected a sign for the BinaryBatchNormalization {layer.name!r}, which compares. "
+                f"Received: input_quantizer={given['input']!r}"
+            )
+    elif "input_quantizer" in changes:
+        before = [one for one in producers(layer) if isinstance(one, BinaryBatchNormalization)]
+        if before:
+            raise ValueError(
+                f"Expected `layers` to name {before[0].name!r}, whose signs {layer.name!r} takes. "
+                f"Received: {layer.name!r}"
+            )
 
 
 def _check_names(

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
@@ -12,7 +13,9 @@ from kbnn.training.rewrite import Replacement, rewrite
 
 
 def smooth_network(model: keras.Model) -> keras.Model:
-    """Copy a model, with every `SmoothSign` smooth at inference too.
+    """Copy a model, with every `SmoothSign` at inference what it is in training.
+
+    That is smooth, but for those whose `hard_forward` is on.
 
     `evaluate` on the copy gives the accuracy of the network that training sees; on the model itself
     that of the one that ships. The difference is what the sharpening has still to close. Batch
@@ -65,6 +68,7 @@ def smooth_network(model: keras.Model) -> keras.Model:
     return copy
 
 
+@lq.utils.register_alias("_AlwaysSmooth")  # Larq's loader of `.h5` files looks here
 @keras.utils.register_keras_serializable(package="kbnn")
 class _AlwaysSmooth(SmoothSign):
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
@@ -72,9 +76,10 @@ class _AlwaysSmooth(SmoothSign):
 
 
 def _stays_smooth(quantizer: SmoothSign) -> SmoothSign:
-    return _AlwaysSmooth(
-        float(quantizer.sharpness), bool(quantizer.hard_forward > 0), name=quantizer.name
+    sharpness, hard_forward = map(
+        keras.backend.get_value, (quantizer.sharpness, quantizer.hard_forward)
     )
+    return _AlwaysSmooth(float(sharpness), bool(hard_forward), name=quantizer.name)
 
 
 def _uncompared(layer: BinaryBatchNormalization) -> Replacement:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.training.smooth_network import smooth_network
@@ -19,9 +20,11 @@ class SmoothValidation(keras.callbacks.Callback):
 
     Args:
         validation_data: `(images, labels)` or a dataset of batches of them, as `fit` takes it.
-        metrics: names of Keras metrics, or metrics.
+        metrics: a list of names of Keras metrics, or of metrics. The loss is the one that the model
+            is compiled with, without `loss_weights`.
 
     Raises:
+        TypeError: data or metrics of another kind.
         ValueError: in `fit`, a model without a `SmoothSign`.
 
     >>> import kbnn, numpy as np
@@ -33,8 +36,16 @@ class SmoothValidation(keras.callbacks.Callback):
 
     def __init__(self, validation_data: Any, metrics: Sequence[Any] = ("accuracy",)) -> None:
         super().__init__()
-        is_pair = isinstance(validation_data, tuple | list)
-        self._data = tuple(validation_data) if is_pair else (validation_data,)
+        is_arrays = isinstance(validation_data, tuple | list)
+        is_dataset = isinstance(validation_data, tf.data.Dataset | keras.utils.Sequence)
+        if not (is_dataset or (is_arrays and len(validation_data) in (2, 3))):
+            raise TypeError(
+                "Expected `validation_data` to be (images, labels) or a dataset of such batches. "
+                f"Received: {type(validation_data).__name__}"
+            )
+        if not isinstance(metrics, tuple | list):
+            raise TypeError(f"Expected `metrics` to be a list. Received: metrics={metrics!r}")
+        self._data = tuple(validation_data) if is_arrays else (validation_data,)
         self._metrics = list(metrics)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

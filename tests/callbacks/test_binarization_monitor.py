@@ -2,6 +2,7 @@
 
 import itertools
 
+import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
@@ -34,13 +35,13 @@ def test_kernels_are_measured_with_their_sharpness_and_against_the_epoch_before(
     history = fit(model, BinarizationMonitor(), keep, epochs=2)
     for epoch, (before, after) in enumerate(itertools.pairwise(kernels)):
         expected = {
-            "flip_ratio": np.mean((before >= 0) != (after >= 0)),
+            "kernel_flip_ratio": np.mean((before >= 0) != (after >= 0)),
             "kernel_residual": np.mean(1 - np.abs(np.tanh(40 * after))),
             "kernel_saturation": np.mean(40 * np.abs(after) > 10),
         }
         for name, value in expected.items():
             assert history[f"conv_2/{name}"][epoch] == pytest.approx(value, rel=1e-4), name
-    assert history["conv_2/flip_ratio"][0] > 0
+    assert history["conv_2/kernel_flip_ratio"][0] > 0
     assert not [name for name in history if "input" in name]
 
 
@@ -67,10 +68,48 @@ def test_inputs_are_measured_where_they_become_binary(normalization):
 def test_larq_s_quantizers_have_flips_alone():
     history = fit(compiled(kbnn.models.vgg_tiny(width=4)), BinarizationMonitor(images()))
     names = {name.split("/")[-1] for name in history}
-    assert names == {"loss", "flip_ratio"}
+    assert names == {"loss", "kernel_flip_ratio"}
 
 
 def test_a_model_without_binary_kernels_is_refused():
     model = kbnn.models.vgg_tiny(width=4, kernel_quantizer=None)
     with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
         fit(compiled(model), BinarizationMonitor())
+
+
+def test_each_kernel_has_a_name_of_its_own():
+    def block(filters):
+        x = image = keras.Input((8, 8, filters))
+        x = lq.layers.QuantSeparableConv2D(
+            filters,
+            3,
+            depthwise_quantizer="smooth_sign",
+            pointwise_quantizer="smooth_sign",
+            name="conv",
+        )(x)
+        return keras.Model(image, x)
+
+    x = image = keras.Input((8, 8, 4))
+    x = block(4)(x)
+    x = keras.layers.Flatten()(block(4)(keras.layers.ZeroPadding2D()(x)))
+    model = keras.Model(image, keras.layers.Dense(2)(x))
+    model.compile("sgd", "mse")
+    history = model.fit(
+        *(np.zeros((4, 8, 8, 4)), np.zeros((4, 2))),
+        callbacks=[BinarizationMonitor()],
+        verbose=0,
+    ).history
+    kernels = {name.rsplit("_", 1)[0] for name in history if name.endswith("_residual")}
+    assert kernels == {
+        *("conv/depthwise_kernel", "conv/pointwise_kernel"),
+        *("conv/depthwise_kernel#2", "conv/pointwise_kernel#2"),
+    }
+
+
+@pytest.mark.parametrize("shape", [(0, 28, 28, 1), (28, 28, 1), (4, 32, 32, 3)])
+def test_images_that_do_not_fit(shape):
+    model = compiled(kbnn.models.vgg_tiny(width=4))
+    with pytest.raises(ValueError, match="Expected `images` to be a batch that fits"):
+        fit(model, BinarizationMonitor(np.zeros(shape)))
+    with pytest.raises(TypeError, match="Expected `images` to be an array"):
+        BinarizationMonitor((np.zeros((4, 28, 28, 1)), np.zeros(4)))

@@ -27,12 +27,12 @@ def test_the_logs_say_what_the_mapping_does(data):
         kernel = layer.kernel.latent_variable
         signs = kbnn.converters.freeze(learned).get_layer(name).get_weights()[0] > 0
         disagreement = np.mean(signs != (kernel.numpy() >= 0))
-        assert history[f"{name}/disagreement"][-1] == pytest.approx(disagreement)
+        assert history[f"{name}/kernel_disagreement"][-1] == pytest.approx(disagreement)
         assert disagreement > 0
         before = model.get_layer(name).get_weights()[0] >= 0
-        assert history[f"{name}/flips"][-1] == pytest.approx(np.mean(signs != before))
+        assert history[f"{name}/kernel_flips"][-1] == pytest.approx(np.mean(signs != before))
         loss = float(layer.kernel_quantizer.auxiliary_loss(kernel))
-        assert history[f"{name}/auxiliary_loss"][-1] == pytest.approx(loss, rel=1e-4)
+        assert history[f"{name}/kernel_auxiliary_loss"][-1] == pytest.approx(loss, rel=1e-4)
 
 
 def test_a_new_mapping_does_nothing(data):
@@ -40,8 +40,8 @@ def test_a_new_mapping_does_nothing(data):
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     callbacks = [kbnn.callbacks.LearnedSignMonitor(), kbnn.callbacks.BinarizationMonitor()]
     history = model.fit(*data, callbacks=callbacks, verbose=0).history
-    assert history["conv_1/disagreement"] == history["conv_1/flip_ratio"] == [0.0]
-    assert "conv_1/flips" not in history
+    assert history["conv_1/kernel_disagreement"] == history["conv_1/kernel_flip_ratio"] == [0.0]
+    assert "conv_1/kernel_flips" not in history
 
 
 def test_models_that_do_not_fit(data):

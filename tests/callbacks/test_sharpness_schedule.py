@@ -3,6 +3,7 @@
 import contextlib
 import csv
 
+import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
@@ -166,7 +167,7 @@ def test_data_without_a_length_are_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"start": 0}, "Expected `start` to be positive. Received: start=0"),
+        ({"start": 0}, "Expected `start` to be a positive number.*Received: start=0"),
         ({"stop": float("inf")}, "Expected `stop`"),
         ({"hold": 1.5}, "Expected `hold` to be a share"),
         ({"hard_forward_from": -1}, "Expected `hard_forward_from`"),
@@ -179,3 +180,44 @@ def test_data_without_a_length_are_refused():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         SharpnessSchedule(**arguments)
+
+
+def test_several_steps_at_once_are_refused():
+    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
+    model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=2)
+    with pytest.raises(ValueError, match="2 steps at once"):
+        fit(model, SharpnessSchedule())
+
+
+def test_a_schedule_of_one_step_is_at_its_end():
+    assert SharpnessSchedule(1, 100).sharpness(0, steps=1) == 100
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, float("nan"), float("inf"), 1e39, None, "1"])
+def test_a_law_that_gives_no_positive_number_is_refused(value):
+    schedule = SharpnessSchedule(law=lambda step, steps: value)
+    with pytest.raises(ValueError, match=r"Expected `law\(3, 7\)` to be a positive number"):
+        schedule.sharpness(3, 7)
+
+
+def test_a_later_schedule_without_a_hard_forward_switches_it_off():
+    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    quantizer = model.get_layer("conv_1").kernel_quantizer
+    for share, expected in [(0.0, 1.0), (None, 1.0), (1.0, 0.0)]:
+        fit(model, SharpnessSchedule(hard_forward_from=share), epochs=1)
+        assert float(quantizer.hard_forward) == expected
+
+
+def test_a_model_that_is_not_built_is_refused():
+    model = keras.Sequential(
+        [lq.layers.QuantDense(4, kernel_quantizer="smooth_sign"), keras.layers.Dense(2)]
+    )
+    model.compile("sgd", "mse")
+    for callback in (
+        SharpnessSchedule(),
+        kbnn.callbacks.BinarizationMonitor(),
+        kbnn.callbacks.WeightHistograms("weights.npz"),
+    ):
+        with pytest.raises(ValueError, match="Expected a model that has its weights"):
+            model.fit(np.zeros((4, 3)), np.zeros((4, 2)), callbacks=[callback], verbose=0)

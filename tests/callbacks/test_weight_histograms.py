@@ -28,23 +28,25 @@ def test_each_epoch_and_the_state_before_have_their_histogram(tmp_path):
     fit(model, WeightHistograms(file), keep, epochs=2)
     content = np.load(file)
     assert content["epochs"].tolist() == [-1, 0, 1]
-    assert set(content) == {"edges", "epochs", "conv_1", "conv_2", "conv_3"}
+    assert set(content) == {"edges", "epochs", *(f"conv_{i}/kernel" for i in (1, 2, 3))}
     expected = [
         np.histogram(np.tanh(30 * value), content["edges"])[0] / value.size for value in kernels
     ]
-    np.testing.assert_allclose(content["conv_2"], expected, atol=2 / kernel.shape.num_elements())
+    np.testing.assert_allclose(
+        content["conv_2/kernel"], expected, atol=2 / kernel.shape.num_elements()
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 
 
 def test_a_training_that_goes_on_goes_on_with_the_file(tmp_path):
     model, file = network(), tmp_path / "weights.npz"
     fit(model, WeightHistograms(file), epochs=3)
-    first = np.load(file)["conv_1"]
+    first = np.load(file)["conv_1/kernel"]
     # Epoch 2 is run again, as after an interruption before its backup.
     fit(model, WeightHistograms(file), initial_epoch=2, epochs=4)
     content = np.load(file)
     assert content["epochs"].tolist() == [-1, 0, 1, 2, 3]
-    np.testing.assert_array_equal(content["conv_1"][:3], first[:3])
+    np.testing.assert_array_equal(content["conv_1/kernel"][:3], first[:3])
 
 
 def test_the_file_can_be_drawn(tmp_path):
@@ -54,7 +56,7 @@ def test_the_file_can_be_drawn(tmp_path):
     assert len(figure.axes) == 9
     assert [axes.get_title() for axes in figure.axes[:3]] == ["before", "epoch 2", "epoch 3"]
     drawn = figure.axes[2].patches[0].get_data()
-    np.testing.assert_array_equal(drawn.values, np.load(file)["conv_1"][-1])
+    np.testing.assert_array_equal(drawn.values, np.load(file)["conv_1/kernel"][-1])
 
 
 def test_a_model_without_smooth_kernels_is_refused(tmp_path):
@@ -72,3 +74,16 @@ def test_the_curves_are_the_functions():
     x, y = gradients.lines[0].get_data()
     np.testing.assert_allclose(y, 1 / np.cosh(x) ** 2, rtol=1e-5)
     assert [text.get_text() for text in values.get_legend().get_texts()] == ["1", "50"]
+
+
+def test_places_and_files_that_do_not_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Expected a folder for the histograms"):
+        fit(network(), WeightHistograms(tmp_path / "none" / "weights.npz"))
+    foreign = tmp_path / "weights.npz"
+    np.savez(foreign, other=np.zeros(3))
+    with pytest.raises(ValueError, match="to hold the histograms of the epochs before"):
+        fit(network(), WeightHistograms(foreign), epochs=2, initial_epoch=1)
+    with pytest.raises(ValueError, match="Received: a file with other"):
+        kbnn.plots.weight_histograms(foreign)
+    with pytest.raises(ValueError, match="Expected `epochs` to be a positive integer"):
+        kbnn.plots.weight_histograms(foreign, epochs=0)

@@ -164,8 +164,24 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ),
         (["--data", "fashion_mnist_sample", "--hard-forward-from", "2"], "to be a share"),
         (
-            ["--data", "fashion_mnist_sample", *SMOOTH, "--model", "resnet20"],
+            ["--data", "fashion_mnist_sample", "--model", "resnet20", "--normalization", "binary"],
             "it is for chains",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", "--sharpness-law", "linear"],
+            "--sharpness-law with a smooth_sign alone",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", *SMOOTH, "--sharpness-hold", "2"],
+            "--sharpness-hold to be a share",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", "--hard-forward-from", "0"],
+            "--hard-forward-from with --input-quantizer smooth_sign alone",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", "--kernel-quantizer", "none", "--kernel-scale", "2"],
+            "--kernel-scale with a --kernel-quantizer alone",
         ),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
         (["--data", "folder"], "directory"),
@@ -321,8 +337,10 @@ def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, 
     rows = RunFolder(folder).log()
     assert [row["epoch"] for row in rows] == [1, 2]
     assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 10.0)
-    assert {"conv_1/flip_ratio", "conv_1/kernel_residual", "stem_bn/input_saturation"} <= set(
-        rows[0]
-    )
+    assert {
+        "conv_1/kernel_flip_ratio",
+        "conv_1/kernel_residual",
+        "stem_bn/input_saturation",
+    } <= set(rows[0])
     assert (folder / "weights.png").read_bytes().startswith(b"\x89PNG")
     assert run_kbnn("convert", folder).returncode == 0

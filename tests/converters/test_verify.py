@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 from networks import chain, images, one_layer, residual
 
+import kbnn
 from kbnn.converters import convert, freeze, inspect, verify
 from kbnn.converters.ties import TieProbe
 
@@ -214,3 +215,18 @@ def test_a_class_that_differs_within_the_tolerance_is_no_tie(tmp_path):
     assert parity.above_tolerance == 0
     assert parity.class_ties == []
     assert parity.failures == ["3 images have another class without a tie"]
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+@pytest.mark.parametrize("normalization", ["batch", "binary"])
+def test_a_model_of_mixed_precision_is_compared_as_it_ships(policy, normalization, rng, tmp_path):
+    images = rng.normal(size=(64, 16, 16, 3)).astype("f")
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        model = kbnn.models.vgg_tiny((16, 16, 3), width=32, normalization=normalization)
+        kbnn.recalibrate_batch_norm(model, images)
+        report = kbnn.converters.convert(model, tmp_path / "m.tflite", verify_data=images).report
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert report.parity.class_agreement == 1.0
+    assert report.operators["LceBconv2d"] == 3

@@ -222,3 +222,37 @@ def test_a_sign_before_pooling_stays_where_others_take_the_pooled_signs(tmp_path
     x = np.random.default_rng(6).normal(size=(16, 12, 12, 2)).astype("f")
     report = kbnn.converters.convert(pooled, tmp_path / "model.tflite", verify_data=x).report
     assert report.parity.above_tolerance == 0
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
+def test_a_bias_is_added_in_float32_before_the_comparison(scale, rng):
+    """A mean that is a sum and its bias, as of a channel that is constant on the data."""
+    image = keras.Input((16,))
+    dense = lq.layers.QuantDense(
+        64, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=True
+    )
+    layer = BinaryBatchNormalization("ste_sign", epsilon=0.0)
+    model = keras.Model(image, layer(dense(image)))
+    bias = rng.normal(scale=scale, size=64).astype("f")
+    dense.bias.assign(bias)
+    mean = (rng.integers(-8, 9, 64) * 2).astype("f") + bias
+    gamma = rng.choice([-1.0, 1.0], 64).astype("f")
+    layer.set_weights([gamma, np.zeros(64, "f"), mean, np.ones(64, "f")])
+    x = rng.choice([-1.0, 1.0], (400, 16)).astype("f")
+    np.testing.assert_array_equal(kbnn.converters.freeze(model)(x), model(x))
+    thresholds, above = layer.thresholds()
+    sums = np.sign(x) @ np.where(dense.get_weights()[0] >= 0, 1.0, -1.0)
+    clear = np.abs(sums + bias - mean) > 1
+    expected = np.where(np.where(above, sums >= thresholds, sums <= thresholds), 1.0, -1.0)
+    np.testing.assert_array_equal(model(x).numpy()[clear], expected[clear])
+
+
+def test_thresholds_of_numbers_that_are_no_integers_are_refused():
+    model = kbnn.models.vgg_tiny(width=8, normalization="binary")
+    layer = model.get_layer("stem_bn")
+    with pytest.raises(ValueError, match="'stem_bn' behind 'stem'"):
+        layer.thresholds()
+    assert layer.thresholds(fan_in=9).threshold.shape == (8,)
+    for fan_in in (-3, 0, 1.5, float("nan"), "a", True):
+        with pytest.raises(ValueError, match="Expected `fan_in` to be a positive integer"):
+            layer.thresholds(fan_in)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tf_keras as keras
 
 import kbnn
 from kbnn.layers import ThresholdEncoding
@@ -35,3 +37,21 @@ def test_the_channels_of_an_image_stay_apart():
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         ThresholdEncoding(**arguments)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_every_pixel_is_compared_in_float32(policy):
+    pixels = (np.arange(256, dtype="f") / 127.5 - 1)[:, None, None, None]
+    layer = ThresholdEncoding(dtype=keras.mixed_precision.Policy(policy))
+    np.testing.assert_array_equal(tf.cast(layer(pixels), "float32"), ThresholdEncoding()(pixels))
+
+
+def test_images_of_several_sizes():
+    layer = ThresholdEncoding(levels=4)
+    image, other = keras.Input((8, 8, 3)), keras.Input((4, 4, 3))
+    model = keras.Model([image, other], [layer(image), layer(other)])
+    x = [np.random.default_rng(0).normal(size=(2, side, side, 3)).astype("f") for side in (8, 4)]
+    for one, expected in zip(kbnn.converters.freeze(model)(x), model(x), strict=True):
+        np.testing.assert_array_equal(one, expected)
+    with pytest.raises(ValueError, match="number of channels is known"):
+        layer = ThresholdEncoding()(keras.Input((8, 8, None)))

@@ -52,3 +52,14 @@ def test_weights_of_quantizers_do_not_count():
 def test_a_model_that_cannot_be_frozen():
     with pytest.raises(TypeError, match="subclassed"):
         kbnn.models.summary(type("Own", (keras.Model,), {})())
+
+
+def test_binary_normalization_counts_as_the_sign_that_it_is():
+    macs = []
+    for normalization in ("batch", "binary"):
+        shown = []
+        model = kbnn.models.vgg_tiny(width=8, normalization=normalization)
+        kbnn.models.summary(model, print_fn=shown.append)
+        macs.append([line for line in shown[1].splitlines() if "MACs" in line])
+    assert macs[0] == macs[1]
+    assert any("1-bit" in line or "Ratio" in line for line in macs[0])

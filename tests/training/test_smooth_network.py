@@ -82,3 +82,22 @@ def test_classes_agree_the_more_the_sharper():
 def test_a_model_without_smooth_signs_is_refused():
     with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
         kbnn.training.smooth_network(kbnn.models.vgg_tiny(width=4))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
+def test_it_is_saved_and_loaded(tmp_path, suffix):
+    smooth = kbnn.training.smooth_network(trained("batch"))
+    smooth.save(tmp_path / f"smooth{suffix}")
+    loaded = keras.models.load_model(tmp_path / f"smooth{suffix}", compile=False)
+    np.testing.assert_allclose(loaded(images()), smooth(images()), rtol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        smooth = kbnn.training.smooth_network(trained("binary", sharpness=2.0))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert np.isfinite(smooth(images())).all()

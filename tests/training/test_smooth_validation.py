@@ -51,3 +51,11 @@ def test_a_model_without_smooth_signs_is_refused(data):
     model.compile("adam", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"Expected a model with a kbnn\.quantizers\.SmoothSign"):
         model.fit(*data, callbacks=[kbnn.training.SmoothValidation(data)], verbose=0)
+
+
+@pytest.mark.parametrize(
+    "arguments", [(None,), ("data",), (np.zeros(3),), ((np.zeros(3),),), ((1, 2), "accuracy")]
+)
+def test_bad_arguments(arguments):
+    with pytest.raises(TypeError, match="Expected"):
+        kbnn.training.SmoothValidation(*arguments)

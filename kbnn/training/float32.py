@@ -1,0 +1,49 @@
+"""Float32 in place of mixed precision, which only training needs."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn.training.rewrite import Replacement, from_config, layers_of, rewrite
+
+
+@contextlib.contextmanager
+def float32_policy() -> Iterator[None]:
+    """Layers that are made inside compute in float32, whatever the global policy."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """A copy of a model that computes in float32; the model itself if it does already."""
+    if not any(map(_is_half, layers_of(model))):
+        return model
+
+    def replace(layer: keras.layers.Layer) -> Any:
+        if not _is_half(layer):
+            return None
+        copy = from_config(layer, _single(layer.get_config()))
+        return Replacement(copy, layer.get_weights())
+
+    with float32_policy():
+        return rewrite(model, replace)
+
+
+def _is_half(layer: keras.layers.Layer) -> bool:
+    return str(layer.dtype_policy.name).startswith("mixed_")
+
+
+def _single(config: Any) -> Any:
+    """A config, and those of quantizers in it, with float32 where it says mixed precision."""
+    if isinstance(config, dict):
+        return {
+            key: "float32" if key == "dtype" and "mixed_" in str(value) else _single(value)
+            for key, value in config.items()
+        }
+    return config
