@@ -32,7 +32,9 @@ def test_each_epoch_and_the_state_before_have_their_histogram(tmp_path):
     expected = [
         np.histogram(np.tanh(30 * value), content["edges"])[0] / value.size for value in kernels
     ]
-    np.testing.assert_allclose(content["conv_2/kernel"], expected, atol=2 / kernel.shape.num_elements())
+    np.testing.assert_allclose(
+        content["conv_2/kernel"], expected, atol=2 / kernel.shape.num_elements()
+    )
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 
 
