@@ -80,9 +80,10 @@ class SharpnessSchedule(keras.callbacks.Callback):
         super().__init__()
         for name, value in {"start": start, "stop": stop}.items():
             check_sharpness(name, value)
-        for name, value in {"hold": hold, "hard_forward_from": hard_forward_from}.items():
-            if name == "hard_forward_from" and value is None:
-                continue
+        shares = {"hold": hold}
+        if hard_forward_from is not None:
+            shares["hard_forward_from"] = hard_forward_from
+        for name, value in shares.items():
             if not _is_number(value) or not 0 <= value <= 1:
                 raise ValueError(
                     f"Expected `{name}` to be a share, from 0 to 1. Received: {name}={value!r}"
