@@ -344,3 +344,50 @@ def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, 
     } <= set(rows[0])
     assert (folder / "weights.png").read_bytes().startswith(b"\x89PNG")
     assert run_kbnn("convert", folder).returncode == 0
+
+
+def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, tmp_path):
+    first, _ = finished
+    method = ("--method", "noisy-supervision", "--from", first, "--noise-rate", "0.2:0.1")
+    run = ("train", *method, "--epochs", "2", "--seed", "5", "--run", tmp_path / "run")
+    process = run_kbnn(*run)
+    assert process.returncode == 0, process.stderr
+    folder = RunFolder(tmp_path / "run")
+    config, before = folder.config(), RunFolder(first).config()
+    assert (config.data, config.width, config.augment) == ("folder", 8, "both")
+    # The images that the first one held out, in spite of another seed.
+    assert (config.seed, config.split, before.split) == (5, 3, 3)
+    assert (config.noise_rate, config.mapping) == ((0.2, 0.1), "full")
+    assert {"conv_1/kernel_disagreement", "conv_1/kernel_flips"} <= set(folder.log()[0])
+    assert run_kbnn("convert", folder.path).returncode == 0
+    # Finished; and what it began with is another file now.
+    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
+    folder.result_file.unlink()
+    moved = tmp_path / "moved"
+    shutil.copytree(first, moved)
+    settings = json.loads(folder.config_file.read_text())
+    settings["settings"]["pretrained"] = str(moved)
+    folder.config_file.write_text(json.dumps(settings))
+    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
+    (moved / "model.keras").write_bytes(b"another")
+    folder.result_file.unlink()
+    process = run_kbnn("train", "--resume", "--run", folder.path)
+    assert process.returncode == 2
+    assert "model.keras" in process.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--width", "16"], "Expected --width 8, as the network in"),
+        (["--resume"], "Expected --from or --resume"),
+        (["--noise-rate", "0.1"], "--noise-rate with --kernel-quantizer learned_sign alone"),
+        (["--method", "noisy-supervision", "--noise-rate", "0.6"], "sum is below 1"),
+        (["--method", "noisy-supervision", "--mapping", "small"], "Expected `mapping`"),
+    ],
+)
+def test_bad_options_of_a_run_that_goes_on(run_kbnn, finished, tmp_path, options, message):
+    process = run_kbnn("train", "--from", finished[0], *options, "--run", tmp_path / "run")
+    assert process.returncode == 2
+    assert message in " ".join(process.stderr.split())
+    assert not (tmp_path / "run").exists()
