@@ -313,13 +313,9 @@ class RunConfig:
 
     def learned_sign(self) -> LearnedSign:
         """The kernel quantizer that the settings of "learned_sign" describe."""
-        return LearnedSign(
-            noise_rate=self.noise_rate,
-            weight=self.auxiliary_weight,
-            mapping=self.mapping,
-            start=self.mapping_start,
-            loss_on=self.loss_on,
-        )
+        names = {"auxiliary_weight": "weight", "mapping_start": "start"}
+        arguments: dict[str, Any] = {names.get(name, name): getattr(self, name) for name in LEARNED}
+        return LearnedSign(**arguments)
 
     @classmethod
     def going_on(

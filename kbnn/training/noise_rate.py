@@ -128,13 +128,11 @@ def _rate(
     kernel.assign(values)
     best = np.where(wrong, -labels, labels)
     rate = float(wrong.mean())
-    return NoiseRate(
-        name,
-        rate,
-        *_interval(rate, len(tried)),
-        *(float(wrong[best == sign].mean()) if (best == sign).any() else None for sign in (1, -1)),
-        len(tried),
+    low, high = _interval(rate, len(tried))
+    positive, negative = (
+        float(wrong[best == sign].mean()) if (best == sign).any() else None for sign in (1, -1)
     )
+    return NoiseRate(name, rate, low, high, positive, negative, len(tried))
 
 
 def _interval(rate: float, count: int) -> tuple[float, float]:
