@@ -25,12 +25,13 @@ import tensorflow as tf
 import tf_keras as keras
 import typer
 from accuracy_table import Mode, Row
-from experiments import BASELINES, EXPERIMENTS
+from experiments import BASELINES, EXPERIMENTS, FINE_TUNED, PRETRAINED
 from rich.console import Console
 from rich.table import Table
 
 from kbnn.cli import RunConfig, train_run
 from kbnn.cli.run import compile_model, load_data
+from kbnn.cli.run_config import PLACES
 from kbnn.cli.run_folder import RunFolder
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -60,6 +61,8 @@ def run(
     # Seed by seed, so that an unfinished series is of use.
     for seed, name in itertools.product(range(seeds), names):
         config = settings(EXPERIMENTS[name], mode, seed, data_dir)
+        if name in FINE_TUNED:
+            config = tuned(config, runs / "final" / FINE_TUNED[name])
         done = {row.key: row for row in accuracy_table.read(file)}.get((name, mode, seed))
         if done is None:
             folder = runs / mode / name / f"seed_{seed}"
@@ -107,9 +110,21 @@ def settings(
     return dataclasses.replace(experiment, epochs=epochs, seed=seed, data_dir=place)
 
 
+def tuned(config: RunConfig, pretrained: pathlib.Path) -> RunConfig:
+    """The configuration that goes on with a network of an experiment's final runs."""
+    first = config.seed % PRETRAINED
+    folder = pretrained / f"seed_{first}"
+    if not (folder / "model.keras").exists():
+        raise typer.BadParameter(
+            f"Expected the finished run {folder}. Received: none. Run that experiment first: "
+            f"--mode final --seeds {PRETRAINED}"
+        )
+    return dataclasses.replace(config, pretrained=str(folder), split_seed=first)
+
+
 def portable(config: RunConfig) -> dict[str, Any]:
-    """The settings without the place of the data, which is another on each machine."""
-    return {name: value for name, value in config.to_dict().items() if name != "data_dir"}
+    """The settings without the places of files, which are others on each machine."""
+    return {name: value for name, value in config.to_dict().items() if name not in PLACES}
 
 
 def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> Row:

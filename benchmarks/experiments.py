@@ -19,6 +19,10 @@ KERNELS = {**FASHION, "learning_rate": 0.005, "kernel_quantizer": SMOOTH}
 INPUTS = {**FASHION, "learning_rate": 0.005, "input_quantizer": SMOOTH, "normalization": "binary"}
 BOTH = {**INPUTS, "kernel_quantizer": SMOOTH}
 
+# Learning with noisy supervision, and what it is compared with: they go on with trained networks.
+TUNED = {**FASHION, "epochs": 6, "learning_rate": 0.001}
+LEARNED = {**TUNED, "kernel_quantizer": "learned_sign"}
+
 VARIANTS = {
     **{
         f"fashion-float-lr{rate}": RunConfig(**FASHION, **REAL, learning_rate=rate)
@@ -90,6 +94,9 @@ VARIANTS = {
 """What the baselines' settings were chosen among, in screening."""
 
 EXPERIMENTS = {
+    "fashion-tuned": RunConfig(**TUNED),
+    "fashion-tuned-mapping": RunConfig(**LEARNED, noise_rate=(0.0, 0.0)),
+    "fashion-tuned-lns": RunConfig(**LEARNED),
     "fashion-float": RunConfig(**FASHION, **REAL, learning_rate=0.003),
     "fashion-ste_sign": RunConfig(**FASHION, learning_rate=0.005),
     "cifar10jpeg-resnet20-float": RunConfig(**CIFAR, **REAL, learning_rate=0.003),
@@ -97,7 +104,15 @@ EXPERIMENTS = {
     **VARIANTS,
 }
 
+FINE_TUNED = {
+    name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-tuned")
+}
+"""Whose networks an experiment goes on with: seed i with that of seed i modulo `PRETRAINED`."""
+
+PRETRAINED = 3
+
 BASELINES = {
+    **{name: "fashion-tuned" for name in FINE_TUNED if name != "fashion-tuned"},
     **{name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-smooth")},
     "fashion-float": "fashion-ste_sign",
     "cifar10jpeg-resnet20-float": "cifar10jpeg-resnet20-ste_sign",
