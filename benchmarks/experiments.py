@@ -56,6 +56,12 @@ VARIANTS = {
         )
         for stop in (1, 3, 10)
     },
+    **{
+        f"fashion-smooth-inputs-to3-hard-lr{rate}": RunConfig(
+            **{**INPUTS, "learning_rate": rate}, input_sharpness=(1, 3), hard_forward_from=0.0
+        )
+        for rate in (0.002, 0.01)
+    },
     "fashion-smooth-inputs-to10-hard0.8": RunConfig(
         **INPUTS, input_sharpness=(1, 10), hard_forward_from=0.8
     ),
@@ -75,9 +81,9 @@ VARIANTS = {
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 3), hard_forward_from=0.5
     ),
     **{
-        f"fashion-smooth-both-to1000-to3-hard-{name}": RunConfig(
+        f"fashion-smooth-both-to100-to3-hard-{name}": RunConfig(
             **{**BOTH, **change},
-            kernel_sharpness=(1, 1000),
+            kernel_sharpness=(1, 100),
             input_sharpness=(1, 3),
             hard_forward_from=0.0,
         )

@@ -208,13 +208,13 @@ class RunConfig:
             self._check_sharpness(name)
         self._check_learned()
         self._check_pretrained()
-        self._check_needed()
         for name in ("hard_forward_from", "sharpness_hold"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(
                     f"Expected {option(name)} to be a share, from 0 to 1. Received: {share}"
                 )
+        self._check_needed()
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
