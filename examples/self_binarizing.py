@@ -45,7 +45,7 @@ def main() -> None:
         callbacks=[
             # Activations lose their gradients when they get too sharp; kernels bear more.
             kbnn.callbacks.SharpnessSchedule(1, 100, quantizers="kernel"),
-            kbnn.callbacks.SharpnessSchedule(1, 10, quantizers="input"),
+            kbnn.callbacks.SharpnessSchedule(1, 3, quantizers="input", hard_forward_from=0.0),
         ],
         verbose=2,
     )
