@@ -110,9 +110,7 @@ EXPERIMENTS = {
     **VARIANTS,
 }
 
-FINE_TUNED = {
-    name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-tuned")
-}
+FINE_TUNED = {name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-tuned")}
 """Whose networks an experiment goes on with: seed i with that of seed i modulo `PRETRAINED`."""
 
 PRETRAINED = 3

@@ -1,6 +1,6 @@
 """Measures time per step and peak memory of training, against the plain Larq step.
 
-    python benchmarks/step_cost.py run                        # all; writes results/step_cost.csv
+    python benchmarks/step_cost.py run                        # writes results/step_cost.csv
     python benchmarks/step_cost.py run residual-reactnet      # some; shows them
     python benchmarks/step_cost.py memory chain-ste_sign
 
@@ -14,7 +14,7 @@ activations, gradients, the batch), of each variant in a process of its own. Ope
 time there, so that the order of threads has no part in it; the number repeats to about 5 %. The
 resident set of the process would say little: most of it is TensorFlow and the tracing of the graph.
 
-The table is one run: its rows were measured in turns, so a run of all variants replaces the file.
+The table is one run: its rows were measured in turns, so the next run replaces the file.
 """
 
 import csv
@@ -39,7 +39,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from step_timing import Turn
-from step_variants import VARIANTS, with_baselines
+from step_variants import USUAL, VARIANTS, with_baselines
 
 from kbnn.cli.run_folder import replace_file, versions
 
@@ -100,19 +100,20 @@ class Row:
 @app.command()
 def run(
     variants: Annotated[
-        list[str] | None, typer.Argument(help="As in step_variants.py; all by default.")
+        list[str] | None,
+        typer.Argument(help="As in step_variants.py; by default all but large ones."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=2, help="Turns of each variant.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps in a turn.")] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
     file: Annotated[
         pathlib.Path | None,
-        typer.Option(help="The table; by default results/step_cost.csv, if all are measured."),
+        typer.Option(help="The table; by default results/step_cost.csv, if none is named."),
     ] = None,
 ) -> None:
     """Measure variants and their baselines, and show the table."""
     _check_names(variants or [])
-    names = with_baselines(variants or list(VARIANTS))
+    names = with_baselines(variants or USUAL)
     # Every model is traced once; TensorFlow takes them for one function that is traced again.
     tf.get_logger().setLevel("ERROR")
     # Before the times: TensorFlow has begun no threads yet that would compete.
@@ -125,7 +126,7 @@ def run(
     )
     shapes = {name: "x".join(map(str, model.input_shape[1:])) for name, model in models.items()}
     table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
-    if file or names == list(VARIANTS):
+    if file or names == USUAL:
         write(table, file or FILE)
     Console(width=_WIDTH).print(_shown(table))
 

@@ -11,6 +11,8 @@ import kbnn  # before Keras: selects Keras 2
 
 import tf_keras as keras
 
+from kbnn.quantizers.filter_mapping import MAPPINGS
+
 
 @dataclasses.dataclass(frozen=True)
 class Variant:
@@ -19,10 +21,12 @@ class Variant:
     Attributes:
         model: returns a compiled model that gives logits; its `make_train_function` is timed.
         baseline: the variant that its cost is divided by; None for a baseline.
+        large: takes seconds per step, and is measured where it is named alone.
     """
 
     model: Callable[[], keras.Model]
     baseline: str | None = None
+    large: bool = False
 
 
 def chain(clip_norm: float | None = None, **options: object) -> keras.Model:
@@ -36,6 +40,17 @@ def residual(clip_norm: float | None = None, **options: object) -> keras.Model:
         (1, 1, 1), (32, 32, 3), classes=10, width=16, classifier_activation=None, **options
     )
     return _compiled(model, clip_norm)
+
+
+def resnet18(clip_norm: float | None = None, **options: object) -> keras.Model:
+    """ResNet-18 for images of CIFAR."""
+    options = {"stem": "small", "classifier_activation": None, **options}
+    return _compiled(kbnn.models.resnet18((32, 32, 3), classes=10, **options), clip_norm)
+
+
+def learned(network: Callable[..., keras.Model], mapping: str) -> keras.Model:
+    """A network that learns its signs under noisy supervision."""
+    return network(kernel_quantizer=kbnn.quantizers.LearnedSign(mapping=mapping))
 
 
 def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
@@ -66,12 +81,28 @@ VARIANTS = {
     "chain-self_binarizing": Variant(
         functools.partial(chain, **_SMOOTH, normalization="binary"), "chain-ste_sign"
     ),
+    **{
+        f"chain-learned_sign-{mapping}": Variant(
+            functools.partial(learned, chain, mapping), "chain-ste_sign"
+        )
+        for mapping in MAPPINGS
+    },
     "residual-ste_sign": Variant(residual),
     "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),
     "residual-self_binarizing": Variant(
         functools.partial(residual, **_SMOOTH), "residual-ste_sign"
     ),
+    "resnet18-ste_sign": Variant(resnet18, large=True),
+    **{
+        f"resnet18-learned_sign-{mapping}": Variant(
+            functools.partial(learned, resnet18, mapping), "resnet18-ste_sign", large=True
+        )
+        for mapping in MAPPINGS
+    },
 }
+
+USUAL = [name for name, variant in VARIANTS.items() if not variant.large]
+"""The variants that are measured where none is named."""
 
 
 def with_baselines(names: list[str]) -> list[str]:

@@ -1,5 +1,6 @@
 """The runner: screening keeps off the test images, final ships, nothing is done twice."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -9,6 +10,7 @@ import accuracy
 import accuracy_table
 import experiments
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from kbnn.cli import RunConfig
@@ -104,6 +106,26 @@ def test_every_baseline_is_an_experiment_on_the_same_data_and_budget():
         one, other = experiments.EXPERIMENTS[name], experiments.EXPERIMENTS[baseline]
         for setting in ("data", "epochs", "batch_size", "model", "width", "validation"):
             assert getattr(one, setting) == getattr(other, setting), (name, setting)
+
+
+def test_a_fine_tuning_goes_on_with_a_network_of_its_own_data(tmp_path):
+    for name, first in experiments.FINE_TUNED.items():
+        one, other = experiments.EXPERIMENTS[name], experiments.EXPERIMENTS[first]
+        for setting in ("data", "model", "width", "validation", "input_quantizer"):
+            assert getattr(one, setting) == getattr(other, setting), (name, setting)
+    config = accuracy.settings(experiments.EXPERIMENTS["fashion-tuned-lns"], "final", seed=4)
+    with pytest.raises(typer.BadParameter, match="seed_1.* Received: none"):
+        accuracy.tuned(config, tmp_path)
+    folder = tmp_path / "seed_1"
+    folder.mkdir()
+    (folder / "model.keras").write_bytes(b"a network")
+    tuned = accuracy.tuned(config, tmp_path)
+    assert (tuned.seed, tuned.split_seed, tuned.pretrained) == (4, 1, str(folder))
+    # The same network is the same experiment wherever it lies, another one is not.
+    moved = dataclasses.replace(tuned, pretrained=str(tmp_path / "elsewhere"))
+    assert accuracy.portable(moved) == accuracy.portable(tuned)
+    (folder / "model.keras").write_bytes(b"another network")
+    assert accuracy.portable(accuracy.tuned(config, tmp_path)) != accuracy.portable(tuned)
 
 
 def test_the_summary_shows_spread_and_difference(tmp_path):

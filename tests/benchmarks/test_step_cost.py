@@ -63,7 +63,13 @@ def test_unknown_variants_are_refused():
         assert "chain-ste_sign" in result.stderr
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * variant.large)
+        for name, variant in VARIANTS.items()
+    ],
+)
 def test_every_step_trains(name):
     model = VARIANTS[name].model()
     before = model.get_weights()
