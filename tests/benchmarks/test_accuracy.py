@@ -114,7 +114,7 @@ def test_a_fine_tuning_goes_on_with_a_network_of_its_own_data(tmp_path):
         for setting in ("data", "model", "width", "validation", "input_quantizer"):
             assert getattr(one, setting) == getattr(other, setting), (name, setting)
     config = accuracy.settings(experiments.EXPERIMENTS["fashion-tuned-lns"], "final", seed=4)
-    with pytest.raises(typer.BadParameter, match="seed_1.* Received: none"):
+    with pytest.raises(typer.BadParameter, match=r"seed_1\. Received: none"):
         accuracy.tuned(config, tmp_path)
     folder = tmp_path / "seed_1"
     folder.mkdir()
