@@ -44,8 +44,9 @@ NORMALIZATIONS = ("batch", "binary")
 KERNEL_CONSTRAINTS = ("weight_clip", "none")
 # Of smooth signs: first and last sharpness where none are given.
 SHARPNESS = {"kernel_sharpness": (1.0, 100.0), "input_sharpness": (1.0, 10.0)}
-# Chains; in the others binary normalization has no place.
+# Chains; in the others binary normalization and the settings of `ENDS` have no place.
 CHAINS = ("vgg_tiny", "vgg_small", "alexnet")
+ENDS = ("binary_stem", "binary_classifier")
 # A technique by its name: the settings that it stands for.
 METHODS: dict[str, dict[str, Any]] = {
     "self-binarizing": {
@@ -105,6 +106,8 @@ class RunConfig:
             forward pass; 1 for never.
         kernel_constraint: of binary kernels' latent values: "weight_clip", to -1 to 1, or "none".
         kernel_scale: factor of their initial values, which are Glorot's.
+        binary_stem: whether the first layer of a chain is binary too.
+        binary_classifier: whether its last one is.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -140,6 +143,8 @@ class RunConfig:
     hard_forward_from: float = 1.0
     kernel_constraint: str = "weight_clip"
     kernel_scale: float = 1.0
+    binary_stem: bool = False
+    binary_classifier: bool = False
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -168,6 +173,11 @@ class RunConfig:
                     f"Expected {option(name)} to be a share, from 0 to 1. Received: {share}"
                 )
         self._check_needed()
+        for name in ENDS:
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(
+                    f"Expected {option(name)} to be True or False. Received: {getattr(self, name)}"
+                )
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -201,12 +211,15 @@ class RunConfig:
             "kernel_constraint": (binary, "a --kernel-quantizer"),
             "kernel_scale": (binary, "a --kernel-quantizer"),
         }
+        chain = self.model in CHAINS and "none" not in signs
+        needs |= {name: (chain, f"--model {', '.join(CHAINS)} and quantizers") for name in ENDS}
         for name, (fulfilled, what) in needs.items():
             default = getattr(type(self), name)
             if not fulfilled and getattr(self, name) != default:
                 raise InputError(
-                    f"Expected {option(name)} with {what} alone. Received: --kernel-quantizer "
-                    f"{self.kernel_quantizer}, --input-quantizer {self.input_quantizer}"
+                    f"Expected {option(name)} with {what} alone. Received: --model {self.model}, "
+                    f"--kernel-quantizer {self.kernel_quantizer}, --input-quantizer "
+                    f"{self.input_quantizer}"
                 )
 
     def _check_sharpness(self, name: str) -> None:

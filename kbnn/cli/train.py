@@ -166,6 +166,14 @@ def train(
     kernel_scale: Annotated[
         float | None, _setting("Factor of binary kernels' initial values.", "kernel_scale")
     ] = None,
+    binary_stem: Annotated[
+        bool | None,
+        typer.Option("--binary-stem", help="Make the first layer binary too, in chains."),
+    ] = None,
+    binary_classifier: Annotated[
+        bool | None,
+        typer.Option("--binary-classifier", help="Make the last layer binary too, in chains."),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
     ] = False,
@@ -204,6 +212,8 @@ def train(
         "sharpness_hold": sharpness_hold,
         "kernel_constraint": kernel_constraint,
         "kernel_scale": kernel_scale,
+        "binary_stem": binary_stem,
+        "binary_classifier": binary_classifier,
     }
     given = {name: value for name, value in given.items() if value is not None}
     given = {**_settings_of(method, given), **given}
