@@ -14,7 +14,7 @@ from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn.cli import curves, model_source, run_callbacks
 from kbnn.cli.errors import InputError, RunFailed, input_errors
-from kbnn.cli.run_config import MODELS, RunConfig
+from kbnn.cli.run_config import ENDS, MODELS, RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
 from kbnn.training import SmoothValidation, requantize
 
@@ -124,6 +124,7 @@ def build_model(config: RunConfig) -> keras.Model:
         kernel_constraint=_none(config.kernel_constraint),
         preprocessing=data.normalization_layer() if inside else None,
         classifier_activation=None,
+        **{name: True for name in ENDS if getattr(config, name)},  # chains alone have them
     )
 
 

@@ -55,8 +55,9 @@ LEARNED = {
     "mapping_start": "residual",
     "loss_on": "soft",
 }
-# Chains; in the others binary normalization has no place.
+# Chains; in the others binary normalization and the settings of `ENDS` have no place.
 CHAINS = ("vgg_tiny", "vgg_small", "alexnet")
+ENDS = ("binary_stem", "binary_classifier")
 # A technique by its name: the settings that it stands for.
 METHODS: dict[str, dict[str, Any]] = {
     "self-binarizing": {
@@ -66,16 +67,15 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "noisy-supervision": {"kernel_quantizer": "learned_sign"},
 }
-# What a run that goes on with the network of another one takes from it.
-INHERITED = (
-    *("data", "data_dir", "image_size", "model", "width", "batch_size", "validation", "augment"),
-    *("input_quantizer", "kernel_quantizer", "preprocessing", "normalization"),
-    *("kernel_constraint", "kernel_scale"),
-)
-# Of these, what the network that it goes on with has for good.
+# What the network that a run goes on with has for good.
 FIXED = (
     *("image_size", "model", "width", "preprocessing", "normalization"),
-    *("kernel_constraint", "kernel_scale"),
+    *("kernel_constraint", "kernel_scale", *ENDS),
+)
+# What such a run has of the first one, where nothing else is given.
+INHERITED = (
+    *("data", "data_dir", "batch_size", "validation", "augment"),
+    *("input_quantizer", "kernel_quantizer", *FIXED),
 )
 
 # Settings that say where something lies.
@@ -131,6 +131,8 @@ class RunConfig:
             forward pass; 1 for never.
         kernel_constraint: of binary kernels' latent values: "weight_clip", to -1 to 1, or "none".
         kernel_scale: factor of their initial values, which are Glorot's.
+        binary_stem: whether the first layer of a chain is binary too.
+        binary_classifier: whether its last one is.
         pretrained: folder of a finished run whose network this one goes on with; None begins with
             fresh weights. See `going_on`.
         pretrained_sha256: checksum of that network's file, which is read where it is None.
@@ -177,6 +179,8 @@ class RunConfig:
     hard_forward_from: float = 1.0
     kernel_constraint: str = "weight_clip"
     kernel_scale: float = 1.0
+    binary_stem: bool = False
+    binary_classifier: bool = False
     pretrained: str | None = None
     pretrained_sha256: str | None = None
     split_seed: int | None = None
@@ -215,6 +219,11 @@ class RunConfig:
                     f"Expected {option(name)} to be a share, from 0 to 1. Received: {share}"
                 )
         self._check_needed()
+        for name in ENDS:
+            if not isinstance(getattr(self, name), bool):
+                raise InputError(
+                    f"Expected {option(name)} to be True or False. Received: {getattr(self, name)}"
+                )
         for name in ("width", "epochs", "batch_size"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
@@ -249,12 +258,15 @@ class RunConfig:
             "kernel_constraint": (binary, "a --kernel-quantizer"),
             "kernel_scale": (binary, "a --kernel-quantizer"),
         }
+        chain = self.model in CHAINS and "none" not in signs
+        needs |= {name: (chain, f"--model {', '.join(CHAINS)} and quantizers") for name in ENDS}
         for name, (fulfilled, what) in needs.items():
             default = getattr(type(self), name)
             if not fulfilled and getattr(self, name) != default:
                 raise InputError(
-                    f"Expected {option(name)} with {what} alone. Received: --kernel-quantizer "
-                    f"{self.kernel_quantizer}, --input-quantizer {self.input_quantizer}"
+                    f"Expected {option(name)} with {what} alone. Received: --model {self.model}, "
+                    f"--kernel-quantizer {self.kernel_quantizer}, --input-quantizer "
+                    f"{self.input_quantizer}"
                 )
 
     def _check_sharpness(self, name: str) -> None:

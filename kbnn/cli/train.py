@@ -169,6 +169,14 @@ def train(
     kernel_scale: Annotated[
         float | None, _setting("Factor of binary kernels' initial values.", "kernel_scale")
     ] = None,
+    binary_stem: Annotated[
+        bool | None,
+        typer.Option("--binary-stem", help="Make the first layer binary too, in chains."),
+    ] = None,
+    binary_classifier: Annotated[
+        bool | None,
+        typer.Option("--binary-classifier", help="Make the last layer binary too, in chains."),
+    ] = None,
     pretrained: Annotated[
         pathlib.Path | None,
         typer.Option(
@@ -254,6 +262,8 @@ def train(
         "sharpness_hold": sharpness_hold,
         "kernel_constraint": kernel_constraint,
         "kernel_scale": kernel_scale,
+        "binary_stem": binary_stem,
+        "binary_classifier": binary_classifier,
         "noise_rate": options.rates("--noise-rate", noise_rate),
         "auxiliary_weight": auxiliary_weight,
         "mapping": mapping,

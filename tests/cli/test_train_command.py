@@ -183,6 +183,14 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
             ["--data", "fashion_mnist_sample", "--kernel-quantizer", "none", "--kernel-scale", "2"],
             "--kernel-scale with a --kernel-quantizer alone",
         ),
+        (
+            ["--data", "fashion_mnist_sample", "--model", "resnet20", "--binary-stem"],
+            "--binary-stem with --model vgg_tiny, vgg_small, alexnet and quantizers alone",
+        ),
+        (
+            ["--data", "fashion_mnist_sample", "--input-quantizer", "none", "--binary-classifier"],
+            "--binary-classifier with --model",
+        ),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
         (["--data", "folder"], "directory"),
         (["--data", "fashion_mnist_sample", "--data-dir", "."], "directory to be None"),
@@ -391,3 +399,18 @@ def test_bad_options_of_a_run_that_goes_on(run_kbnn, finished, tmp_path, options
     assert process.returncode == 2
     assert message in " ".join(process.stderr.split())
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_first_and_last_layer_are_binary_on_request(run_kbnn, settings, tmp_path):
+    folder = tmp_path / "run"
+    ends = ("--binary-stem", "--binary-classifier")
+    process = run_kbnn("train", *settings(epochs=1), *ends, "--run", folder)
+    assert process.returncode == 0, process.stderr
+    assert run_kbnn("train", "--resume", *ends, "--run", folder).returncode == 0
+    process = run_kbnn("convert", folder, "--json")
+    assert process.returncode == 0, process.stderr
+    report = json.loads(process.stdout)["report"]
+    operators = [layer["operator"] for layer in report["layers"]]
+    assert operators.count("LceBconv2d") == 5
+    assert not {"CONV_2D", "FULLY_CONNECTED"} & set(operators)
