@@ -96,8 +96,12 @@ VARIANTS = {
             "lr0.01": {"learning_rate": 0.01},
         }.items()
     },
+    **{
+        f"fashion-tuned-lns-alpha{weight}": RunConfig(**LEARNED, auxiliary_weight=weight)
+        for weight in (0.1, 0.01, 0.001)
+    },
 }
-"""What the baselines' settings were chosen among, in screening."""
+"""What the settings of the other experiments were chosen among, in screening."""
 
 EXPERIMENTS = {
     "fashion-tuned": RunConfig(**TUNED),
