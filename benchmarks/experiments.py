@@ -109,6 +109,19 @@ EXPERIMENTS = {
     "fashion-tuned-lns": RunConfig(**LEARNED),
     "fashion-float": RunConfig(**FASHION, **REAL, learning_rate=0.003),
     "fashion-ste_sign": RunConfig(**FASHION, learning_rate=0.005),
+    "fashion-smooth-kernels": RunConfig(**KERNELS, kernel_sharpness=(1, 100), sharpness_hold=0.2),
+    "fashion-smooth-inputs": RunConfig(**INPUTS, input_sharpness=(1, 3), hard_forward_from=0.0),
+    "fashion-smooth-both": RunConfig(
+        **BOTH,
+        kernel_sharpness=(1, 100),
+        input_sharpness=(1, 3),
+        sharpness_hold=0.2,
+        hard_forward_from=0.0,
+    ),
+    # Without a hard forward pass: the paper's form.
+    "fashion-smooth-tanh": RunConfig(
+        **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100), sharpness_hold=0.2
+    ),
     "cifar10jpeg-resnet20-float": RunConfig(**CIFAR, **REAL, learning_rate=0.003),
     "cifar10jpeg-resnet20-ste_sign": RunConfig(**CIFAR, learning_rate=0.005),
     **VARIANTS,

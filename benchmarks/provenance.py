@@ -19,9 +19,10 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit of the repository, with "+" if tracked files differ from it."""
+    """The commit of the repository, with "+" if tracked files other than results differ from it."""
     head = _git("rev-parse", "--short=12", "HEAD")
-    return head + ("+" if _git("status", "--porcelain", "--untracked-files=no") else "")
+    status = ("status", "--porcelain", "--untracked-files=no")
+    return head + ("+" if _git(*status, "--", ".", ":!results") else "")
 
 
 def _git(*arguments: str) -> str:
