@@ -77,7 +77,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
             return copies[id(layer)]
         new: Callable
         if isinstance(layer, keras.Model):
-            new = _copy_graph(layer, copy)
+            new = copy_graph(layer, copy)
         else:
             replacement = replace(layer)
             if replacement is None:
@@ -94,7 +94,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
         copies[id(layer)] = new
         return new
 
-    new_model = _copy_graph(model, copy, name)
+    new_model = copy_graph(model, copy, name)
     for layer, twin in kept:
         twin.set_weights(layer.get_weights())
     for layer, replacement in replaced:
@@ -150,10 +150,10 @@ def _unregistered(config: Any) -> list[str]:
     return inside
 
 
-def _copy_graph(
+def copy_graph(
     model: keras.Model, copy: Callable[[keras.layers.Layer], Callable], name: str | None = None
 ) -> keras.Model:
-    """Call the copies of a model's layers in the order and with the arguments of the originals.
+    """Call copies of a model's layers in the order and with the arguments of the originals.
 
     `keras.models.clone_model` would do for layers that stay layers, but it never returns where a
     layer becomes a model, and it removes none. It walks these same nodes.
@@ -165,23 +165,41 @@ def _copy_graph(
         for key, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
     new_tensors = {id(old): new for old, new in zip(model.inputs, inputs, strict=True)}
+    replay(model, new_tensors, lambda node, *args, **kwargs: copy(node.layer)(*args, **kwargs))
+    return keras.Model(
+        tf.nest.pack_sequence_as(model.input, inputs),
+        renewed(model.output, new_tensors),
+        name=model.name if name is None else name,
+    )
 
-    def renewed(structure: Any) -> Any:
-        return tf.nest.map_structure(lambda value: new_tensors.get(id(value), value), structure)
 
+def replay(model: keras.Model, new_tensors: dict[int, Any], apply: Callable[..., Any]) -> None:
+    """Walk through a model's graph, with other tensors in place of its own.
+
+    Args:
+        model: a functional or Sequential model.
+        new_tensors: by the id of a tensor of the model, what stands in its place: at first for its
+            inputs; then for all that the nodes give too.
+        apply: called with each node and the arguments that its layer is called with, renewed;
+            returns what stands in place of its outputs.
+    """
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for node in model._nodes_by_depth[depth]:
             if not node.is_input:
-                outputs = copy(node.layer)(*renewed(node.call_args), **renewed(node.call_kwargs))
+                outputs = apply(
+                    node,
+                    *renewed(node.call_args, new_tensors),
+                    **renewed(node.call_kwargs, new_tensors),
+                )
                 for old, new in zip(
                     tf.nest.flatten(node.outputs), tf.nest.flatten(outputs), strict=True
                 ):
                     new_tensors[id(old)] = new
-    return keras.Model(
-        tf.nest.pack_sequence_as(model.input, inputs),
-        renewed(model.output),
-        name=model.name if name is None else name,
-    )
+
+
+def renewed(structure: Any, new_tensors: dict[int, Any]) -> Any:
+    """A structure with other tensors in place of a model's own."""
+    return tf.nest.map_structure(lambda value: new_tensors.get(id(value), value), structure)
 
 
 def _composed(replacement: Replacement) -> Callable:

@@ -1,0 +1,277 @@
+"""The real-valued twin of a binary network: the same latent weights, nothing quantized."""
+
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.layers import BinaryBatchNormalization, LearnedShift, RPReLU
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, is_quantizer
+from kbnn.training.latent_path import LatentLayer, activation_of
+from kbnn.training.rewrite import (
+    check_rewritable,
+    copy_graph,
+    from_config,
+    layers_of,
+    renewed,
+    replay,
+)
+
+SHARED = ("stem", "shortcuts", "classifier")
+
+# Scales and statistics of one path's numbers: the other one has its own, new.
+_NORMALIZATIONS = (
+    *(keras.layers.BatchNormalization, keras.layers.experimental.SyncBatchNormalization),
+    *(keras.layers.LayerNormalization, keras.layers.GroupNormalization),
+)
+# Each path has its own, which begin with the same numbers.
+_OF_A_PATH = (keras.layers.PReLU, LearnedShift, RPReLU)
+# Real-valued layers whose weights both paths can use.
+_OF_BOTH = (
+    *(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense),
+    *(keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Conv2DTranspose),
+)
+
+
+class RealTwin(NamedTuple):
+    """The twin, and the two paths together.
+
+    Attributes:
+        model: from the inputs to the outputs of the real-valued path.
+        paths: from the inputs to {"binary": outputs of the model, "real": outputs of the twin,
+            "binary_features" and "real_features": {layer name: its output}}.
+        usual_features: the layers in front of the binary layers behind the stem, and of the
+            classifier.
+    """
+
+    model: keras.Model
+    paths: keras.Model
+    usual_features: tuple[str, ...]
+
+
+def real_twin(
+    model: keras.Model,
+    *,
+    activation: Any,
+    share: Collection[str],
+    features: Collection[str | None],
+    replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
+) -> RealTwin:
+    """Build the twin on the tensors of the model's own graph.
+
+    What stands before the first binary layer is run once for both, if "stem" is shared.
+
+    Args:
+        model: a built functional or Sequential model with binary layers.
+        activation: in place of input quantizers and of layers that are signs.
+        share: of `SHARED`; those real-valued layers have the model's weights, the others copies.
+        features: names of layers whose outputs are wanted; None among them for the usual ones.
+        replace: gives the twin of a layer; None for the usual one.
+
+    Raises:
+        ValueError: no binary layer; a layer with weights that the twin does not know; a name that
+            is none of a layer with one output.
+    """
+    check_rewritable(model)
+    layers = layers_of(model)
+    if not any(map(is_binary, layers)):
+        raise ValueError(
+            "Expected a model with layers of quantized kernels or inputs. "
+            f"Received: model={model.name!r} without one"
+        )
+    graph = _Graph(model)
+    twins = _Twins(activation_of(activation), share, graph, replace)
+    tensors = {id(tensor): tensor for tensor in model.inputs}
+
+    def apply(node: Any, *arguments: Any, **options: Any) -> Any:
+        if graph.role(node) == "stem" and "stem" in share:
+            return node.outputs
+        return twins(node.layer)(*arguments, **options)
+
+    replay(model, tensors, apply)
+    twins.copy_weights()
+    usual = graph.features()
+    names = {name: None for given in features for name in (usual if given is None else [given])}
+    found = {name: graph.output(name) for name in names}
+    return RealTwin(
+        keras.Model(model.input, renewed(model.output, tensors), name=f"{model.name}_real"),
+        keras.Model(
+            model.input,
+            {
+                "binary": model.output,
+                "real": renewed(model.output, tensors),
+                "binary_features": found,
+                "real_features": renewed(found, tensors),
+            },
+            name=f"{model.name}_paths",
+        ),
+        tuple(usual),
+    )
+
+
+def is_binary(layer: keras.layers.Layer) -> bool:
+    """Whether a layer has a quantizer, or is one."""
+    return (
+        has_binary_kernel(layer)
+        or getattr(layer, "input_quantizer", None) is not None
+        or is_quantizer(layer)
+        or is_quantizer(getattr(layer, "activation", None))
+    )
+
+
+def has_binary_kernel(layer: keras.layers.Layer) -> bool:
+    """Whether a layer quantizes a kernel."""
+    return any(getattr(layer, argument, None) is not None for argument in KERNEL_QUANTIZERS)
+
+
+class _Graph:
+    """Where in a model's graph the nodes stand, in relation to the binary layers."""
+
+    def __init__(self, model: keras.Model) -> None:
+        depths = sorted(model._nodes_by_depth, reverse=True)
+        self._nodes = [
+            node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input
+        ]
+        self._model = model
+        behind: set[int] = set()  # tensors that a binary layer has a part in
+        before: set[int] = set()  # tensors that a binary layer takes a part of
+        self._behind, self._before = set(), set()
+        for node in self._nodes:
+            if _holds_binary(node.layer) or _ids(node.keras_inputs) & behind:
+                behind |= _ids(node.outputs)
+                self._behind.add(id(node))
+        for node in reversed(self._nodes):
+            if _holds_binary(node.layer) or _ids(node.outputs) & before:
+                before |= _ids(node.keras_inputs)
+                self._before.add(id(node))
+        self._tensors_behind = behind
+
+    def role(self, node: Any) -> str:
+        """Where a node stands: one of `SHARED`, if its layer is real-valued."""
+        if id(node) not in self._behind:
+            return "stem"
+        return "shortcuts" if id(node) in self._before else "classifier"
+
+    def roles(self) -> dict[int, str]:
+        """By the id of a layer, nested ones included, the role of the first node that uses it."""
+        roles: dict[int, str] = {}
+        for node in self._nodes:
+            nested = isinstance(node.layer, keras.Model)
+            for layer in layers_of(node.layer) if nested else [node.layer]:
+                roles.setdefault(id(layer), self.role(node))
+        return roles
+
+    def features(self) -> list[str]:
+        """The layers whose outputs binary layers behind the stem take, and the classifier."""
+        found = [
+            tensor._keras_history.layer.name
+            for node in self._nodes
+            if _multiplies_binary(node.layer)
+            or (self.role(node) == "classifier" and isinstance(node.layer, _OF_BOTH))
+            for tensor in tf.nest.flatten(node.keras_inputs)
+            if id(tensor) in self._tensors_behind
+        ]
+        return list(dict.fromkeys(found))
+
+    def output(self, name: str) -> Any:
+        """The tensor that the layer of a name gives."""
+        nodes = [node for node in self._nodes if node.layer.name == name]
+        outputs = [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
+        if len(outputs) != 1 or id(outputs[0]) not in self._tensors_behind:
+            valid = dict.fromkeys(
+                node.layer.name for node in self._nodes if id(node) in self._behind
+            )
+            raise ValueError(
+                "Expected names of layers behind the first binary one, used once and with one "
+                f"output: {', '.join(valid)}. Received: {name!r}"
+            )
+        return outputs[0]
+
+
+class _Twins:
+    """The twins of layers, one for each."""
+
+    def __init__(
+        self,
+        activation: Callable[[Any], tf.Tensor],
+        share: Collection[str],
+        graph: _Graph,
+        replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None,
+    ) -> None:
+        self._activation = activation
+        self._share = share
+        self._roles = graph.roles()
+        self._replace = replace
+        self._twins: dict[int, Callable] = {}
+        self._copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def __call__(self, layer: keras.layers.Layer) -> Callable:
+        if id(layer) not in self._twins:
+            self._twins[id(layer)] = self._new(layer)
+        return self._twins[id(layer)]
+
+    def copy_weights(self) -> None:
+        """Give the copies, which are built now, the weights of the originals."""
+        for layer, copy in self._copies:
+            copy.set_weights(layer.get_weights())
+
+    def _new(self, layer: keras.layers.Layer) -> Callable:
+        name = f"{layer.name}_real"
+        if isinstance(layer, keras.Model):
+            return copy_graph(layer, self, name)
+        own = None if self._replace is None else self._replace(layer)
+        if own is not None:
+            return own
+        if isinstance(layer, BinaryBatchNormalization):
+            return self._normalization_then_activation(layer, name)
+        if is_quantizer(layer) or (
+            isinstance(layer, keras.layers.Activation) and is_quantizer(layer.activation)
+        ):
+            return keras.layers.Activation(self._activation, name=name, dtype=layer.dtype_policy)
+        if is_binary(layer):
+            return LatentLayer(layer, KERNEL_QUANTIZERS.values(), self._activation, name=name)
+        is_shared = self._roles[id(layer)] in self._share
+        if isinstance(layer, _OF_BOTH) and is_shared:
+            names = {*KERNEL_QUANTIZERS.values(), "bias"}
+            return LatentLayer(layer, names, self._activation, name=name)
+        copy = from_config(layer, {**layer.get_config(), "name": name})
+        if not layer.weights or isinstance(layer, _NORMALIZATIONS):
+            return copy
+        if not isinstance(layer, (*_OF_A_PATH, *_OF_BOTH)):
+            raise ValueError(
+                "Expected layers that a real-valued twin is known of: Larq's, convolutions, dense "
+                "layers, normalizations, PReLU, and all without weights. "
+                f"Received: {layer.name!r}, a {type(layer).__name__}. "
+                "Give its twin as `replace=lambda layer: ...`, a new layer for this one and None "
+                "for the others."
+            )
+        self._copies.append((layer, copy))
+        return copy
+
+    def _normalization_then_activation(
+        self, layer: BinaryBatchNormalization, name: str
+    ) -> Callable:
+        config = {**layer.get_config(), "name": name}
+        del config["activation"]
+        normalization = keras.layers.BatchNormalization.from_config(config)
+        activation = keras.layers.Activation(
+            self._activation, name=f"{name}_activation", dtype=layer.dtype_policy
+        )
+        return lambda *arguments, **options: activation(normalization(*arguments, **options))
+
+
+def _holds_binary(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(map(is_binary, layers_of(layer)))
+    return is_binary(layer)
+
+
+def _multiplies_binary(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(map(_multiplies_binary, layers_of(layer)))
+    return has_binary_kernel(layer)
+
+
+def _ids(tensors: Any) -> set[int]:
+    return set(map(id, tf.nest.flatten(tensors)))

@@ -1,0 +1,99 @@
+"""A model's training step as an object of its own, around the model that ships."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn import _keras_check
+
+
+class Trainer(keras.Model):
+    """Trains a model with further loss terms, and leaves the model itself as it is.
+
+    The train step is Keras's, with the terms of `forward` added to the loss. A subclass overrides
+    `forward`; by itself a trainer trains as the model does, to the bit. It is a `keras.Model`:
+    `compile`, `fit`, callbacks, class and sample weights, mixed precision and distribution
+    strategies are Keras's. In validation there are no terms: the loss is that of the model.
+
+    `save` writes the model alone, which needs no trainer any more; `save_weights`,
+    `ModelCheckpoint` and `BackupAndRestore` cover the whole of the trainer.
+
+    Args:
+        model: a built model, `trainer.host` from then on. The two share their weights: predict
+            with, evaluate, freeze and convert the model.
+        terms: names of the terms that `forward` gives, for the logs.
+        name: of the trainer; the model's with "_trainer" by default.
+
+    Raises:
+        TypeError: the model is not a Keras 2 model.
+        ValueError: the model is not built.
+
+    >>> import kbnn
+    >>> model = kbnn.models.vgg_tiny(width=8)
+    >>> trainer = kbnn.training.Trainer(model)
+    >>> trainer.compile("adam", "sparse_categorical_crossentropy")
+    """
+
+    def __init__(
+        self, model: keras.Model, *, terms: Collection[str] = (), name: str | None = None
+    ) -> None:
+        _keras_check.check_model(model)
+        _keras_check.check_built(model)
+        super().__init__(name=f"{model.name}_trainer" if name is None else name)
+        self.host = model
+        self._terms = _Terms(terms)
+
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        return self.host(inputs, training=training)
+
+    def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
+        """One pass over a batch, in training.
+
+        Args:
+            x, y, sample_weight: of the batch, as `fit` has them; the latter two may be None.
+
+        Returns:
+            The outputs of the model, and the terms to be added to its loss: scalars, each the mean
+            over the batch, by their names.
+        """
+        return self.host(x, training=True), {}
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            outputs, terms = self.forward(x, y, sample_weight)
+            loss = self.compiled_loss(
+                *(y, outputs, sample_weight),
+                regularization_losses=[*self.losses, *terms.values()],
+            )
+        self._validate_target_and_loss(y, loss)
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        self.update_terms(terms)
+        return self.compute_metrics(x, y, outputs, sample_weight)
+
+    def update_terms(self, terms: Mapping[str, tf.Tensor]) -> None:
+        """Take the terms of a batch into their means in the logs."""
+        for mean in self._terms.means:
+            mean.update_state(terms[mean.name])
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self._terms.means]
+
+    def compile(self, *arguments: Any, **options: Any) -> None:
+        # As the model's, so that losses and metrics by output find theirs.
+        self.output_names = list(getattr(self.host, "output_names", None) or []) or None
+        super().compile(*arguments, **options)
+
+    def save(self, filepath: Any, *arguments: Any, **options: Any) -> None:
+        """Save the model that is trained, not the trainer, as `keras.Model.save` does."""
+        self.host.save(filepath, *arguments, **options)
+
+
+class _Terms:
+    """Means over an epoch, which Keras does not take for layers with weights to save."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.means = [keras.metrics.Mean(name) for name in names]
