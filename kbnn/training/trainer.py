@@ -1,5 +1,6 @@
 """A model's training step as an object of its own, around the model that ships."""
 
+import os
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ class Trainer(keras.Model):
         super().__init__(name=f"{model.name}_trainer" if name is None else name)
         self.host = model
         self._terms = _Terms(terms)
+        self.built = True
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         return self.host(inputs, training=training)
@@ -86,6 +88,21 @@ class Trainer(keras.Model):
         # As the model's, so that losses and metrics by output find theirs.
         self.output_names = list(getattr(self.host, "output_names", None) or []) or None
         super().compile(*arguments, **options)
+
+    def save_weights(self, filepath: Any, *arguments: Any, **options: Any) -> None:
+        """Save the weights of the whole trainer, as `keras.Model.save_weights` does.
+
+        Raises:
+            ValueError: the old HDF5 format, which takes weights in an order that does not hold for
+                layers that share them.
+        """
+        name = os.fspath(filepath)
+        if name.endswith((".h5", ".hdf5", ".keras")) and not name.endswith(".weights.h5"):
+            raise ValueError(
+                'Expected a path that ends in ".weights.h5", or one without such an ending for '
+                f"TensorFlow's format. Received: filepath={name!r}"
+            )
+        super().save_weights(filepath, *arguments, **options)
 
     def save(self, filepath: Any, *arguments: Any, **options: Any) -> None:
         """Save the model that is trained, not the trainer, as `keras.Model.save` does."""

@@ -1,0 +1,446 @@
+"""A binary network and its real-valued twin on the same latent weights."""
+
+import pathlib
+import subprocess
+import sys
+
+import larq as lq
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+import kbnn
+from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
+from kbnn.training import (
+    LatentGradientModel,
+    LatentMixtureModel,
+    LatentWeightModel,
+    Trainer,
+)
+
+SHAPE, CLASSES = (12, 12, 1), 3
+TERMS = (RealPathLoss, Distillation, FeatureAlignment)
+
+
+def chain(**options):
+    keras.utils.set_random_seed(1)
+    return kbnn.models.vgg_tiny(SHAPE, CLASSES, width=8, **options)
+
+
+def compiled(model, rate=0.01, **options):
+    options = {"metrics": ["accuracy"], **options}
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", **options)
+    return model
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, 128)
+    images = rng.normal(0, 0.5, (128, *SHAPE)).astype(np.float32)
+    images[np.arange(128), labels * 3, :, 0] += 2
+    return images, labels
+
+
+def fit(model, data, epochs=2, **options):
+    keras.utils.set_random_seed(2)
+    return model.fit(*data, batch_size=32, epochs=epochs, verbose=0, **options).history
+
+
+def differences(one, other):
+    return [
+        np.abs(a - b).max() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
+    ]
+
+
+# Proof 1.
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        Trainer,
+        lambda host: LatentWeightModel(host, [term(0.0) for term in TERMS]),
+        lambda host: LatentGradientModel(host, 0.0),
+    ],
+    ids=["trainer", "twin", "gradient"],
+)
+@pytest.mark.parametrize("options", [{}, {"kernel_quantizer": "learned_sign"}])
+def test_without_weights_the_training_is_the_plain_one_bit_for_bit(trainer, options, data):
+    plain, host = compiled(chain(**options)), chain(**options)
+    history = fit(plain, data)
+    of_trainer = fit(compiled(trainer(host)), data)
+    assert max(differences(plain, host)) == 0.0
+    assert of_trainer["loss"] == history["loss"]
+
+
+# Proof 2.
+def test_latent_weights_get_the_gradients_of_both_paths(data):
+    host = chain()
+    trainer = compiled(LatentWeightModel(host, [RealPathLoss(0.5)]))
+    x, y = (tf.constant(array[:32]) for array in data)
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    kernel = host.get_layer("conv_2").kernel
+    with tf.GradientTape() as tape:
+        outputs, terms = trainer.forward(x, y, None)
+        total = loss(y, outputs) + tf.add_n(list(terms.values()))
+    both = tape.gradient(total, kernel)
+    with tf.GradientTape() as tape:
+        value = loss(y, host(x, training=True))
+    of_binary = tape.gradient(value, kernel)
+    with tf.GradientTape() as tape:
+        value = 0.5 * loss(y, trainer.twin(x, training=True))
+    of_real = tape.gradient(value, kernel)
+    assert np.abs(of_binary).max() > 1e-5
+    assert np.abs(of_real).max() > 1e-5
+    np.testing.assert_allclose(both, of_binary + of_real, rtol=1e-4, atol=1e-7)
+
+
+# Proof 3.
+@pytest.mark.parametrize("term", [Distillation(), FeatureAlignment()])
+def test_what_the_real_path_teaches_does_not_change_it(term, data):
+    host = chain()
+    trainer = compiled(LatentWeightModel(host, [term], share=()))
+    x, y = (tf.constant(array[:32]) for array in data)
+    own = [
+        weight
+        for weight in trainer.twin.trainable_weights
+        if not any(weight is one for one in host.trainable_weights)
+    ]
+    assert len(own) > 5
+    with tf.GradientTape() as tape:
+        _, terms = trainer.forward(x, y, None)
+        value = terms[term.name]
+    of_host = tape.gradient(value, [host.get_layer("conv_2").kernel, *own])
+    assert of_host[0] is not None
+    assert of_host[1:] == [None] * len(own)
+
+
+def test_the_statistics_of_each_path_are_its_own(data):
+    plain, host = chain(), chain()
+    trainer = compiled(LatentWeightModel(host))
+    x, y = (tf.constant(array[:32]) for array in data)
+    plain(x, training=True)
+    trainer.forward(x, y, None)
+    for name in ("stem_bn", "conv_1_bn", "conv_3_bn"):
+        one, other = host.get_layer(name), plain.get_layer(name)
+        np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
+    twin = trainer.twin.get_layer("conv_1_bn_real")
+    assert np.abs(twin.moving_mean - host.get_layer("conv_1_bn").moving_mean).max() > 1e-3
+    # The stem runs once, for both.
+    assert [layer.name for layer in trainer.twin.layers].count("stem_bn") == 1
+    assert "stem_bn_real" not in [layer.name for layer in trainer.paths.layers]
+
+
+# Proof 4.
+def test_what_ships_is_the_host_to_the_byte(data, tmp_path):
+    host = chain()
+    config, names = host.get_config(), [weight.name for weight in host.weights]
+    trainer = compiled(LatentWeightModel(host, [term() for term in TERMS]))
+    fit(trainer, data)
+    assert (host.get_config(), [weight.name for weight in host.weights]) == (config, names)
+    assert host.get_layer("conv_2").output.shape == (None, 3, 3, 16)
+    plain = chain()
+    plain.set_weights(host.get_weights())
+    for model, name in ((host, "host.tflite"), (plain, "plain.tflite")):
+        report = kbnn.converters.convert(model, tmp_path / name, verify_data=data).report
+        assert report.parity.class_agreement == 1.0
+    assert (tmp_path / "host.tflite").read_bytes() == (tmp_path / "plain.tflite").read_bytes()
+    trainer.save(tmp_path / "saved.keras")
+    loaded = keras.models.load_model(tmp_path / "saved.keras")
+    assert max(differences(loaded, host)) == 0.0
+
+
+# Proof 5.
+def test_the_real_path_alone_learns(data):
+    host = chain()
+    before = host.get_layer("conv_2").get_weights()[0]
+    twin = compiled(LatentWeightModel(host).twin)
+    history = fit(twin, data, epochs=8)
+    assert history["accuracy"][-1] > 0.95
+    assert np.abs(host.get_layer("conv_2").get_weights()[0] - before).max() > 1e-3
+
+
+def test_both_paths_are_in_the_logs(data):
+    host = chain()
+    trainer = compiled(
+        LatentWeightModel(host, [term() for term in TERMS]),
+        metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")],
+    )
+    history = fit(trainer, data, epochs=3, validation_data=data, class_weight={0: 2.0, 1: 1, 2: 1})
+    usual = {"loss", "accuracy", "top_2"}
+    names = (
+        usual
+        | {f"real_{name}" for name in usual}
+        | {"real_path", "distillation", "feature_alignment"}
+    )
+    assert set(history) == names | {f"val_{name}" for name in names}
+    assert history["real_path"] == pytest.approx(history["real_loss"], rel=1e-5)
+    measured = compiled(host).evaluate(*data, verbose=0, return_dict=True)
+    assert history["val_accuracy"][-1] == pytest.approx(measured["accuracy"])
+    assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-5)
+    values = trainer.evaluate(*data, verbose=0)
+    by_name = trainer.evaluate(*data, verbose=0, return_dict=True)
+    assert dict(zip(trainer.metrics_names, values, strict=True)) == pytest.approx(by_name)
+
+
+def test_sample_weights_count_in_each_term(data):
+    x, y = (tf.constant(array[:32]) for array in data)
+    weights = np.repeat([1.0, 0.0], 16).astype(np.float32)
+    trainer = compiled(LatentWeightModel(chain(), [term() for term in TERMS]))
+    _, weighted = trainer.forward(x, y, tf.constant(weights))
+    outputs = trainer.paths(x, training=True)
+    probabilities = [np.log(outputs[path][:16]) for path in ("binary", "real")]
+    divergences = kbnn.losses.distillation(*probabilities, temperature=4.0)
+    assert float(weighted["distillation"]) == pytest.approx(np.sum(divergences) / 32, rel=1e-4)
+
+
+def test_weights_may_follow_a_schedule(data):
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [1.0, 0.0])
+    trainer = compiled(LatentWeightModel(chain(), [RealPathLoss(schedule)]))
+    history = fit(trainer, data, epochs=2)  # of 4 steps
+    assert history["real_path"][0] > 0.1
+    assert history["real_path"][1] == 0.0
+
+
+class _Entropy(LatentSupervision):
+    layers = ("conv_3_bn",)
+
+    def __call__(self, paths):
+        assert set(paths.binary_features) == {"conv_3_bn"} == set(paths.real_features)
+        return -tf.reduce_sum(tf.nn.softmax(paths.real_logits) * paths.real_logits, axis=-1)
+
+
+def test_a_term_of_ones_own(data):
+    trainer = compiled(LatentWeightModel(chain(), [_Entropy(0.1), FeatureAlignment()]))
+    history = fit(trainer, data)
+    assert {"_Entropy", "feature_alignment"} <= set(history)
+
+
+@pytest.mark.parametrize("features", [None, ["conv_2_bn", "conv_1_pool"]])
+def test_usual_features_stand_before_binary_layers_and_the_classifier(features):
+    trainer = LatentWeightModel(chain(), [FeatureAlignment(layers=features)])
+    usual = ["conv_1_pool", "conv_2_bn", "average_pool"]
+    assert list(trainer.paths.output["binary_features"]) == (
+        usual if features is None else features
+    )
+
+
+def nested():
+    keras.utils.set_random_seed(1)
+    image = keras.Input(SHAPE)
+    inner_in = keras.Input((12, 12, 8))
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    signs["kernel_constraint"] = "weight_clip"
+    x = lq.layers.QuantConv2D(8, 3, padding="same", pad_values=1.0, use_bias=False, **signs)(
+        inner_in
+    )
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.PReLU(shared_axes=[1, 2])(x)
+    x = keras.layers.MaxPooling2D(2)(x)
+    block = keras.Model(inner_in, x, name="block")
+    x = keras.layers.Conv2D(8, 3, padding="same")(image)
+    x = block(keras.layers.BatchNormalization()(x))
+    x = lq.layers.QuantDepthwiseConv2D(
+        3,
+        input_quantizer="ste_sign",
+        depthwise_quantizer="ste_sign",
+        depthwise_constraint="weight_clip",
+    )(x)
+    x = keras.layers.Flatten()(keras.layers.BatchNormalization()(x))
+    x = lq.layers.QuantDense(16, **signs)(x)
+    x = keras.layers.Dropout(0.1)(keras.layers.BatchNormalization()(x))
+    return keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
+
+
+LINEAR = keras.optimizers.schedules.PolynomialDecay(0.0, 6, 1.0)
+HOSTS = {
+    "nested": nested,
+    "requantized": lambda: kbnn.requantize(
+        chain(), kernel_quantizer=kbnn.quantizers.LearnedSign(), input_quantizer="smooth_sign"
+    ),
+    "binary normalization": lambda: chain(
+        input_quantizer="smooth_sign", kernel_quantizer="smooth_sign", normalization="binary"
+    ),
+    "binary ends": lambda: chain(binary_stem=True, binary_classifier=True),
+    "vgg_small": lambda: kbnn.models.vgg_small((16, 16, 1), CLASSES, width=4),
+    "resnet18": lambda: kbnn.models.resnet18((16, 16, 1), CLASSES, width=4, stem="small"),
+    "reactnet": lambda: kbnn.models.resnet20((16, 16, 1), CLASSES, width=4, reactnet=True),
+    "padding": lambda: kbnn.models.resnet20(
+        (16, 16, 1), CLASSES, width=4, downsampling="convolution"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["twin", "mixture", "gradient"])
+@pytest.mark.parametrize("host", HOSTS)
+def test_hosts_of_all_kinds(host, kind, data):
+    model = HOSTS[host]()
+    images = tf.image.resize(data[0], model.input_shape[1:3]).numpy()
+    make = {
+        "twin": lambda: LatentWeightModel(model, [term() for term in TERMS]),
+        "mixture": lambda: LatentMixtureModel(model, LINEAR),
+        "gradient": lambda: LatentGradientModel(model),
+    }[kind]
+    trainer = compiled(make())
+    before = [weight.numpy() for weight in model.trainable_weights]
+    history = fit(trainer, (images[:32], data[1][:32]), epochs=2)
+    assert np.isfinite(history["loss"]).all()
+    after = [weight.numpy() for weight in model.trainable_weights]
+    moved = [(a != b).any() for a, b in zip(before, after, strict=True)]
+    assert sum(moved) > 0.7 * len(moved)
+    ids = [id(weight) for weight in trainer.trainable_weights]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_twin_computes_with_latent_weights_and_pads_as_its_host(rng):
+    image = keras.Input((5, 5, 2))
+    layer = lq.layers.QuantConv2D(
+        3, 3, padding="same", pad_values=1.0, strides=2, name="conv", kernel_quantizer="ste_sign",
+        input_quantizer="ste_sign", kernel_constraint="weight_clip", bias_initializer="ones",
+    )  # fmt: skip
+    model = keras.Model(image, keras.layers.Flatten()(layer(image)))
+    twin = LatentWeightModel(model, [RealPathLoss()]).twin
+    x = rng.normal(0, 2, (4, 5, 5, 2)).astype(np.float32)
+    padded = np.pad(np.clip(x, -1, 1), [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1.0)
+    kernel = layer.get_weights()[0]
+    expected = tf.nn.conv2d(padded, kernel, 2, "VALID").numpy() + 1
+    np.testing.assert_allclose(twin(x), expected.reshape(4, -1), rtol=1e-5, atol=1e-6)
+
+
+def test_what_is_shared_is_a_choice():
+    host = chain()
+    counts = {
+        share: len(LatentWeightModel(host, [RealPathLoss()], share=share).trainable_weights)
+        for share in [(), ("stem",), ("stem", "shortcuts", "classifier")]
+    }
+    # gamma and beta of three normalizations; and kernel and bias of the classifier; and the stem's.
+    assert counts == {
+        ("stem", "shortcuts", "classifier"): len(host.trainable_weights) + 6,
+        ("stem",): len(host.trainable_weights) + 8,
+        (): len(host.trainable_weights) + 11,
+    }
+
+
+def test_an_interrupted_training_goes_on(data, tmp_path):
+    def trained(callbacks, epochs=3):
+        trainer = compiled(LatentWeightModel(chain()))
+        keras.utils.set_random_seed(2)
+        trainer.fit(
+            *data, batch_size=32, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks
+        )
+        return trainer
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    whole = trained([])
+    backup = [keras.callbacks.BackupAndRestore(tmp_path / "backup")]
+    with pytest.raises(KeyboardInterrupt):
+        trained([*backup, Stop()])
+    resumed = trained(backup)
+    assert max(differences(whole, resumed)) == 0.0
+
+
+@pytest.mark.parametrize("name", ["weights", "weights.weights.h5"])
+def test_weights_of_the_whole_trainer_are_saved(name, data, tmp_path):
+    first, second = (compiled(LatentWeightModel(chain())) for _ in range(2))
+    fit(first, data)
+    assert max(differences(first, second)) > 0
+    first.save_weights(tmp_path / name)
+    second.load_weights(tmp_path / name)
+    assert max(differences(first, second)) == 0.0
+
+
+def test_mixed_precision_and_several_steps_at_once(data):
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        trainer = compiled(
+            LatentWeightModel(chain(), [term() for term in TERMS]), steps_per_execution=2
+        )
+        history = fit(trainer, data, epochs=4)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    assert history["loss"][-1] < history["loss"][0]
+    assert isinstance(trainer.optimizer, keras.mixed_precision.LossScaleOptimizer)
+
+
+def test_gradient_clipping_and_xla(data):
+    trainer = LatentWeightModel(chain())
+    trainer.compile(
+        keras.optimizers.SGD(0.1, global_clipnorm=1e-3),
+        "sparse_categorical_crossentropy",
+        jit_compile=True,
+    )
+    before = trainer.get_weights()
+    trainer.train_on_batch(*(tf.constant(array[:32]) for array in data))
+    trainable = {id(weight) for weight in trainer.trainable_weights}
+    moved = [
+        np.sum((new - old) ** 2)
+        for weight, old, new in zip(trainer.weights, before, trainer.get_weights(), strict=True)
+        if id(weight) in trainable
+    ]
+    assert np.sqrt(sum(moved)) == pytest.approx(1e-4, rel=1e-2)
+
+
+@pytest.mark.slow
+def test_two_replicas_do_one_step_of_the_whole_batch():
+    program = pathlib.Path(__file__).with_name("mirrored_latent_weights.py")
+    result = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr
+
+
+class _Scale(keras.layers.Layer):
+    def build(self, input_shape):
+        self.scale = self.add_weight("scale", ())
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+def test_unknown_layers_are_named_and_may_be_given(data):
+    base = chain()
+    x = _Scale(name="mine")(base.get_layer("conv_3_bn").output)
+    x = keras.layers.GlobalAveragePooling2D()(x)
+    model = keras.Model(base.input, keras.layers.Dense(CLASSES, activation="softmax")(x))
+    with pytest.raises(ValueError, match="'mine', a _Scale"):
+        LatentWeightModel(model)
+    given = LatentWeightModel(
+        model, replace=lambda layer: _Scale(name="ours") if layer.name == "mine" else None
+    )
+    assert "ours" in [layer.name for layer in given.twin.layers]
+    fit(compiled(given), data, epochs=1)
+
+
+def test_bad_arguments():
+    model = chain()
+    real = chain(input_quantizer=None, kernel_quantizer=None)
+    for make in (LatentWeightModel, LatentGradientModel):
+        with pytest.raises(ValueError, match="without one"):
+            make(real)
+        with pytest.raises(TypeError, match="Keras 2 model"):
+            make("model")
+    with pytest.raises(TypeError, match="LatentSupervision"):
+        LatentWeightModel(model, ["kl"])
+    with pytest.raises(ValueError, match="different names"):
+        LatentWeightModel(model, [Distillation(), Distillation()])
+    with pytest.raises(ValueError, match="of stem, shortcuts, classifier"):
+        LatentWeightModel(model, share="stem")
+    with pytest.raises(ValueError, match="Received: 'no_such'"):
+        LatentWeightModel(model, [FeatureAlignment(layers=["no_such"])])
+    with pytest.raises(ValueError, match=r"weights\.h5"):
+        LatentWeightModel(model).save_weights("trainer.h5")
+    with pytest.raises(ValueError, match="`weight` from 0 on"):
+        LatentGradientModel(model, -1.0)
+    with pytest.raises(TypeError, match="LearningRateSchedule"):
+        LatentMixtureModel(model, 0.5)
+    for term, arguments in [(Distillation, (-1.0,)), (RealPathLoss, ("much",))]:
+        with pytest.raises(ValueError, match="Expected `weight`"):
+            term(*arguments)
+    for temperature in (0.0, float("nan")):
+        with pytest.raises(ValueError, match="`temperature` above 0"):
+            Distillation(temperature=temperature)
