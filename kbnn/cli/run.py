@@ -16,9 +16,17 @@ from kbnn.cli import curves, model_source, run_callbacks
 from kbnn.cli.errors import InputError, RunFailed, input_errors
 from kbnn.cli.run_config import ENDS, MODELS, RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
-from kbnn.training import SmoothValidation, requantize
+from kbnn.training import (
+    LatentGradientModel,
+    LatentMixtureModel,
+    LatentWeightModel,
+    SmoothValidation,
+    requantize,
+)
 
 _MOMENTUM = 0.9
+# The share of the training in which layers are mixed with their real-valued selves.
+_MIXED = 0.8
 # The command line's names in those of kbnn.data.load.
 _AUGMENT: dict[str, Any] = {"none": False, "crop": "crop", "flip": "flip", "both": True}
 
@@ -162,6 +170,18 @@ def _quantizers(config: RunConfig) -> dict[str, Any]:
     }
 
 
+def trainer_of(model: keras.Model, config: RunConfig, steps: int) -> keras.Model:
+    """What `fit` is called on, for `steps`: the model, or a trainer of it."""
+    if config.latent == "twin":
+        return LatentWeightModel(model, config.supervision())
+    if config.latent == "mixture":
+        mixed = max(1, round(_MIXED * steps))
+        return LatentMixtureModel(
+            model, keras.optimizers.schedules.PolynomialDecay(0.0, mixed, 1.0)
+        )
+    return LatentGradientModel(model) if config.latent == "gradient" else model
+
+
 def compile_model(model: keras.Model, config: RunConfig, steps: int) -> None:
     """Give the model of a run its optimizer, whose schedule takes `steps`, loss and metrics."""
     model.compile(
@@ -202,9 +222,11 @@ def _fit(
     before_backup: Sequence[keras.callbacks.Callback],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    compile_model(model, config, config.epochs * len(splits.train))
+    steps = config.epochs * len(splits.train)
+    trainer = trainer_of(model, config, steps)
+    compile_model(trainer, config, steps)
     run.latest.mkdir(parents=True, exist_ok=True)
-    model.fit(
+    trainer.fit(
         splits.train,
         validation_data=splits.validation,
         epochs=config.epochs,
@@ -288,14 +310,17 @@ def _finish(
         "parameters": model.count_params(),
         "last_epoch": rows[-1],
         "best_epoch": best,
-        **({} if test is None else _on_test_images(model, test)),
+        **({} if test is None else _on_test_images(model, test, config)),
         "seconds": round(sum(row["seconds"] for row in rows), 3),
     }
     write_json(run.result_file, result)
     return result
 
 
-def _on_test_images(model: keras.Model, test: tf.data.Dataset) -> dict[str, float]:
+def _on_test_images(
+    model: keras.Model, test: tf.data.Dataset, config: RunConfig
+) -> dict[str, float]:
+    compile_model(model, config, steps=1)  # a trainer is what was trained
     measured = model.evaluate(test, verbose=0, return_dict=True)
     if not math.isfinite(measured["loss"]):
         raise RunFailed(

@@ -16,6 +16,7 @@ import tf_keras as keras
 from kbnn import models
 from kbnn.callbacks.sharpness_schedule import LAWS as SHARPNESS_LAWS
 from kbnn.cli.errors import InputError
+from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.quantizers import LearnedSign
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
@@ -55,6 +56,15 @@ LEARNED = {
     "mapping_start": "residual",
     "loss_on": "soft",
 }
+# Ways to train with the latent weights: `kbnn.training`'s models.
+LATENT = ("none", "twin", "mixture", "gradient")
+# Of the twin: weights of its terms and the temperature, where none are given.
+TWIN = {
+    "real_weight": 1.0,
+    "distillation_weight": 1.0,
+    "temperature": 4.0,
+    "feature_weight": 0.0,
+}
 # Chains; in the others binary normalization and the settings of `ENDS` have no place.
 CHAINS = ("vgg_tiny", "vgg_small", "alexnet")
 ENDS = ("binary_stem", "binary_classifier")
@@ -66,6 +76,7 @@ METHODS: dict[str, dict[str, Any]] = {
         "normalization": "binary",
     },
     "noisy-supervision": {"kernel_quantizer": "learned_sign"},
+    "latent-weights": {"latent": "twin"},
 }
 # What the network that a run goes on with has for good.
 FIXED = (
@@ -92,6 +103,7 @@ _CHOICES = {
     "normalization": NORMALIZATIONS,
     "sharpness_law": SHARPNESS_LAWS,
     "kernel_constraint": KERNEL_CONSTRAINTS,
+    "latent": LATENT,
 }
 
 
@@ -144,6 +156,13 @@ class RunConfig:
         mapping: its `mapping`.
         mapping_start: its `start`.
         loss_on: its `loss_on`.
+        latent: "twin" trains with a `kbnn.training.LatentWeightModel`, "mixture" with a
+            `LatentMixtureModel`, whose layers are binary for the last fifth of the training,
+            "gradient" with a `LatentGradientModel`; "none" with Keras alone.
+        real_weight: of the twin, the weight of its own loss; None without one, as the next three.
+        distillation_weight: of the distillation.
+        temperature: of the distillation.
+        feature_weight: of the alignment of features.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -189,6 +208,11 @@ class RunConfig:
     mapping: str | None = None
     mapping_start: str | None = None
     loss_on: str | None = None
+    latent: str = "none"
+    real_weight: float | None = None
+    distillation_weight: float | None = None
+    temperature: float | None = None
+    feature_weight: float | None = None
 
     def __post_init__(self) -> None:
         for name, choices in _CHOICES.items():
@@ -211,6 +235,7 @@ class RunConfig:
         for name in SHARPNESS:
             self._check_sharpness(name)
         self._check_learned()
+        self._check_twin()
         self._check_pretrained()
         for name in ("hard_forward_from", "sharpness_hold"):
             share = getattr(self, name)
@@ -257,6 +282,7 @@ class RunConfig:
             ),
             "kernel_constraint": (binary, "a --kernel-quantizer"),
             "kernel_scale": (binary, "a --kernel-quantizer"),
+            "latent": (binary, "a --kernel-quantizer"),
         }
         chain = self.model in CHAINS and "none" not in signs
         needs |= {name: (chain, f"--model {', '.join(CHAINS)} and quantizers") for name in ENDS}
@@ -304,6 +330,23 @@ class RunConfig:
         except ValueError as error:
             raise InputError(str(error)) from error
 
+    def _check_twin(self) -> None:
+        given = [name for name in TWIN if getattr(self, name) is not None]
+        if self.latent != "twin":
+            if given:
+                raise InputError(
+                    f"Expected {option(given[0])} with --latent twin alone. "
+                    f"Received: --latent {self.latent}"
+                )
+            return
+        for name, default in TWIN.items():
+            value = getattr(self, name)
+            object.__setattr__(self, name, default if value is None else value)
+        try:
+            self.supervision()
+        except ValueError as error:
+            raise InputError(str(error)) from error
+
     def _check_pretrained(self) -> None:
         if self.pretrained is None:
             return
@@ -328,6 +371,15 @@ class RunConfig:
         names = {"auxiliary_weight": "weight", "mapping_start": "start"}
         arguments: dict[str, Any] = {names.get(name, name): getattr(self, name) for name in LEARNED}
         return LearnedSign(**arguments)
+
+    def supervision(self) -> list[LatentSupervision]:
+        """The terms of the twin; those without weight have no part in it."""
+        terms: list[LatentSupervision] = [
+            RealPathLoss(self.real_weight),
+            Distillation(self.distillation_weight, self.temperature),
+            FeatureAlignment(self.feature_weight),
+        ]
+        return [term for term in terms if term.weight != 0]
 
     @classmethod
     def going_on(

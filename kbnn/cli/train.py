@@ -22,6 +22,7 @@ from kbnn.cli.run_config import (
     INPUT_QUANTIZERS,
     KERNEL_CONSTRAINTS,
     KERNEL_QUANTIZERS,
+    LATENT,
     LEARNED,
     METHODS,
     MODELS,
@@ -31,6 +32,7 @@ from kbnn.cli.run_config import (
     SCHEDULES,
     SHARPNESS,
     SHARPNESS_LAWS,
+    TWIN,
     RunConfig,
     option,
 )
@@ -53,6 +55,10 @@ def _setting(
         metavar="|".join(choices) or None,
         show_default=False,
     )
+
+
+def _twin_setting(help: str, name: str) -> Any:
+    return _setting(f"Of the twin: {help}.", name, default=str(TWIN[name]))
 
 
 @exit_codes
@@ -124,9 +130,10 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            help="A technique, in place of the quantizers that are not given: self-binarizing has "
+            help="A technique, in place of the settings that are not given: self-binarizing has "
             "smooth signs and, in chains, binary normalization; noisy-supervision learned signs of "
-            "kernels. (default: straight-through gradients)",
+            "kernels; latent-weights a real-valued twin that teaches the network. (default: "
+            "straight-through gradients)",
             metavar="|".join(METHODS),
             show_default=False,
         ),
@@ -224,6 +231,27 @@ def train(
             default=str(LEARNED["loss_on"]),
         ),
     ] = None,
+    latent: Annotated[
+        str | None,
+        _setting(
+            "How the latent weights help: as a real-valued twin, in a mixture with the binary "
+            "layers, or in the gradient.",
+            "latent",
+            LATENT,
+        ),
+    ] = None,
+    real_weight: Annotated[
+        float | None, _twin_setting("weight of its own loss", "real_weight")
+    ] = None,
+    distillation_weight: Annotated[
+        float | None, _twin_setting("weight of its distillation", "distillation_weight")
+    ] = None,
+    temperature: Annotated[
+        float | None, _twin_setting("temperature of the distillation", "temperature")
+    ] = None,
+    feature_weight: Annotated[
+        float | None, _twin_setting("weight of the alignment of features", "feature_weight")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
     ] = False,
@@ -269,6 +297,11 @@ def train(
         "mapping": mapping,
         "mapping_start": mapping_start,
         "loss_on": loss_on,
+        "latent": latent,
+        "real_weight": real_weight,
+        "distillation_weight": distillation_weight,
+        "temperature": temperature,
+        "feature_weight": feature_weight,
     }
     given = {name: value for name, value in given.items() if value is not None}
     given = {**_settings_of(method, given), **given}

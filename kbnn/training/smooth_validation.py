@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.training.smooth_network import smooth_network
+from kbnn.training.trainer import host_of
 
 
 class SmoothValidation(keras.callbacks.Callback):
@@ -49,12 +50,12 @@ class SmoothValidation(keras.callbacks.Callback):
         self._metrics = list(metrics)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        smooth_network(self.model)  # its errors before the first epoch
+        smooth_network(host_of(self.model))  # its errors before the first epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
-        smooth = smooth_network(self.model)
+        smooth = smooth_network(host_of(self.model))
         smooth.compile(loss=self.model.loss, metrics=self._metrics)
         measured = smooth.evaluate(*self._data, verbose=0, return_dict=True)
         logs.update({f"val_smooth_{name}": value for name, value in measured.items()})

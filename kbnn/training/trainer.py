@@ -109,6 +109,11 @@ class Trainer(keras.Model):
         self.host.save(filepath, *arguments, **options)
 
 
+def host_of(model: keras.Model) -> keras.Model:
+    """The model that ships: a trainer's host, or the model itself."""
+    return model.host if isinstance(model, Trainer) else model
+
+
 class _Terms:
     """Means over an epoch, which Keras does not take for layers with weights to save."""
 

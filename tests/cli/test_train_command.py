@@ -414,3 +414,40 @@ def test_first_and_last_layer_are_binary_on_request(run_kbnn, settings, tmp_path
     operators = [layer["operator"] for layer in report["layers"]]
     assert operators.count("LceBconv2d") == 5
     assert not {"CONV_2D", "FULLY_CONNECTED"} & set(operators)
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        (["--method", "latent-weights", "--feature-weight", "0.5"], {"real_accuracy"}),
+        (["--latent", "mixture"], set()),
+        (["--latent", "gradient", "--method", "self-binarizing"], {"val_smooth_accuracy"}),
+    ],
+)
+def test_latent_weights_train_and_the_network_alone_ships(
+    run_kbnn, settings, tmp_path, options, names
+):
+    folder = RunFolder(tmp_path / "run")
+    process = run_kbnn("train", *settings(epochs=2), *options, "--run", folder.path)
+    assert process.returncode == 0, process.stderr
+    assert {"val_accuracy", *names} <= set(folder.log()[0])
+    assert run_kbnn("convert", folder.path).returncode == 0
+    model = keras.models.load_model(folder.model_file)
+    assert [layer for layer in model.layers if layer.name.endswith(("_real", "_mixed"))] == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--temperature", "2"], "--temperature with --latent twin alone"),
+        (["--latent", "twin", "--temperature", "0"], "`temperature` above 0"),
+        (["--latent", "twin", "--real-weight", "-1"], "Expected `weight`"),
+        (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
+    ],
+)
+def test_bad_options_of_latent_weights(run_kbnn, tmp_path, options, message):
+    process = run_kbnn(
+        "train", "--data", "fashion_mnist_sample", *options, "--run", tmp_path / "run"
+    )
+    assert process.returncode == 2
+    assert message in " ".join(process.stderr.split())
