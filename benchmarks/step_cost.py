@@ -42,6 +42,7 @@ from step_timing import Turn
 from step_variants import USUAL, VARIANTS, with_baselines
 
 from kbnn.cli.run_folder import replace_file, versions
+from kbnn.training.trainer import host_of
 
 FILE = pathlib.Path(__file__).parent.parent / "results" / "step_cost.csv"
 _MEMORY_STEPS = 10
@@ -124,7 +125,9 @@ def run(
         rounds=rounds,
         steps_per_round=steps,
     )
-    shapes = {name: "x".join(map(str, model.input_shape[1:])) for name, model in models.items()}
+    shapes = {
+        name: "x".join(map(str, host_of(model).input_shape[1:])) for name, model in models.items()
+    }
     table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
     if file or names == USUAL:
         write(table, file or FILE)
@@ -153,8 +156,9 @@ def memory(
 def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
     """What `fit` runs for a batch, always the same one; returns the loss."""
     keras.utils.set_random_seed(0)
-    images = tf.random.uniform((batch_size, *model.input_shape[1:]), -1.0, 1.0)
-    labels = tf.random.uniform((batch_size,), 0, model.output_shape[-1], tf.int64)
+    shipped = host_of(model)
+    images = tf.random.uniform((batch_size, *shipped.input_shape[1:]), -1.0, 1.0)
+    labels = tf.random.uniform((batch_size,), 0, shipped.output_shape[-1], tf.int64)
     batches = iter(tf.data.Dataset.from_tensors((images, labels)).repeat())
     train = model.make_train_function()
     # Reading the loss waits for the step where a device runs it in the background.

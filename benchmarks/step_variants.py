@@ -53,6 +53,16 @@ def learned(network: Callable[..., keras.Model], mapping: str) -> keras.Model:
     return network(kernel_quantizer=kbnn.quantizers.LearnedSign(mapping=mapping))
 
 
+def latent(trainer: Callable[..., keras.Model]) -> keras.Model:
+    """A chain that is trained with its latent weights."""
+    return _compiled(trainer(chain()), None)
+
+
+def _mixture(model: keras.Model) -> keras.Model:
+    share = keras.optimizers.schedules.PolynomialDecay(0.0, 1000, 1.0)
+    return kbnn.training.LatentMixtureModel(model, share)
+
+
 def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
     model.compile(
         keras.optimizers.Adam(0.005, global_clipnorm=clip_norm),
@@ -86,6 +96,14 @@ VARIANTS = {
             functools.partial(learned, chain, mapping), "chain-ste_sign"
         )
         for mapping in MAPPINGS
+    },
+    **{
+        f"chain-latent_{name}": Variant(functools.partial(latent, trainer), "chain-ste_sign")
+        for name, trainer in {
+            "twin": kbnn.training.LatentWeightModel,
+            "mixture": _mixture,
+            "gradient": kbnn.training.LatentGradientModel,
+        }.items()
     },
     "residual-ste_sign": Variant(residual),
     "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),

@@ -50,8 +50,8 @@ class LatentGradientModel(Trainer):
         if not (isinstance(weight, numbers.Real) and 0 <= weight < math.inf):
             raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         super().__init__(model, name=name)
-        self._weight = float(weight)
-        self._mixed = mixed_network(model, self._cancel, activation_of(activation))
+        self._weight: float = float(weight)
+        self._mixed: keras.Model = mixed_network(model, self._cancel, activation_of(activation))
 
     def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
         return self._mixed(x, training=True), {}
