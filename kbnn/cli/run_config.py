@@ -53,6 +53,8 @@ METHODS: dict[str, dict[str, Any]] = {
         "input_quantizer": "smooth_sign",
         "kernel_quantizer": "smooth_sign",
         "normalization": "binary",
+        "input_sharpness": (1.0, 3.0),
+        "hard_forward_from": 0.0,
     },
 }
 
