@@ -1,7 +1,6 @@
 """What a real-valued path teaches a binary one: distances of outputs and of features."""
 
 import math
-import numbers
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -69,7 +68,7 @@ def feature_distance(binary_features: Any, real_features: Any) -> tf.Tensor:
 
 def check_temperature(temperature: Any) -> None:
     """Raise ValueError unless it is a number above 0."""
-    if not (isinstance(temperature, numbers.Real) and 0 < temperature < math.inf):
+    if not (isinstance(temperature, int | float) and 0 < temperature < math.inf):
         raise ValueError(f"Expected `temperature` above 0. Received: temperature={temperature!r}")
 
 
@@ -117,7 +116,7 @@ class LatentSupervision:
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
         is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
-        if not is_schedule and not (isinstance(weight, numbers.Real) and 0 <= weight < math.inf):
+        if not is_schedule and not (isinstance(weight, int | float) and 0 <= weight < math.inf):
             raise ValueError(
                 "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
                 f"Received: weight={weight!r}"
@@ -153,7 +152,7 @@ class Distillation(LatentSupervision):
     """
 
     def __init__(
-        self, weight: Any = 1.0, temperature: float = 4.0, name: str = "distillation"
+        self, weight: Any = 1.0, temperature: Any = 4.0, name: str = "distillation"
     ) -> None:
         super().__init__(weight, name)
         check_temperature(temperature)

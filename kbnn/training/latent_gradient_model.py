@@ -1,7 +1,6 @@
 """Binary layers whose gradients are also those of their latent weights."""
 
 import math
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,7 +46,7 @@ class LatentGradientModel(Trainer):
         activation: Any = "hard_tanh",
         name: str | None = None,
     ) -> None:
-        if not (isinstance(weight, numbers.Real) and 0 <= weight < math.inf):
+        if not (isinstance(weight, int | float) and 0 <= weight < math.inf):
             raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         super().__init__(model, name=name)
         self._weight: float = float(weight)
