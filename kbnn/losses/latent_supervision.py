@@ -1,6 +1,7 @@
 """What a real-valued path teaches a binary one: distances of outputs and of features."""
 
 import math
+import numbers
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
@@ -68,7 +69,8 @@ def feature_distance(binary_features: Any, real_features: Any) -> tf.Tensor:
 
 def check_temperature(temperature: Any) -> None:
     """Raise ValueError unless it is a number above 0."""
-    if not (isinstance(temperature, int | float) and 0 < temperature < math.inf):
+    is_number = isinstance(temperature, numbers.Real) and math.isfinite(temperature)
+    if not is_number or temperature <= 0:
         raise ValueError(f"Expected `temperature` above 0. Received: temperature={temperature!r}")
 
 
@@ -116,7 +118,8 @@ class LatentSupervision:
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
         is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
-        if not is_schedule and not (isinstance(weight, int | float) and 0 <= weight < math.inf):
+        is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
+        if not is_schedule and (not is_number or weight < 0):
             raise ValueError(
                 "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
                 f"Received: weight={weight!r}"

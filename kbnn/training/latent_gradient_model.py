@@ -1,6 +1,7 @@
 """Binary layers whose gradients are also those of their latent weights."""
 
 import math
+import numbers
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +47,8 @@ class LatentGradientModel(Trainer):
         activation: Any = "hard_tanh",
         name: str | None = None,
     ) -> None:
-        if not (isinstance(weight, int | float) and 0 <= weight < math.inf):
+        is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
+        if not is_number or weight < 0:
             raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         super().__init__(model, name=name)
         self._weight: float = float(weight)
