@@ -64,6 +64,8 @@ METHODS: dict[str, dict[str, Any]] = {
         "input_quantizer": "smooth_sign",
         "kernel_quantizer": "smooth_sign",
         "normalization": "binary",
+        "input_sharpness": (1.0, 3.0),
+        "hard_forward_from": 0.0,
     },
     "noisy-supervision": {"kernel_quantizer": "learned_sign"},
 }

@@ -124,9 +124,10 @@ def train(
     method: Annotated[
         str | None,
         typer.Option(
-            help="A technique, in place of the quantizers that are not given: self-binarizing has "
-            "smooth signs and, in chains, binary normalization; noisy-supervision learned signs of "
-            "kernels. (default: straight-through gradients)",
+            help="A technique, in place of the settings that are not given: self-binarizing has "
+            "smooth signs (of inputs from 1 to 3, hard in the forward pass) and, in chains, binary "
+            "normalization; noisy-supervision learned signs of kernels. (default: straight-through "
+            "gradients)",
             metavar="|".join(METHODS),
             show_default=False,
         ),
@@ -300,6 +301,9 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
     is_chain = given.get("model", RunConfig.model) in CHAINS
     if not is_chain or given.get("input_quantizer") == "none":
         settings.pop("normalization", None)
+    if given.get("input_quantizer", "smooth_sign") != "smooth_sign":
+        settings.pop("input_sharpness", None)
+        settings.pop("hard_forward_from", None)
     return settings
 
 

@@ -341,10 +341,11 @@ def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, 
     assert process.returncode == 0, process.stderr
     config = RunFolder(folder).config()
     assert (config.kernel_quantizer, config.normalization) == ("smooth_sign", "binary")
-    assert (config.kernel_sharpness, config.input_sharpness) == ((1.0, 50.0), (1.0, 10.0))
+    assert (config.kernel_sharpness, config.input_sharpness) == ((1.0, 50.0), (1.0, 3.0))
+    assert config.hard_forward_from == 0.0
     rows = RunFolder(folder).log()
     assert [row["epoch"] for row in rows] == [1, 2]
-    assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 10.0)
+    assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 3.0)
     assert {
         "conv_1/kernel_flip_ratio",
         "conv_1/kernel_residual",
