@@ -98,7 +98,7 @@ VARIANTS = {
     },
     **{
         f"fashion-tuned-lns-alpha{weight}": RunConfig(**LEARNED, auxiliary_weight=weight)
-        for weight in (0.1, 0.01, 0.001)
+        for weight in (1.0, 0.1, 0.001)
     },
 }
 """What the settings of the other experiments were chosen among, in screening."""

@@ -50,7 +50,7 @@ SHARPNESS = {"kernel_sharpness": (1.0, 100.0), "input_sharpness": (1.0, 10.0)}
 # Of learned signs: `kbnn.quantizers.LearnedSign`'s arguments where none are given.
 LEARNED = {
     "noise_rate": (0.1, 0.1),
-    "auxiliary_weight": 1.0,
+    "auxiliary_weight": 0.01,
     "mapping": "full",
     "mapping_start": "residual",
     "loss_on": "soft",

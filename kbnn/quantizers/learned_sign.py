@@ -28,14 +28,14 @@ class LearnedSign(lq.quantizers.Quantizer):
     layer convolves with the signs of the prediction, not with those of the latent weights, which
     serve as noisy labels in an auxiliary loss:
 
-    $$p = W + \sigma g\, f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
+    $$p = W + \sigma f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
       L = L_{task} + \alpha \sum_{layers} \tilde\ell\big(\tanh(p / \sigma), \mathrm{sign}(W)\big)$$
 
     with $\tilde\ell$ of `kbnn.losses.unbiased_squared_error` and $\sigma$ the standard deviation of
     the layer's latent weights, through which no gradient goes. The gradient passes $Q$ straight
-    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the gain $g$
-    is a weight that begins at 0: put on a trained network by `kbnn.requantize`, the first step
-    computes exactly what the network did, and its gradients too.
+    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the last
+    convolution of $f_\theta$ begins at 0, and so $p = W$: put on a trained network by
+    `kbnn.requantize`, the first step computes exactly what the network did, and its gradients too.
 
     `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
 
@@ -51,7 +51,7 @@ class LearnedSign(lq.quantizers.Quantizer):
             c input channels, their depthwise separable form with 8 c^2, or one 3x3 between two 1x1
             with c^2. Filters of one position, as those of dense layers, have 1x1 in their place.
         start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$, without the latent
-            weights and the gain, which forgets what a trained network has learned.
+            weights, which forgets what a trained network has learned.
         clip_value: weights whose |p| is larger get no gradient through Q; None for no limit. As
             Larq's `SteSign` has it: with 1.0 and a `weight_clip` constraint hardly any.
 
@@ -74,7 +74,7 @@ class LearnedSign(lq.quantizers.Quantizer):
     def __init__(
         self,
         noise_rate: Any = 0.1,
-        weight: float = 1.0,
+        weight: float = 0.01,
         reduction: str = "mean",
         loss_on: str = "soft",
         mapping: str = "full",
@@ -119,12 +119,10 @@ class LearnedSign(lq.quantizers.Quantizer):
                 f"Received: a shape {shape}"
             )
         *positions, channels, filters = shape
-        self._network = FilterMapping(self.mapping, name="mapping")
+        self._network = FilterMapping(
+            self.mapping, begins_at_zero=self.start == "residual", name="mapping"
+        )
         self._network.build((filters, *(positions or (1, 1)), channels))
-        if self.start == "residual":
-            self.gain = self.add_weight(
-                "gain", (), "float32", initializer="zeros", experimental_autocast=False
-            )
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
@@ -154,7 +152,7 @@ class LearnedSign(lq.quantizers.Quantizer):
         mapped = _as_kernel(self._network(_as_batch(kernel / scale)), kernel.shape)
         if self.start == "random":
             return scale * mapped, scale
-        return kernel + scale * self.gain * mapped, scale
+        return kernel + scale * mapped, scale
 
     def _signs(self, prediction: tf.Tensor) -> tf.Tensor:
         return lq.quantizers.ste_sign(prediction, self.clip_value)

@@ -10,12 +10,17 @@ from kbnn.quantizers import LearnedSign
 from kbnn.quantizers.filter_mapping import FilterMapping
 
 
+def set_off(quantizer):
+    """Give the last convolution of the mapping, which may begin at 0, random weights."""
+    (last,) = [weight for weight in quantizer.weights if "/kernel_2" in f"/{weight.name}"]
+    last.assign(np.random.default_rng(2).normal(scale=0.1, size=last.shape))
+
+
 def quantizer_on(kernel, **arguments):
-    """A quantizer for a kernel, and the kernel as a variable; the gain is not 0."""
+    """A quantizer for a kernel, and the kernel as a variable; the mapping's output is not 0."""
     quantizer = LearnedSign(**arguments)
     quantizer.build(kernel.shape)
-    if quantizer.start == "residual":
-        quantizer.gain.assign(0.5)
+    set_off(quantizer)
     return quantizer, tf.Variable(kernel)
 
 

@@ -41,11 +41,14 @@ def mapped_filters(x, kernels, affine):
     return np.transpose(convolved(filters, kernels[-1]), [1, 2, 3, 0])
 
 
-def learned_sign(x, kernel_0, kernel_1, kernel_2, gamma_0, gamma_1, beta_0, beta_1, gain=None):
-    x = x.astype(float)
-    affine = [(gamma_0, beta_0), (gamma_1, beta_1)]
-    mapped = mapped_filters(x, [kernel_0, kernel_1, kernel_2], affine)
-    return sign(mapped if gain is None else x + x.std() * gain * mapped)
+def learned_sign(residual):
+    def formula(x, kernel_0, kernel_1, kernel_2, gamma_0, gamma_1, beta_0, beta_1):
+        x = x.astype(float)
+        affine = [(gamma_0, beta_0), (gamma_1, beta_1)]
+        mapped = mapped_filters(x, [kernel_0, kernel_1, kernel_2], affine)
+        return sign(x + x.std() * mapped if residual else mapped)
+
+    return formula
 
 
 NOT_ELEMENTWISE = {"gradient": "not elementwise; tests/quantizers/test_learned_sign.py has it"}
@@ -56,7 +59,7 @@ QUANTIZERS = [
         make=lambda: kbnn.quantizers.LearnedSign(
             *((0.2, 0.1), 0.5, "sum", "hard", "bottleneck", "residual"), clip_value=None
         ),
-        forward=learned_sign,
+        forward=learned_sign(residual=True),
         gradient=None,
         roles=("kernel",),
         alias="learned_sign",
@@ -65,7 +68,7 @@ QUANTIZERS = [
     QuantizerRow(
         "learned_sign_random",
         make=lambda: kbnn.quantizers.LearnedSign(start="random"),
-        forward=learned_sign,
+        forward=learned_sign(residual=False),
         gradient=None,
         roles=("kernel",),
         alias="learned_sign",
