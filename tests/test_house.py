@@ -104,6 +104,15 @@ def test_the_table_of_versions_is_what_setup_cfg_says_and_what_is_installed():
     assert minors["tensorflow"] == minors["tf-keras"]
 
 
+def test_every_package_is_in_the_wheel():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    found = {
+        ".".join(file.parent.relative_to(ROOT).parts) for file in ROOT.glob("kbnn/**/__init__.py")
+    }
+    assert set(config["options"]["packages"].split()) == {*found, "kbnn.converters"}
+
+
 def test_no_lambda_layer_and_no_pickle():
     for _, file in modules():
         text = file.read_text()
