@@ -93,21 +93,21 @@ def estimate_noise_rate(
         raise ValueError(f"Expected `samples` to be a positive integer. Received: {samples!r}")
     frozen = freeze(model)
     measure = _loss_of(frozen, tf.constant(images), tf.constant(labels), _loss(model, loss))
-    if not math.isfinite(float(measure())):
-        raise ValueError(f"Expected a finite loss. Received: {float(measure())}")
     rng = np.random.default_rng(seed)
-    found = [
-        _rate(layer.name, getattr(layer, kernel), measure, samples, rng)
+    kernels = [
+        (layer.name, getattr(layer, kernel))
         for layer in layers_of(frozen)
         for argument, kernel in KERNEL_QUANTIZERS.items()
         if getattr(getattr(layer, argument, None), "precision", None) == 1
     ]
-    if not found:
+    if not kernels:
         raise ValueError(
             "Expected a model with a kernel that is quantized to one bit. "
             f"Received: model={model.name!r} without one"
         )
-    return found
+    if not math.isfinite(float(measure())):
+        raise ValueError(f"Expected a finite loss. Received: {float(measure())}")
+    return [_rate(name, kernel, measure, samples, rng) for name, kernel in kernels]
 
 
 def _loss(model: keras.Model, loss: Any) -> Any:
