@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from kbnn._keras_check import check_built
+from kbnn._keras_check import check_built, check_model
 from kbnn.quantizers import LearnedSign
 from kbnn.quantizers.attached import (
     KERNEL_QUANTIZERS,
@@ -23,8 +23,8 @@ class LearnedSignMonitor(keras.callbacks.Callback):
     - `<layer>/kernel_disagreement`: share of weights whose binary value is not the sign of the
       latent one: what the mapping does. At 0 it does nothing;
     - `<layer>/kernel_auxiliary_loss`: that of the kernel, without its weight; it may be negative;
-    - `<layer>/kernel_flips`: share of weights whose binary value is not the sign of the latent one
-      in the network that the training began with.
+    - `<layer>/kernel_flips`: share of weights whose binary value is not that in the network that
+      the training began with.
 
     Put `CSVLogger` and `TensorBoard` behind this callback.
 
@@ -44,6 +44,8 @@ class LearnedSignMonitor(keras.callbacks.Callback):
 
     def __init__(self, pretrained: keras.Model | None = None) -> None:
         super().__init__()
+        if pretrained is not None:
+            check_model(pretrained, "pretrained")
         self._pretrained = pretrained
         self._learned: dict[str, tuple[keras.layers.Layer, str]] = {}
         self._before: dict[str, np.ndarray] = {}
@@ -62,7 +64,7 @@ class LearnedSignMonitor(keras.callbacks.Callback):
             )
         if self._pretrained is not None:
             self._before = {
-                name: _same_kernel(self._pretrained, layer, argument) >= 0
+                name: _signs(self._pretrained, name, layer, argument)
                 for name, (layer, argument) in self._learned.items()
             }
 
@@ -79,15 +81,20 @@ class LearnedSignMonitor(keras.callbacks.Callback):
                 logs[f"{name}_flips"] = float(np.mean(signs != self._before[name]))
 
 
-def _same_kernel(model: keras.Model, layer: keras.layers.Layer, argument: str) -> np.ndarray:
-    """The latent kernel of the layer that has a layer's name, in another model."""
+def _signs(model: keras.Model, name: str, layer: keras.layers.Layer, argument: str) -> np.ndarray:
+    """Where the binary kernel of a name is +1 in another model, which may have it plain."""
     kernel = KERNEL_QUANTIZERS[argument]
     expected = getattr(layer, kernel).shape
-    for module in model.submodules:
-        is_namesake = isinstance(module, keras.layers.Layer) and module.name == layer.name
-        if is_namesake and getattr(getattr(module, kernel, None), "shape", None) == expected:
-            return latent_kernel(module, argument).numpy()
-    raise ValueError(
-        f"Expected `pretrained` to have a layer {layer.name!r} with a {kernel} of shape {expected}."
-        f" Received: pretrained={model.name!r} without one"
-    )
+    other, own = quantized_kernels(model).get(name, (None, argument))
+    if other is None:
+        # Quantized by a function, or frozen.
+        plain = (module for module in model.submodules if isinstance(module, keras.layers.Layer))
+        other = next((module for module in plain if module.name == layer.name), None)
+    if getattr(getattr(other, kernel, None), "shape", None) != expected:
+        raise ValueError(
+            f"Expected `pretrained` to have a layer {layer.name!r} with a {kernel} of shape "
+            f"{expected}. Received: pretrained={model.name!r} without one"
+        )
+    values = latent_kernel(other, own)
+    quantizer = attached(other).get(own)
+    return (values if quantizer is None else quantizer(values)).numpy() >= 0

@@ -77,6 +77,12 @@ def ends(name: str, text: str | None) -> tuple[float, float] | None:
 
 def rates(name: str, text: str | None) -> tuple[float, float] | None:
     """Read "RATE", or "A:B" for two."""
-    if text is None or ":" in text:
-        return ends(name, text)
-    return ends(name, f"{text}:{text}")
+    if text is None:
+        return None
+    first, colon, second = text.partition(":")
+    try:
+        return float(first), float(second if colon else first)
+    except ValueError:
+        raise InputError(
+            f"Expected {name} to be RATE or RATE:RATE, as 0.1. Received: {text!r}"
+        ) from None

@@ -94,6 +94,17 @@ INHERITED = (
 # Settings that say where something lies.
 PLACES = ("data_dir", "pretrained")
 
+# LearnedSign's arguments, as its errors have them, that have another name here.
+_ARGUMENTS = {
+    "rate_positive": "noise_rate",
+    "rate_negative": "noise_rate",
+    "noise_rate": "noise_rate",
+    "weight": "auxiliary_weight",
+    "mapping": "mapping",
+    "start": "mapping_start",
+    "loss_on": "loss_on",
+}
+
 _CHOICES = {
     "model": tuple(MODELS),
     "optimizer": tuple(OPTIMIZERS),
@@ -326,11 +337,16 @@ class RunConfig:
         for name, default in LEARNED.items():
             value = getattr(self, name)
             object.__setattr__(self, name, default if value is None else value)
-        object.__setattr__(self, "noise_rate", tuple(self.noise_rate or ()))
+        rate = self.noise_rate
+        pair = tuple(rate) if isinstance(rate, tuple | list) else (rate, rate)
+        object.__setattr__(self, "noise_rate", pair)
         try:
             self.learned_sign()
         except ValueError as error:
-            raise InputError(str(error)) from error
+            message = str(error)
+            for argument, name in _ARGUMENTS.items():
+                message = message.replace(f"`{argument}`", option(name))
+            raise InputError(message) from error
 
     def _check_twin(self) -> None:
         given = [name for name in TWIN if getattr(self, name) is not None]
@@ -410,6 +426,12 @@ class RunConfig:
                 f"Expected {option(other[0])} {fixed[other[0]]}, as the network in {folder} has "
                 f"it, or none. Received: {given[other[0]]}"
             )
+        for name in ("kernel_quantizer", "input_quantizer"):
+            if getattr(run, name) == "none" and given.get(name, "none") != "none":
+                raise InputError(
+                    f"Expected --from a run with {option(name)}, which another one can replace. "
+                    f"Received: {folder}, without one"
+                )
         kept = {name: getattr(run, name) for name in INHERITED}
         learned = "learned_sign"
         if run.kernel_quantizer == learned == given.get("kernel_quantizer", learned):

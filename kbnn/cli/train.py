@@ -195,8 +195,8 @@ def train(
     noise_rate: Annotated[
         str | None,
         _setting(
-            "Of learned signs: the share of labels that are wrong; of those that are +1 and of "
-            "those that are -1 as A:B.",
+            "Of learned signs: the share of weights whose label is wrong; of those whose best sign "
+            "is +1 and of those whose is -1 as A:B.",
             "noise_rate",
             default="0.1",
         ),
@@ -329,6 +329,12 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
             f"Expected --method to be one of {', '.join(METHODS)}. Received: {method!r}"
         )
     settings = {} if method is None else dict(METHODS[method])
+    if settings and all(given.get(name, value) != value for name, value in settings.items()):
+        name, value = next(iter(settings.items()))
+        raise InputError(
+            f"Expected {option(name)} {value} with --method {method}, or none. "
+            f"Received: {given[name]}"
+        )
     # What the method would have, where the network can.
     is_chain = given.get("model", RunConfig.model) in CHAINS
     if not is_chain or given.get("input_quantizer") == "none":

@@ -34,10 +34,16 @@ class LearnedSign(lq.quantizers.Quantizer):
     with $\tilde\ell$ of `kbnn.losses.unbiased_squared_error` and $\sigma$ the standard deviation of
     the layer's latent weights, through which no gradient goes. The gradient passes $Q$ straight
     through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the last
-    convolution of $f_\theta$ begins at 0, and so $p = W$: put on a trained network by
-    `kbnn.requantize`, the first step computes exactly what the network did, and its gradients too.
+    convolution of $f_\theta$ begins at 0, and so $p = W$: put by `kbnn.requantize` on a trained
+    network whose kernels are the signs of its latent weights, the first step computes exactly what
+    the network did. A network whose own mappings have learned goes on with them, if `mapping` and
+    `start` are the same; put another quantizer on `kbnn.converters.freeze` of it.
 
     `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
+
+    The last axis of a kernel counts its filters, the one before its input channels. A depthwise
+    kernel is one filter of all channels to the mapping; a transposed convolution's has the two axes
+    the other way round. A layer that is used twice in a model has its auxiliary loss twice.
 
     Args:
         noise_rate: the assumed share of weights whose best sign is not that of the latent weight;
@@ -58,7 +64,9 @@ class LearnedSign(lq.quantizers.Quantizer):
     Input and output: a kernel, `(height, width, channels, filters)` or `(channels, units)`.
 
     Raises:
-        ValueError: an argument out of range, or a kernel of another rank.
+        ValueError: an argument out of range; a kernel of another rank, or of one filter of one
+            position, of which batch normalization leaves nothing; a second kernel, since each needs
+            a quantizer of its own.
 
     >>> import kbnn
     >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}
@@ -85,7 +93,8 @@ class LearnedSign(lq.quantizers.Quantizer):
         super().__init__(**kwargs)
         is_pair = isinstance(noise_rate, tuple | list)
         rates = tuple(noise_rate) if is_pair else (noise_rate, noise_rate)
-        if len(rates) != 2 or not all(isinstance(rate, numbers.Real) for rate in rates):
+        numeric = (isinstance(rate, numbers.Real) and not isinstance(rate, bool) for rate in rates)
+        if len(rates) != 2 or not all(numeric):
             raise ValueError(
                 f"Expected `noise_rate` to be a number or a pair. Received: noise_rate={noise_rate}"
             )
@@ -109,23 +118,48 @@ class LearnedSign(lq.quantizers.Quantizer):
         self.loss_on = loss_on
         self.mapping = mapping
         self.start = start
-        self.clip_value = clip_value
+        self.clip_value = None if clip_value is None else float(clip_value)
 
     def build(self, input_shape: Any) -> None:
-        shape = tuple(input_shape)
-        if len(shape) not in (2, 4):
-            raise ValueError(
-                "Expected a kernel (height, width, channels, filters) or (channels, units). "
-                f"Received: a shape {shape}"
-            )
-        *positions, channels, filters = shape
+        self.check_kernel(input_shape)
+        self._kernel_shape = tuple(input_shape)
+        *positions, channels, filters = self._kernel_shape
         self._network = FilterMapping(
             self.mapping, begins_at_zero=self.start == "residual", name="mapping"
         )
         self._network.build((filters, *(positions or (1, 1)), channels))
         super().build(input_shape)
 
+    @staticmethod
+    def check_kernel(shape: Any) -> None:
+        """Raise ValueError for a kernel that no mapping takes."""
+        shape = tuple(shape)
+        if len(shape) not in (2, 4) or None in shape:
+            raise ValueError(
+                "Expected a LearnedSign on a kernel (height, width, channels, filters) or "
+                f"(channels, units). Received: a shape {shape}"
+            )
+        if math.prod(shape) == shape[-2]:
+            raise ValueError(
+                "Expected a kernel of several filters or positions for a LearnedSign, whose "
+                f"mapping normalizes over both. Received: a shape {shape}"
+            )
+
+    def take_over(self, other: Any) -> None:
+        """Go on with the mapping of another quantizer, if it is one of the same kind."""
+        if isinstance(other, LearnedSign) and (self.mapping, self.start) == (
+            other.mapping,
+            other.start,
+        ):
+            self.set_weights(other.get_weights())
+
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
+        if tuple(inputs.shape) != tuple(self._kernel_shape):
+            raise ValueError(
+                f"Expected the kernel that this LearnedSign began with, {self._kernel_shape}; "
+                "another one needs one of its own (kbnn.quantizers.clone). "
+                f"Received: a shape {tuple(inputs.shape)}"
+            )
         prediction, scale = self._predict(inputs)
         signs = self._signs(prediction)
         # On every call, or Keras takes the loss of a graph that is gone.
@@ -148,7 +182,9 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     def _predict(self, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         kernel = tf.cast(kernel, tf.float32)
-        scale = tf.stop_gradient(tf.maximum(tf.math.reduce_std(kernel), 1e-8))
+        deviation = tf.stop_gradient(tf.math.reduce_std(kernel))
+        # Of a constant kernel there is none.
+        scale = tf.where(deviation > 1e-8, deviation, 1.0)
         mapped = _as_kernel(self._network(_as_batch(kernel / scale)), kernel.shape)
         if self.start == "random":
             return scale * mapped, scale
@@ -191,5 +227,6 @@ def _as_kernel(filters: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
 
 
 def _check_number(name: str, value: Any, least: float) -> None:
-    if not isinstance(value, numbers.Real) or not math.isfinite(value) or value < least:
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < least:
         raise ValueError(f"Expected `{name}` to be a number from {least} on. Received: {value!r}")

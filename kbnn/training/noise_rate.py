@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tf_keras as keras
 
 from kbnn.quantizers.attached import KERNEL_QUANTIZERS
 from kbnn.training.freeze import freeze
-from kbnn.training.rewrite import layers_of
+from kbnn.training.rewrite import gives_probabilities, layers_of
 
 # Of a 95 % interval.
 _QUANTILE = 1.96
@@ -45,7 +46,7 @@ def estimate_noise_rate(
     images: Any,
     labels: Any,
     *,
-    loss: Any = "sparse_categorical_crossentropy",
+    loss: Any = None,
     samples: int = 200,
     seed: int = 0,
 ) -> list[NoiseRate]:
@@ -61,15 +62,18 @@ def estimate_noise_rate(
         images: `(count, height, width, channels)`, as the model takes them. Those that it was
             trained on tell how well training chose; others, what is noise for the task.
         labels: for the loss, `(count, ...)`.
-        loss: a Keras loss of labels and the model's outputs, or its name.
+        loss: a Keras loss of labels and the model's outputs, or its name; by default the cross
+            entropy with class numbers, of logits or probabilities as the model gives them.
         samples: number of weights to try in each layer; all of a layer that has fewer.
         seed: of the choice.
 
     Returns:
-        A row for each layer with binary kernels.
+        A row for each binary kernel. The cost is a pass over all images, in one batch, for each
+        weight that is tried.
 
     Raises:
-        ValueError: the model has no binary kernel; or images and labels do not fit.
+        ValueError: the model has no binary kernel; images and labels do not fit; or the loss is not
+            finite.
 
     >>> import kbnn, numpy as np
     >>> model = kbnn.models.vgg_tiny(width=8)
@@ -85,23 +89,32 @@ def estimate_noise_rate(
             "Expected as many labels as images, one or more. "
             f"Received: {len(images)} images, {len(labels)} labels"
         )
-    if not isinstance(samples, int) or samples < 1:
+    if not isinstance(samples, numbers.Integral) or isinstance(samples, bool) or samples < 1:
         raise ValueError(f"Expected `samples` to be a positive integer. Received: {samples!r}")
     frozen = freeze(model)
-    measure = _loss_of(frozen, tf.constant(images), tf.constant(labels), keras.losses.get(loss))
+    measure = _loss_of(frozen, tf.constant(images), tf.constant(labels), _loss(model, loss))
     rng = np.random.default_rng(seed)
-    found = [
-        _rate(layer.name, getattr(layer, kernel), measure, samples, rng)
+    kernels = [
+        (layer.name, getattr(layer, kernel))
         for layer in layers_of(frozen)
         for argument, kernel in KERNEL_QUANTIZERS.items()
         if getattr(getattr(layer, argument, None), "precision", None) == 1
     ]
-    if not found:
+    if not kernels:
         raise ValueError(
             "Expected a model with a kernel that is quantized to one bit. "
             f"Received: model={model.name!r} without one"
         )
-    return found
+    if not math.isfinite(float(measure())):
+        raise ValueError(f"Expected a finite loss. Received: {float(measure())}")
+    return [_rate(name, kernel, measure, samples, rng) for name, kernel in kernels]
+
+
+def _loss(model: keras.Model, loss: Any) -> Any:
+    if loss is None:
+        from_logits = not gives_probabilities(model)
+        return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
+    return keras.losses.get(loss)
 
 
 def _loss_of(model: keras.Model, images: tf.Tensor, labels: tf.Tensor, loss: Any) -> Any:

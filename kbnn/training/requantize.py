@@ -59,12 +59,14 @@ def requantize(
         A new model with the same layer names. It is not compiled: the state of the old model's
         optimizer and losses of `model.add_loss` are not carried over. A Sequential model becomes a
         functional one. The given model is left as it is. A quantizer that stays
-        keeps its state, a new one begins with its own.
+        keeps its state, a new one begins with its own; a `LearnedSign` in place of another one of
+        the same form goes on with its mapping.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3; a quantizer is none.
         ValueError: no quantizer is given; the model is not built; `layers` names a layer that the
-            model has not or that takes no such quantizer, or leaves none.
+            model has not or that takes no such quantizer, or leaves none; a kernel that the
+            quantizer does not take.
 
     >>> import kbnn
     >>> model = kbnn.models.vgg_tiny(width=8)
@@ -97,13 +99,19 @@ def requantize(
             argument: quantizers.clone(given[kind], f"{layer.name}_{argument}")
             for argument, kind in chosen[id(layer)].items()
         }
+        _check_kernels(layer, changes)
         new = type(layer).from_config({**layer.get_config(), **changes})
         replaced.append((layer, new))
         return new
 
     copy = rewrite(model, replace, name=name)
     for old, new in replaced:
-        carry_state(old, new, attached(old).keys() - chosen[id(old)].keys())
+        changed = chosen[id(old)].keys()
+        carry_state(old, new, attached(old).keys() - changed)
+        for argument in attached(old).keys() & attached(new).keys() & changed:
+            take_over = getattr(attached(new)[argument], "take_over", None)
+            if take_over is not None:
+                take_over(attached(old)[argument])
     return copy
 
 
@@ -177,6 +185,19 @@ def _check_comparison(layer: keras.layers.Layer, changes: _Changes, given: dict[
                 f"Expected `layers` to name {before[0].name!r}, whose signs {layer.name!r} takes. "
                 f"Received: {layer.name!r}"
             )
+
+
+def _check_kernels(layer: keras.layers.Layer, changes: dict[str, Any]) -> None:
+    """Raise ValueError, with the layer's name, for a quantizer that does not take its kernel."""
+    for argument, kernel in KERNEL_QUANTIZERS.items():
+        check = getattr(changes.get(argument), "check_kernel", None)
+        if check is not None:
+            try:
+                check(getattr(layer, kernel).shape)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}, of layer {layer.name!r}. Leave it out by `layers`."
+                ) from error
 
 
 def _check_names(

@@ -1,6 +1,7 @@
 """Replaces layers of a model: the one graph rewrite that everything else is made of."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import larq as lq
@@ -94,7 +95,8 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
         copies[id(layer)] = new
         return new
 
-    new_model = copy_graph(model, copy, name)
+    with _quantized_scope_restored():
+        new_model = copy_graph(model, copy, name)
     for layer, twin in kept:
         twin.set_weights(layer.get_weights())
     for layer, replacement in replaced:
@@ -107,6 +109,17 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
     return new_model
 
 
+@contextlib.contextmanager
+def _quantized_scope_restored() -> Iterator[None]:
+    """Leave Larq's scope when a layer fails, which Larq itself does not."""
+    before = lq.context.should_quantize()
+    try:
+        yield
+    finally:
+        if lq.context.should_quantize() != before:
+            lq.context.quantized_scope(before).__enter__()
+
+
 def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     """The layers of a model and of the models nested in it, each once, in order of use."""
     seen: dict[int, keras.layers.Layer] = {}
@@ -114,6 +127,15 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
         inner = layers_of(layer) if isinstance(layer, keras.Model) else [layer]
         seen.update((id(found), found) for found in inner)
     return list(seen.values())
+
+
+def gives_probabilities(model: keras.Model) -> bool:
+    """Whether a model's (first) output is that of a softmax."""
+    layer = model.outputs[0]._keras_history.layer
+    if isinstance(layer, keras.Model):
+        return gives_probabilities(layer)
+    is_softmax = getattr(layer, "activation", None) is keras.activations.softmax
+    return is_softmax or isinstance(layer, keras.layers.Softmax)
 
 
 def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:

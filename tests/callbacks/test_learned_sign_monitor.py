@@ -1,5 +1,6 @@
 """LearnedSignMonitor against the numbers taken by hand."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
@@ -55,3 +56,43 @@ def test_models_that_do_not_fit(data):
     other = kbnn.callbacks.LearnedSignMonitor(kbnn.models.vgg_tiny(width=4))
     with pytest.raises(ValueError, match="Expected `pretrained` to have a layer 'conv_1'"):
         learned.fit(*data, callbacks=[other], verbose=0)
+
+
+def test_flips_are_counted_from_the_signs_of_a_learned_network(data):
+    first = kbnn.requantize(kbnn.models.vgg_tiny(width=8), kernel_quantizer=LearnedSign(weight=0.0))
+    first.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    first.fit(*data, epochs=2, verbose=0)
+    more = kbnn.requantize(first, kernel_quantizer=LearnedSign(0.2))
+    more.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    for before in (first, kbnn.converters.freeze(first)):
+        monitor = kbnn.callbacks.LearnedSignMonitor(before)
+        history = more.fit(*data, callbacks=[monitor], verbose=0).history
+        assert history["conv_2/kernel_flips"] == [0.0]
+        assert history["conv_2/kernel_disagreement"][0] > 0
+
+
+def test_flips_of_namesakes_are_those_of_each(data):
+    def block(name):
+        image = keras.Input((7, 7, 4))
+        x = lq.layers.QuantConv2D(
+            4, 3, padding="same", kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
+            name="conv",
+        )(image)  # fmt: skip
+        return keras.Model(image, x, name=name)
+
+    image = keras.Input((28, 28, 1))
+    x = keras.layers.Conv2D(4, 4, 4)(image)
+    x = keras.layers.Flatten()(block("second")(block("first")(x)))
+    model = keras.Model(image, keras.layers.Dense(10, activation="softmax")(x))
+    more = kbnn.requantize(model, kernel_quantizer=LearnedSign())
+    more.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+    history = more.fit(
+        *data, callbacks=[kbnn.callbacks.LearnedSignMonitor(model)], verbose=0
+    ).history
+    flips = [value for name, (value,) in history.items() if name.endswith("flips")]
+    assert flips == [0.0, 0.0]
+
+
+def test_what_is_no_model_is_refused():
+    with pytest.raises(TypeError, match="`pretrained` to be a Keras 2 model"):
+        kbnn.callbacks.LearnedSignMonitor("runs/first")

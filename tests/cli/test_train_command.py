@@ -378,11 +378,12 @@ def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, tmp_path)
     settings["settings"]["pretrained"] = str(moved)
     folder.config_file.write_text(json.dumps(settings))
     assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
-    (moved / "model.keras").write_bytes(b"another")
+    # Another network in its place.
+    shutil.copyfile(folder.model_file, moved / "model.keras")
     folder.result_file.unlink()
     process = run_kbnn("train", "--resume", "--run", folder.path)
     assert process.returncode == 2
-    assert "model.keras" in process.stderr
+    assert "to hold the run that this one began with" in " ".join(process.stderr.split())
 
 
 @pytest.mark.parametrize(
@@ -392,7 +393,14 @@ def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, tmp_path)
         (["--resume"], "Expected --from or --resume"),
         (["--noise-rate", "0.1"], "--noise-rate with --kernel-quantizer learned_sign alone"),
         (["--method", "noisy-supervision", "--noise-rate", "0.6"], "sum is below 1"),
-        (["--method", "noisy-supervision", "--mapping", "small"], "Expected `mapping`"),
+        (["--method", "noisy-supervision", "--noise-rate", "much"], "--noise-rate to be RATE"),
+        (["--method", "noisy-supervision", "--noise-rate", "nan"], "Expected --noise-rate"),
+        (["--method", "noisy-supervision", "--mapping", "small"], "Expected --mapping"),
+        (["--method", "noisy-supervision", "--auxiliary-weight=-1"], "--auxiliary-weight"),
+        (
+            ["--method", "noisy-supervision", "--kernel-quantizer", "ste_sign"],
+            "Expected --kernel-quantizer learned_sign with --method noisy-supervision",
+        ),
     ],
 )
 def test_bad_options_of_a_run_that_goes_on(run_kbnn, finished, tmp_path, options, message):
@@ -452,3 +460,19 @@ def test_bad_options_of_latent_weights(run_kbnn, tmp_path, options, message):
     )
     assert process.returncode == 2
     assert message in " ".join(process.stderr.split())
+
+
+def test_a_noise_rate_may_be_one_number():
+    config = RunConfig(data="fashion_mnist_sample", kernel_quantizer="learned_sign", noise_rate=0.2)
+    assert config.noise_rate == (0.2, 0.2)
+    for wrong in (True, "0.1", (0.1, 0.2, 0.3)):
+        with pytest.raises(InputError, match="Expected --noise-rate"):
+            RunConfig(
+                data="fashion_mnist_sample", kernel_quantizer="learned_sign", noise_rate=wrong
+            )
+
+
+def test_a_network_without_quantizers_has_none_to_replace():
+    real = RunConfig(data="fashion_mnist_sample", kernel_quantizer="none", input_quantizer="none")
+    with pytest.raises(InputError, match="--from a run with --kernel-quantizer"):
+        RunConfig.going_on(real, "runs/real", kernel_quantizer="learned_sign")

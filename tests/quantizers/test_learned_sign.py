@@ -1,5 +1,6 @@
 """Kernels with learned signs: who gets which gradient, where they start, what ships."""
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -224,3 +225,79 @@ def test_bad_arguments(arguments, message):
 def test_a_kernel_of_another_rank():
     with pytest.raises(ValueError, match=r"Received: a shape \(3, 16, 8\)"):
         LearnedSign().build((3, 16, 8))
+
+
+def learned(model, rate=0.01, **arguments):
+    """A model after a few steps with learned signs."""
+    model = kbnn.requantize(model, kernel_quantizer=LearnedSign(weight=0.0, **arguments))
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    rng = np.random.default_rng(0)
+    model.fit(rng.normal(size=(64, 28, 28, 1)), rng.integers(0, 10, 64), epochs=3, verbose=0)
+    return model
+
+
+def test_a_learned_network_goes_on_under_another_learned_sign(rng):
+    model = learned(kbnn.models.vgg_tiny(width=8))
+    images = rng.normal(size=(8, 28, 28, 1)).astype("f")
+    expected = model.predict(images, verbose=0)
+    more = kbnn.requantize(model, kernel_quantizer=LearnedSign(0.3, weight=0.1))
+    np.testing.assert_array_equal(more.predict(images, verbose=0), expected)
+    assert more.get_layer("conv_2").kernel_quantizer.noise_rate == (0.3, 0.3)
+    # Other kinds begin with the latent weights, and so must the frozen network.
+    plain = kbnn.requantize(model, kernel_quantizer="ste_sign")
+    assert np.abs(plain.predict(images, verbose=0) - expected).max() > 0.01
+    for quantizer in ("ste_sign", LearnedSign(mapping="depthwise")):
+        again = kbnn.requantize(kbnn.converters.freeze(model), kernel_quantizer=quantizer)
+        np.testing.assert_allclose(again.predict(images, verbose=0), expected, atol=1e-5)
+
+
+def test_a_refused_kernel_is_named_and_leaves_larq_as_it_was():
+    model = keras.Sequential(
+        [
+            keras.Input((8, 4)),
+            lq.layers.QuantConv1D(
+                4, 3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip", name="conv"
+            ),
+        ]
+    )
+    with pytest.raises(ValueError, match="of layer 'conv'"):
+        kbnn.requantize(model, kernel_quantizer=LearnedSign())
+
+    def refused(layer):
+        config = {**layer.get_config(), "kernel_quantizer": LearnedSign()}
+        return type(layer).from_config(config)
+
+    with pytest.raises(ValueError, match="LearnedSign on a kernel"):
+        kbnn.training.rewrite(model, refused)
+    assert lq.context.should_quantize() is False
+
+
+@pytest.mark.parametrize("shape", [(16, 1), (1, 1, 16, 1), (3, 3, 4), (None, 14, 14, 8)])
+def test_kernels_that_no_mapping_takes_are_refused(shape):
+    with pytest.raises(ValueError, match="Expected a "):
+        LearnedSign().build(shape)
+
+
+def test_one_learned_sign_is_for_one_kernel(rng):
+    quantizer = LearnedSign()
+    quantizer(rng.normal(size=(3, 3, 4, 8)).astype("f"))
+    with pytest.raises(ValueError, match="one of its own"):
+        quantizer(rng.normal(size=(3, 3, 8, 8)).astype("f"))
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5])
+def test_a_constant_kernel_has_finite_gradients(value):
+    quantizer, latent = quantizer_on(np.full((3, 3, 4, 8), value, "f"))
+    with tf.GradientTape() as tape:
+        quantizer(latent, training=True)
+        (loss,) = quantizer.losses
+    assert np.abs(tape.gradient(loss, latent)).max() < 10
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"noise_rate": False}, {"noise_rate": (0.1, True)}, {"weight": True}, {"clip_value": True}],
+)
+def test_booleans_are_no_numbers(arguments):
+    with pytest.raises(ValueError, match="Expected"):
+        LearnedSign(**arguments)

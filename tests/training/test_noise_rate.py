@@ -53,3 +53,23 @@ def test_bad_arguments(dense):
     real = keras.Sequential([keras.Input((64,)), keras.layers.Dense(8)])
     with pytest.raises(ValueError, match="quantized to one bit"):
         kbnn.training.estimate_noise_rate(real, x, y)
+
+
+def test_the_usual_loss_is_that_of_logits_or_of_probabilities(rng):
+    images, labels = rng.normal(size=(16, 28, 28, 1)).astype("f"), rng.integers(0, 10, 16)
+    keras.utils.set_random_seed(0)
+    logits = kbnn.models.vgg_tiny(width=8, classifier_activation=None)
+    keras.utils.set_random_seed(0)
+    probabilities = kbnn.models.vgg_tiny(width=8)
+    probabilities.set_weights(logits.get_weights())
+    one, other = (
+        kbnn.training.estimate_noise_rate(model, images, labels, samples=20)
+        for model in (logits, probabilities)
+    )
+    assert [row.rate for row in one] == pytest.approx([row.rate for row in other], abs=0.051)
+
+
+def test_a_loss_that_is_not_finite_is_refused(dense):
+    model, x, y, _, _ = dense
+    with pytest.raises(ValueError, match="Expected a finite loss"):
+        kbnn.training.estimate_noise_rate(model, x * np.nan, y, loss="mse")
