@@ -392,12 +392,12 @@ class RunConfig:
 
     def supervision(self) -> list[LatentSupervision]:
         """The terms of the twin; those without weight have no part in it."""
+        # With weight 0 too, the loss of the twin keeps its own weights in the graph.
         terms: list[LatentSupervision] = [
             RealPathLoss(self.real_weight),
             Distillation(self.distillation_weight, self.temperature),
-            FeatureAlignment(self.feature_weight),
         ]
-        return [term for term in terms if term.weight != 0]
+        return [*terms, FeatureAlignment(self.feature_weight)] if self.feature_weight else terms
 
     @classmethod
     def going_on(

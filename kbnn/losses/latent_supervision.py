@@ -81,7 +81,7 @@ class Paths(NamedTuple):
         labels: as `fit` has them.
         binary: outputs of the binary path, as the model gives them.
         real: outputs of the real-valued path.
-        binary_logits: the same before a softmax, float32; None for models of several outputs.
+        binary_logits: the same before a softmax, float32; None where there are no classes.
         real_logits: the same of the real-valued path.
         binary_features: outputs of the layers that the term wants to see, of the binary path, by
             layer name.
@@ -112,9 +112,11 @@ class LatentSupervision:
     Attributes:
         layers: names of the layers whose outputs the term wants to see in `Paths`; None for those
             in front of the binary layers and of the classifier.
+        needs_classes: whether it takes the logits in `Paths`.
     """
 
     layers: tuple[str, ...] | None = ()
+    needs_classes = False
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
         is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
@@ -124,6 +126,8 @@ class LatentSupervision:
                 "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
                 f"Received: weight={weight!r}"
             )
+        if isinstance(self.layers, str):
+            raise ValueError(f"Expected `layers` to be names. Received: {self.layers!r}")
         self.weight = weight
         self.name = type(self).__name__ if name is None else name
 
@@ -154,6 +158,8 @@ class Distillation(LatentSupervision):
         temperature: T.
     """
 
+    needs_classes = True
+
     def __init__(
         self, weight: Any = 1.0, temperature: Any = 4.0, name: str = "distillation"
     ) -> None:
@@ -162,11 +168,6 @@ class Distillation(LatentSupervision):
         self.temperature = temperature
 
     def __call__(self, paths: Paths) -> tf.Tensor:
-        if paths.binary_logits is None:
-            raise ValueError(
-                "Expected a model with one output `(batch, classes)` for a Distillation. "
-                "Received: several outputs, or another shape"
-            )
         return distillation(paths.binary_logits, paths.real_logits, self.temperature)
 
 

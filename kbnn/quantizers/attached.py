@@ -36,6 +36,21 @@ def is_sign(quantizer: Any) -> bool:
     return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
 
 
+def has_binary_kernel(layer: keras.layers.Layer) -> bool:
+    """Whether a layer quantizes a kernel."""
+    return any(getattr(layer, argument, None) is not None for argument in KERNEL_QUANTIZERS)
+
+
+def is_binary(layer: keras.layers.Layer) -> bool:
+    """Whether a layer has a quantizer, or is one."""
+    return (
+        has_binary_kernel(layer)
+        or getattr(layer, "input_quantizer", None) is not None
+        or is_quantizer(layer)
+        or is_quantizer(getattr(layer, "activation", None))
+    )
+
+
 def attached(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
     """A layer's quantizers by the argument that set them, where they are objects."""
     arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]

@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from kbnn.training.latent_path import activation_of
 from kbnn.training.mixed_network import MixedLayer, mixed_network
-from kbnn.training.trainer import Trainer
+from kbnn.training.trainer import Means, Trainer
 
 
 class LatentMixtureModel(Trainer):
@@ -20,8 +20,9 @@ class LatentMixtureModel(Trainer):
       + (1 - a)\, s\, \mathrm{conv}(h(x), W)$$
 
     where the share a goes to 1, and s, the inverse of the mean |W|, through which no gradient goes,
-    brings the two to one size. In validation the network is binary, so its accuracy says little
-    before a is 1. All weights and statistics are the model's own.
+    brings the two to one size. Where the sign of x is a layer of its own, the second term takes the
+    signs too. In validation the network is binary, so its accuracy says little before a is 1; the
+    logs have the mean of a as `binary_share`. All weights and statistics are the model's own.
 
     Args:
         model: as for `LatentWeightModel`.
@@ -57,6 +58,7 @@ class LatentMixtureModel(Trainer):
                 f"Received: binary_share={binary_share!r}"
             )
         super().__init__(model, name=name)
+        self._logged = Means(["binary_share"])
         self._schedule = binary_share
         # Read by all layers, and the same on all replicas.
         self._share = tf.Variable(
@@ -66,7 +68,13 @@ class LatentMixtureModel(Trainer):
 
     def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
         self._share.assign(tf.cast(self._schedule(self.optimizer.iterations), tf.float32))
+        for mean in self._logged.means:
+            mean.update_state(self._share)
         return self._mixed(x, training=True), {}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self._logged.means]
 
     def _mix(self, binary: tf.Tensor, real: tf.Tensor, layer: MixedLayer) -> tf.Tensor:
         share = tf.cast(self._share, binary.dtype)

@@ -7,8 +7,8 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, is_quantizer, own_weights
-from kbnn.training.rewrite import from_config
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, is_quantizer
+from kbnn.training.rewrite import from_config, weights_by_name
 
 
 def hard_tanh(x: Any) -> tf.Tensor:
@@ -43,7 +43,9 @@ class LatentLayer(keras.layers.Layer):
         **options: Any,
     ) -> None:
         super().__init__(dtype=layer.dtype_policy, **options)
-        self._shared = {name: found for name, found in _by_name(layer).items() if name in shared}
+        self._shared = {
+            name: found for name, found in weights_by_name(layer).items() if name in shared
+        }
         self._takes_signs = getattr(layer, "input_quantizer", None) is not None
         self._activation = activation
         quantizers = [*KERNEL_QUANTIZERS, "input_quantizer"]
@@ -85,7 +87,3 @@ class LatentLayer(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self._layer.compute_output_shape(input_shape)
-
-
-def _by_name(layer: keras.layers.Layer) -> dict[str, Any]:
-    return {variable.name.split("/")[-1].split(":")[0]: variable for variable in own_weights(layer)}

@@ -29,10 +29,10 @@ class LatentWeightModel(Trainer):
     left as it is, and knows nothing of the twin.
 
     Args:
-        model: a built functional or Sequential model with binary layers, of kbnn's, Larq's or your
-            own.
+        model: a built functional or Sequential model with binary layers of Larq's, without masks
+            and without losses or metrics of its tensors.
         supervision: terms, each a `kbnn.losses.LatentSupervision`; by default the loss of the
-            real-valued path and the distillation of its classes.
+            real-valued path and, where there are classes, their distillation.
         activation: h, "hard_tanh" (the default) or as Keras takes activations.
         share: which real-valued layers (convolutions and dense layers) both paths use: "stem",
             those before the first binary layer, which are run once; "classifier", those behind
@@ -42,12 +42,14 @@ class LatentWeightModel(Trainer):
             layer, and None for the others.
         name: of the trainer.
 
-    Its metrics are those of the binary path, and with "real_" in front those of the twin.
+    Its metrics are those of the binary path, and with "real_" in front those of the twin. In a
+    nested model that has binary layers, what stands before them is run for each path.
 
     Raises:
         TypeError: the model is subclassed, or of Keras 3; a term of another kind.
-        ValueError: a model that is not built or has no binary layer; a layer with weights that no
-            twin is known of, by name; names that are none.
+        ValueError: a model that is not built or has no binary layer; masks, or losses or metrics of
+            tensors in it; a layer with weights that no twin is known of, by name; names that are
+            none; a term that does not fit the model's outputs.
 
     >>> import kbnn
     >>> model = kbnn.models.vgg_tiny(width=8)
@@ -71,12 +73,22 @@ class LatentWeightModel(Trainer):
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
         name: str | None = None,
     ) -> None:
-        terms = (RealPathLoss(), Distillation()) if supervision is None else tuple(supervision)
+        if supervision is None:
+            usual = (RealPathLoss(), Distillation())
+            supervision = [term for term in usual if has_classes(model) or not term.needs_classes]
+        if isinstance(supervision, LatentSupervision):
+            raise TypeError(f"Expected a list of terms. Received: supervision={supervision!r}")
+        terms = tuple(supervision)
         for term in terms:
             if not isinstance(term, LatentSupervision):
                 raise TypeError(
                     "Expected `supervision` to be LatentSupervision objects of kbnn.losses. "
                     f"Received: {term!r}"
+                )
+            if term.needs_classes and not has_classes(model):
+                raise ValueError(
+                    "Expected a model with one output of logits or probabilities of two or more "
+                    f"classes for {term.name!r}. Received: model={model.name!r}"
                 )
         names = [term.name for term in terms]
         if len(set(names)) < len(names):
@@ -93,9 +105,16 @@ class LatentWeightModel(Trainer):
             features={layer for term in terms for layer in _layers(term)},
             replace=replace,
         )
-        self.twin = twin.model
-        self.paths = twin.paths
+        for term in terms:
+            if term.layers is None and not twin.usual_features:
+                raise ValueError(
+                    f"Expected names of layers for {term.name!r}, since {model.name!r} has none "
+                    "between its binary layers, outside of nested models. Received: layers=None"
+                )
+        self.twin = twin.twin
         self.supervision = terms
+        self._binary = twin.binary
+        self._real = twin.real
         self._usual_features = twin.usual_features
         self._logits = _logits_of(model)
 
@@ -117,14 +136,31 @@ class LatentWeightModel(Trainer):
             weighted_metrics=_copies(weighted_metrics),
         )
 
+    def paths(self, x: Any, training: bool = False) -> dict[str, Any]:
+        """The outputs of both paths, and the features that the terms want to see.
+
+        Returns:
+            {"binary": outputs, "real": outputs, "binary_features": {layer name: features},
+            "real_features": {layer name: features}}.
+        """
+        # In this order, so that operations in the model get the random numbers of plain training.
+        binary = self._binary(x, training=training)
+        real = self._real(binary["frontier"], training=training)
+        return {
+            "binary": binary["outputs"],
+            "real": real["outputs"],
+            "binary_features": binary["features"],
+            "real_features": real["features"],
+        }
+
     def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
         return self._both_paths(x, y, sample_weight, training=True)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         outputs, terms = self._both_paths(x, y, sample_weight, training=False)
-        self.compiled_loss(y, outputs, sample_weight, regularization_losses=self.losses)
-        self.update_terms(terms)
+        self.compiled_loss(y, outputs, sample_weight, regularization_losses=self.host.losses)
+        self.update_terms(terms, x)
         return self.compute_metrics(x, y, outputs, sample_weight)
 
     def _both_paths(
@@ -136,6 +172,7 @@ class LatentWeightModel(Trainer):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         real_loss = replicas * self.twin.compiled_loss(y, real, sample_weight)
         self.twin.compiled_metrics.update_state(y, real, sample_weight)
+        self._name_metrics_of_twin()
         paths = Paths(
             labels=y,
             binary=binary,
@@ -162,13 +199,17 @@ class LatentWeightModel(Trainer):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self._metrics_of_twin()]
+
+    def _metrics_of_twin(self) -> list[keras.metrics.Metric]:
         # There are none before `compile`; the containers find theirs at the first batch.
         containers = (self.twin.compiled_loss, self.twin.compiled_metrics)
-        of_twin = [metric for found in containers if found for metric in found.metrics]
-        for metric in of_twin:
+        return [metric for found in containers if found for metric in found.metrics]
+
+    def _name_metrics_of_twin(self) -> None:
+        for metric in self._metrics_of_twin():
             if not metric.name.startswith("real_"):
                 metric._name = f"real_{metric.name}"
-        return [*super().metrics, *of_twin]
 
 
 def _layers(term: LatentSupervision) -> Collection[str | None]:
@@ -177,14 +218,19 @@ def _layers(term: LatentSupervision) -> Collection[str | None]:
 
 def _copies(metrics: Any) -> Any:
     """Metrics with a state of their own."""
-    return tf.nest.map_structure(
-        lambda metric: (
-            type(metric).from_config(metric.get_config())
-            if isinstance(metric, keras.metrics.Metric)
-            else metric
-        ),
-        metrics,
-    )
+
+    def copied(metric: Any) -> Any:
+        if not isinstance(metric, keras.metrics.Metric):
+            return metric
+        try:
+            return type(metric).from_config(metric.get_config())
+        except TypeError as error:
+            raise ValueError(
+                f"Expected metrics that can be made again from their config, one for each path. "
+                f"Received: {type(metric).__name__}, whose get_config lacks arguments"
+            ) from error
+
+    return tf.nest.map_structure(copied, metrics)
 
 
 def _mean(losses: tf.Tensor, sample_weight: Any) -> tf.Tensor:
@@ -192,9 +238,28 @@ def _mean(losses: tf.Tensor, sample_weight: Any) -> tf.Tensor:
     losses = tf.convert_to_tensor(losses)
     if losses.shape.rank == 0:
         return losses
+    if losses.shape.rank != 1:
+        raise ValueError(
+            f"Expected a term to be a scalar or `(batch,)`. Received: a shape {losses.shape}"
+        )
     if sample_weight is not None:
-        losses *= tf.cast(tf.reshape(sample_weight, [-1]), losses.dtype)
+        weights = tf.nest.flatten(sample_weight)
+        if len(weights) != 1:
+            raise ValueError(
+                "Expected one weight for each sample beside a term `(batch,)`. "
+                f"Received: {len(weights)}, one for each output"
+            )
+        losses *= tf.cast(tf.reshape(weights[0], [-1]), losses.dtype)
     return tf.reduce_mean(losses)
+
+
+def has_classes(model: keras.Model) -> bool:
+    """Whether a model gives logits or probabilities of two or more classes, and nothing else."""
+    if len(model.outputs) != 1 or model.outputs[0].shape.rank != 2:
+        return False
+    activation = getattr(model.outputs[0]._keras_history.layer, "activation", None)
+    is_sigmoid = activation in (keras.activations.sigmoid, tf.nn.sigmoid, tf.sigmoid)
+    return model.outputs[0].shape[-1] != 1 and not is_sigmoid
 
 
 def _logits_of(model: keras.Model) -> Callable[[Any], tf.Tensor | None]:

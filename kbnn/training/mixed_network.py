@@ -6,10 +6,10 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, has_binary_kernel
 from kbnn.training.latent_path import LatentLayer
-from kbnn.training.real_twin import has_binary_kernel
-from kbnn.training.rewrite import check_rewritable, copy_graph, layers_of
+from kbnn.training.real_twin import check_trainable
+from kbnn.training.rewrite import copy_graph, layers_of
 
 Combine = Callable[[tf.Tensor, tf.Tensor, "MixedLayer"], tf.Tensor]
 
@@ -26,9 +26,9 @@ def mixed_network(
         activation: in place of input quantizers, for the second of them.
 
     Raises:
-        ValueError: no such layer.
+        ValueError: no such layer; losses or metrics of tensors; masks.
     """
-    check_rewritable(model)
+    check_trainable(model)
     if not any(map(has_binary_kernel, layers_of(model))):
         raise ValueError(
             "Expected a model with layers of quantized kernels. "

@@ -3,11 +3,18 @@
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _keras_check
 from kbnn.layers import BinaryBatchNormalization, LearnedShift, RPReLU
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, is_quantizer
+from kbnn.quantizers.attached import (
+    KERNEL_QUANTIZERS,
+    has_binary_kernel,
+    is_binary,
+    is_quantizer,
+)
 from kbnn.training.latent_path import LatentLayer, activation_of
 from kbnn.training.rewrite import (
     check_rewritable,
@@ -35,18 +42,20 @@ _OF_BOTH = (
 
 
 class RealTwin(NamedTuple):
-    """The twin, and the two paths together.
+    """The two paths of a model.
 
     Attributes:
-        model: from the inputs to the outputs of the real-valued path.
-        paths: from the inputs to {"binary": outputs of the model, "real": outputs of the twin,
-            "binary_features" and "real_features": {layer name: its output}}.
+        binary: from the model's inputs to {"outputs": those of the model, "features": {layer name:
+            its output}, "frontier": what the real-valued path begins with}.
+        real: from the frontier to {"outputs": of the twin, "features": as above}.
+        twin: from the model's inputs to the outputs of the twin.
         usual_features: the layers in front of the binary layers behind the stem, and of the
             classifier.
     """
 
-    model: keras.Model
-    paths: keras.Model
+    binary: keras.Model
+    real: keras.Model
+    twin: keras.Model
     usual_features: tuple[str, ...]
 
 
@@ -58,7 +67,7 @@ def real_twin(
     features: Collection[str | None],
     replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
 ) -> RealTwin:
-    """Build the twin on the tensors of the model's own graph.
+    """Build the twin, which takes over where the model's layers that both use end.
 
     What stands before the first binary layer is run once for both, if "stem" is shared.
 
@@ -71,58 +80,48 @@ def real_twin(
 
     Raises:
         ValueError: no binary layer; a layer with weights that the twin does not know; a name that
-            is none of a layer with one output.
+            is none of a layer with one output; losses or metrics of tensors; masks.
     """
-    check_rewritable(model)
-    layers = layers_of(model)
-    if not any(map(is_binary, layers)):
+    check_trainable(model)
+    if not any(map(is_binary, layers_of(model))):
         raise ValueError(
             "Expected a model with layers of quantized kernels or inputs. "
             f"Received: model={model.name!r} without one"
         )
     graph = _Graph(model)
+    usual = graph.features()
+    names = {name: None for given in features for name in (usual if given is None else [given])}
+    found = {name: graph.output(name) for name in names}
+    shared_stem = "stem" in share
+    frontier = graph.frontier(shared_stem)
+    inputs = {
+        id(tensor): keras.Input(
+            batch_size=tensor.shape[0], shape=tensor.shape[1:], dtype=tensor.dtype, name=f"in_{i}"
+        )
+        for i, tensor in enumerate(frontier)
+    }
     twins = _Twins(activation_of(activation), share, graph, replace)
-    tensors = {id(tensor): tensor for tensor in model.inputs}
+    tensors = dict(inputs)
 
     def apply(node: Any, *arguments: Any, **options: Any) -> Any:
-        if graph.role(node) == "stem" and "stem" in share:
-            return node.outputs
+        if shared_stem and graph.role(node) == "stem":
+            return renewed(node.outputs, inputs)
         return twins(node.layer)(*arguments, **options)
 
     replay(model, tensors, apply)
     twins.copy_weights()
-    usual = graph.features()
-    names = {name: None for given in features for name in (usual if given is None else [given])}
-    found = {name: graph.output(name) for name in names}
-    return RealTwin(
-        keras.Model(model.input, renewed(model.output, tensors), name=f"{model.name}_real"),
-        keras.Model(
-            model.input,
-            {
-                "binary": model.output,
-                "real": renewed(model.output, tensors),
-                "binary_features": found,
-                "real_features": renewed(found, tensors),
-            },
-            name=f"{model.name}_paths",
-        ),
-        tuple(usual),
+    binary = keras.Model(
+        model.input,
+        {"outputs": model.output, "features": found, "frontier": frontier},
+        name=f"{model.name}_binary",
     )
-
-
-def is_binary(layer: keras.layers.Layer) -> bool:
-    """Whether a layer has a quantizer, or is one."""
-    return (
-        has_binary_kernel(layer)
-        or getattr(layer, "input_quantizer", None) is not None
-        or is_quantizer(layer)
-        or is_quantizer(getattr(layer, "activation", None))
+    real = keras.Model(
+        list(inputs.values()),
+        {"outputs": renewed(model.output, tensors), "features": renewed(found, tensors)},
+        name=f"{model.name}_real",
     )
-
-
-def has_binary_kernel(layer: keras.layers.Layer) -> bool:
-    """Whether a layer quantizes a kernel."""
-    return any(getattr(layer, argument, None) is not None for argument in KERNEL_QUANTIZERS)
+    twin = keras.Model(model.input, real(frontier)["outputs"], name=f"{model.name}_twin")
+    return RealTwin(binary, real, twin, tuple(usual))
 
 
 class _Graph:
@@ -162,8 +161,19 @@ class _Graph:
                 roles.setdefault(id(layer), self.role(node))
         return roles
 
+    def frontier(self, shared_stem: bool) -> list[Any]:
+        """The tensors that the nodes of the twin take of those that it does not make itself."""
+        own = [node for node in self._nodes if not shared_stem or id(node) in self._behind]
+        made = {number for node in own for number in _ids(node.outputs)}
+        taken = [tensor for node in own for tensor in tf.nest.flatten(node.keras_inputs)]
+        taken += self._model.outputs
+        return list({id(tensor): tensor for tensor in taken if id(tensor) not in made}.values())
+
     def features(self) -> list[str]:
-        """The layers whose outputs binary layers behind the stem take, and the classifier."""
+        """The layers whose outputs binary layers behind the stem take, and the classifier.
+
+        Those that are used more than once or have several outputs are left out.
+        """
         found = [
             tensor._keras_history.layer.name
             for node in self._nodes
@@ -172,21 +182,24 @@ class _Graph:
             for tensor in tf.nest.flatten(node.keras_inputs)
             if id(tensor) in self._tensors_behind
         ]
-        return list(dict.fromkeys(found))
+        return [name for name in dict.fromkeys(found) if len(self._outputs(name)) == 1]
 
     def output(self, name: str) -> Any:
         """The tensor that the layer of a name gives."""
-        nodes = [node for node in self._nodes if node.layer.name == name]
-        outputs = [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
+        outputs = self._outputs(name)
         if len(outputs) != 1 or id(outputs[0]) not in self._tensors_behind:
             valid = dict.fromkeys(
                 node.layer.name for node in self._nodes if id(node) in self._behind
             )
             raise ValueError(
-                "Expected names of layers behind the first binary one, used once and with one "
-                f"output: {', '.join(valid)}. Received: {name!r}"
+                "Expected names of layers behind the first binary one, not in a nested model, used "
+                f"once and with one output: {', '.join(valid)}. Received: {name!r}"
             )
         return outputs[0]
+
+    def _outputs(self, name: str) -> list[Any]:
+        nodes = [node for node in self._nodes if node.layer.name == name]
+        return [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
 
 
 class _Twins:
@@ -222,6 +235,12 @@ class _Twins:
             return copy_graph(layer, self, name)
         own = None if self._replace is None else self._replace(layer)
         if own is not None:
+            _keras_check.check_layer(own, "replace(layer)")
+            if id(own) in self._roles:
+                raise ValueError(
+                    "Expected `replace` to return new layers. "
+                    f"Received: the model's layer {own.name!r}"
+                )
             return own
         if isinstance(layer, BinaryBatchNormalization):
             return self._normalization_then_activation(layer, name)
@@ -229,14 +248,17 @@ class _Twins:
             isinstance(layer, keras.layers.Activation) and is_quantizer(layer.activation)
         ):
             return keras.layers.Activation(self._activation, name=name, dtype=layer.dtype_policy)
-        if is_binary(layer):
+        if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *_OF_BOTH)):
             return LatentLayer(layer, KERNEL_QUANTIZERS.values(), self._activation, name=name)
         is_shared = self._roles[id(layer)] in self._share
         if isinstance(layer, _OF_BOTH) and is_shared:
             names = {*KERNEL_QUANTIZERS.values(), "bias"}
             return LatentLayer(layer, names, self._activation, name=name)
         copy = from_config(layer, {**layer.get_config(), "name": name})
-        if not layer.weights or isinstance(layer, _NORMALIZATIONS):
+        if isinstance(layer, _NORMALIZATIONS):
+            copy.trainable = True  # it is new, even where the model's is frozen
+            return copy
+        if not layer.weights and not is_binary(layer):
             return copy
         if not isinstance(layer, (*_OF_A_PATH, *_OF_BOTH)):
             raise ValueError(
@@ -254,11 +276,30 @@ class _Twins:
     ) -> Callable:
         config = {**layer.get_config(), "name": name}
         del config["activation"]
-        normalization = keras.layers.BatchNormalization.from_config(config)
+        normalization = keras.layers.BatchNormalization.from_config({**config, "trainable": True})
         activation = keras.layers.Activation(
             self._activation, name=f"{name}_activation", dtype=layer.dtype_policy
         )
         return lambda *arguments, **options: activation(normalization(*arguments, **options))
+
+
+def check_trainable(model: keras.Model) -> None:
+    """Raise TypeError or ValueError for a model whose graph cannot be run beside another one."""
+    check_rewritable(model)
+    added = [
+        layer for layer in layers_of(model) if type(layer).__name__ in ("AddLoss", "AddMetric")
+    ]
+    if added:
+        raise ValueError(
+            "Expected a model without losses or metrics of its tensors. "
+            f"Received: model={model.name!r} with add_loss or add_metric. Put them into a layer."
+        )
+    for layer in layers_of(model):
+        for node in layer.inbound_nodes:
+            if any(hasattr(tensor, "_keras_mask") for tensor in tf.nest.flatten(node.outputs)):
+                raise ValueError(
+                    f"Expected a model without masks. Received: a mask from {layer.name!r}"
+                )
 
 
 def _holds_binary(layer: keras.layers.Layer) -> bool:

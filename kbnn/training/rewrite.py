@@ -134,7 +134,7 @@ def gives_probabilities(model: keras.Model) -> bool:
     layer = model.outputs[0]._keras_history.layer
     if isinstance(layer, keras.Model):
         return gives_probabilities(layer)
-    is_softmax = getattr(layer, "activation", None) is keras.activations.softmax
+    is_softmax = getattr(layer, "activation", None) in (keras.activations.softmax, tf.nn.softmax)
     return is_softmax or isinstance(layer, keras.layers.Softmax)
 
 
@@ -235,6 +235,12 @@ def _first_argument(first: Any, *_: Any, **__: Any) -> Any:
     return first
 
 
+def _way_out(model: keras.Model) -> str:
+    if isinstance(getattr(model, "host", None), keras.Model):
+        return "Give the model that it trains, its `host`."
+    return "Build it with keras.Model(inputs, outputs)."
+
+
 def check_rewritable(model: Any, path: str = "model") -> None:
     """Raise TypeError or ValueError, as `rewrite` does, unless the model can be rewritten."""
     _keras_check.check_model(model)
@@ -242,7 +248,7 @@ def check_rewritable(model: Any, path: str = "model") -> None:
         raise TypeError(
             "Expected a functional or Sequential model, whose layers and connections Keras knows. "
             f"Received: {path}={model.name!r}, a subclassed model ({type(model).__name__}). "
-            "Build it with keras.Model(inputs, outputs)."
+            + _way_out(model)
         )
     if not model.built or not model.inputs:
         raise ValueError(
@@ -255,14 +261,14 @@ def check_rewritable(model: Any, path: str = "model") -> None:
 
 
 def _carry_weights(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
-    sources = _by_name(old)
-    for name, variable in _by_name(new).items():
+    sources = weights_by_name(old)
+    for name, variable in weights_by_name(new).items():
         source = sources.get(name)
         if source is not None and source.shape == variable.shape:
             variable.assign(source)
 
 
-def _by_name(layer: keras.layers.Layer) -> dict[str, Any]:
+def weights_by_name(layer: keras.layers.Layer) -> dict[str, Any]:
     """A layer's own variables by the last part of their names (`kernel`, `gamma`), if unambiguous.
 
     Those of its quantizers are state of another kind: a new quantizer begins with its own.
