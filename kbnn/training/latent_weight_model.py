@@ -12,7 +12,8 @@ from kbnn.losses.latent_supervision import (
     Paths,
     RealPathLoss,
 )
-from kbnn.training.real_twin import SHARED, real_twin
+from kbnn.training.real_twin import SHARED, check_trainable, real_twin
+from kbnn.training.rewrite import gives_probabilities, output_activation
 from kbnn.training.trainer import Trainer
 
 
@@ -73,6 +74,7 @@ class LatentWeightModel(Trainer):
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
         name: str | None = None,
     ) -> None:
+        check_trainable(model)
         if supervision is None:
             usual = (RealPathLoss(), Distillation())
             supervision = [term for term in usual if has_classes(model) or not term.needs_classes]
@@ -257,8 +259,7 @@ def has_classes(model: keras.Model) -> bool:
     """Whether a model gives logits or probabilities of two or more classes, and nothing else."""
     if len(model.outputs) != 1 or model.outputs[0].shape.rank != 2:
         return False
-    activation = getattr(model.outputs[0]._keras_history.layer, "activation", None)
-    is_sigmoid = activation in (keras.activations.sigmoid, tf.nn.sigmoid, tf.sigmoid)
+    is_sigmoid = output_activation(model) in (keras.activations.sigmoid, tf.nn.sigmoid)
     return model.outputs[0].shape[-1] != 1 and not is_sigmoid
 
 
@@ -266,9 +267,7 @@ def _logits_of(model: keras.Model) -> Callable[[Any], tf.Tensor | None]:
     """A function from a model's outputs to its logits."""
     if len(model.outputs) != 1 or model.outputs[0].shape.rank != 2:
         return lambda outputs: None
-    layer = model.outputs[0]._keras_history.layer
-    activation = getattr(layer, "activation", None)
-    is_softmax = isinstance(layer, keras.layers.Softmax) or activation is keras.activations.softmax
+    is_softmax = gives_probabilities(model)
 
     def logits(outputs: Any) -> tf.Tensor:
         (found,) = tf.nest.flatten(outputs)

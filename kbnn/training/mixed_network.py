@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
@@ -26,7 +27,7 @@ def mixed_network(
         activation: in place of input quantizers, for the second of them.
 
     Raises:
-        ValueError: no such layer; losses or metrics of tensors; masks.
+        ValueError: no such layer, or one that is not Larq's; losses or metrics of tensors; masks.
     """
     check_trainable(model)
     if not any(map(has_binary_kernel, layers_of(model))):
@@ -42,6 +43,11 @@ def mixed_network(
             if isinstance(layer, keras.Model):
                 borrowed[id(layer)] = copy_graph(layer, borrow, name)
             elif has_binary_kernel(layer):
+                if not isinstance(layer, lq.layers_base.BaseLayer):
+                    raise ValueError(
+                        "Expected Larq's layers where kernels are quantized. "
+                        f"Received: {layer.name!r}, a {type(layer).__name__}"
+                    )
                 borrowed[id(layer)] = MixedLayer(layer, combine, activation, name=name)
             else:
                 borrowed[id(layer)] = _Borrowed(layer, name=name)

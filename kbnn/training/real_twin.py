@@ -82,7 +82,6 @@ def real_twin(
         ValueError: no binary layer; a layer with weights that the twin does not know; a name that
             is none of a layer with one output; losses or metrics of tensors; masks.
     """
-    check_trainable(model)
     if not any(map(is_binary, layers_of(model))):
         raise ValueError(
             "Expected a model with layers of quantized kernels or inputs. "
@@ -295,11 +294,13 @@ def check_trainable(model: keras.Model) -> None:
             f"Received: model={model.name!r} with add_loss or add_metric. Put them into a layer."
         )
     for layer in layers_of(model):
-        for node in layer.inbound_nodes:
-            if any(hasattr(tensor, "_keras_mask") for tensor in tf.nest.flatten(node.outputs)):
-                raise ValueError(
-                    f"Expected a model without masks. Received: a mask from {layer.name!r}"
-                )
+        outputs = [
+            tensor for node in layer.inbound_nodes for tensor in tf.nest.flatten(node.outputs)
+        ]
+        if any(getattr(tensor, "_keras_mask", None) is not None for tensor in outputs):
+            raise ValueError(
+                f"Expected a model without masks. Received: a mask from {layer.name!r}"
+            )
 
 
 def _holds_binary(layer: keras.layers.Layer) -> bool:

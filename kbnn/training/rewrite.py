@@ -129,13 +129,19 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
     return list(seen.values())
 
 
-def gives_probabilities(model: keras.Model) -> bool:
-    """Whether a model's (first) output is that of a softmax."""
+def output_activation(model: keras.Model) -> Any:
+    """The activation that a model's (first) output is that of; None if it is of none."""
     layer = model.outputs[0]._keras_history.layer
     if isinstance(layer, keras.Model):
-        return gives_probabilities(layer)
-    is_softmax = getattr(layer, "activation", None) in (keras.activations.softmax, tf.nn.softmax)
-    return is_softmax or isinstance(layer, keras.layers.Softmax)
+        return output_activation(layer)
+    if isinstance(layer, keras.layers.Softmax):
+        return keras.activations.softmax
+    return getattr(layer, "activation", None)
+
+
+def gives_probabilities(model: keras.Model) -> bool:
+    """Whether a model's (first) output is that of a softmax."""
+    return output_activation(model) in (keras.activations.softmax, tf.nn.softmax)
 
 
 def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:

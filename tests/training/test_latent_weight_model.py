@@ -43,9 +43,27 @@ def data():
     return images, labels
 
 
+def named(model, name):
+    return [layer for layer in kbnn.training.layers_of(model) if layer.name == name]
+
+
 def fit(model, data, epochs=2, **options):
     keras.utils.set_random_seed(2)
     return model.fit(*data, batch_size=32, epochs=epochs, verbose=0, **options).history
+
+
+def with_dropout(**dense):
+    """A chain with dropout, regularizers and, by request, another classifier."""
+    base = chain()
+    x = keras.layers.Dropout(0.3)(base.get_layer("conv_2_bn").output)
+    x = lq.layers.QuantConv2D(
+        8, 3, padding="same", use_bias=False, input_quantizer="ste_sign", name="conv_4",
+        kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
+    )(x)  # fmt: skip
+    x = keras.layers.BatchNormalization(gamma_regularizer=keras.regularizers.L2(0.1))(x)
+    x = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(x))
+    dense = {"units": CLASSES, "activation": "softmax", "kernel_regularizer": "l2", **dense}
+    return keras.Model(base.input, keras.layers.Dense(**dense)(x))
 
 
 def differences(one, other):
@@ -64,9 +82,13 @@ def differences(one, other):
     ],
     ids=["trainer", "twin", "gradient"],
 )
-@pytest.mark.parametrize("options", [{}, {"kernel_quantizer": "learned_sign"}])
-def test_without_weights_the_training_is_the_plain_one_bit_for_bit(trainer, options, data):
-    plain, host = compiled(chain(**options)), chain(**options)
+@pytest.mark.parametrize(
+    "make",
+    [chain, lambda: chain(kernel_quantizer="learned_sign"), lambda: with_dropout()],
+    ids=["chain", "learned", "dropout"],
+)
+def test_without_weights_the_training_is_the_plain_one_bit_for_bit(trainer, make, data):
+    plain, host = compiled(make()), make()
     history = fit(plain, data)
     of_trainer = fit(compiled(trainer(host)), data)
     assert max(differences(plain, host)) == 0.0
@@ -124,11 +146,12 @@ def test_the_statistics_of_each_path_are_its_own(data):
     for name in ("stem_bn", "conv_1_bn", "conv_3_bn"):
         one, other = host.get_layer(name), plain.get_layer(name)
         np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
-    twin = trainer.twin.get_layer("conv_1_bn_real")
+    (twin,) = named(trainer.twin, "conv_1_bn_real")
     assert np.abs(twin.moving_mean - host.get_layer("conv_1_bn").moving_mean).max() > 1e-3
     # The stem runs once, for both.
-    assert [layer.name for layer in trainer.twin.layers].count("stem_bn") == 1
-    assert "stem_bn_real" not in [layer.name for layer in trainer.paths.layers]
+    names = [layer.name for layer in kbnn.training.layers_of(trainer.twin)]
+    assert names.count("stem_bn") == 1
+    assert "stem_bn_real" not in names
 
 
 # Proof 4.
@@ -166,7 +189,9 @@ def test_both_paths_are_in_the_logs(data):
         LatentWeightModel(host, [term() for term in TERMS]),
         metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")],
     )
-    history = fit(trainer, data, epochs=3, validation_data=data, class_weight={0: 2.0, 1: 1, 2: 1})
+    # The last batch is a small one.
+    some = [array[:100] for array in data]
+    history = fit(trainer, some, epochs=3, validation_data=data, class_weight={0: 2.0, 1: 1, 2: 1})
     usual = {"loss", "accuracy", "top_2"}
     names = (
         usual
@@ -178,6 +203,10 @@ def test_both_paths_are_in_the_logs(data):
     measured = compiled(host).evaluate(*data, verbose=0, return_dict=True)
     assert history["val_accuracy"][-1] == pytest.approx(measured["accuracy"])
     assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-5)
+    with_terms = sum(
+        np.array(history[name]) for name in ("real_path", "distillation", "feature_alignment")
+    )
+    assert (np.array(history["loss"]) > with_terms).all()
     values = trainer.evaluate(*data, verbose=0)
     by_name = trainer.evaluate(*data, verbose=0, return_dict=True)
     assert dict(zip(trainer.metrics_names, values, strict=True)) == pytest.approx(by_name)
@@ -217,12 +246,13 @@ def test_a_term_of_ones_own(data):
 
 
 @pytest.mark.parametrize("features", [None, ["conv_2_bn", "conv_1_pool"]])
-def test_usual_features_stand_before_binary_layers_and_the_classifier(features):
+def test_usual_features_stand_before_binary_layers_and_the_classifier(features, data):
     trainer = LatentWeightModel(chain(), [FeatureAlignment(layers=features)])
     usual = ["conv_1_pool", "conv_2_bn", "average_pool"]
-    assert list(trainer.paths.output["binary_features"]) == (
-        usual if features is None else features
-    )
+    found = trainer.paths(data[0][:2])
+    assert set(found["binary_features"]) == set(usual if features is None else features)
+    for name, value in found["binary_features"].items():
+        assert found["real_features"][name].shape == value.shape
 
 
 def nested():
@@ -412,7 +442,7 @@ def test_unknown_layers_are_named_and_may_be_given(data):
     given = LatentWeightModel(
         model, replace=lambda layer: _Scale(name="ours") if layer.name == "mine" else None
     )
-    assert "ours" in [layer.name for layer in given.twin.layers]
+    assert len(named(given.twin, "ours")) == 1
     fit(compiled(given), data, epochs=1)
 
 
@@ -444,3 +474,174 @@ def test_bad_arguments():
     for temperature in (0.0, float("nan")):
         with pytest.raises(ValueError, match="`temperature` above 0"):
             Distillation(temperature=temperature)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("make", [LatentWeightModel, LatentGradientModel])
+def test_what_is_frozen_in_the_model_stays(make, when, data):
+    host = chain()
+    names = ["stem", "conv_2", "conv_1_bn", "classifier"]
+    frozen = [host.get_layer(name) for name in names if name in [one.name for one in host.layers]]
+    frozen += [host.layers[-1]] if host.layers[-1] not in frozen else []
+    if when == "after":
+        trainer = make(host)
+    for layer in frozen:
+        layer.trainable = False
+    if when == "before":
+        trainer = make(host)
+    before = [layer.get_weights() for layer in frozen]
+    moving = host.get_layer("conv_3").get_weights()[0]
+    fit(compiled(trainer), data)
+    for layer, weights in zip(frozen, before, strict=True):
+        for one, other in zip(layer.get_weights(), weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert np.abs(host.get_layer("conv_3").get_weights()[0] - moving).max() > 0
+    if make is LatentWeightModel:
+        (twin,) = named(trainer.twin, "conv_1_bn_real")
+        assert np.abs(twin.moving_mean).max() > 0
+
+
+def test_regularizers_and_added_losses_are_the_models_own(data):
+    host = with_dropout()
+    trainer = compiled(LatentWeightModel(host, [RealPathLoss()], share=()))
+    history = fit(trainer, data, validation_data=data)
+    measured = compiled(host).evaluate(*data, verbose=0, return_dict=True)
+    assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-5)
+    x, y = (tf.constant(array[:32]) for array in data)
+    loss = keras.losses.SparseCategoricalCrossentropy()
+    expected = float(loss(y, host(x)) + tf.add_n(host.losses))
+    assert trainer.test_on_batch(x, y)[0] == pytest.approx(expected, rel=1e-5)
+
+
+def inside(model):
+    image = keras.Input(SHAPE)
+    return keras.Model(image, model(image))
+
+
+@pytest.mark.parametrize(
+    ("make", "softmax"),
+    [
+        (chain, True),
+        (lambda: inside(chain()), True),
+        (lambda: with_dropout(activation=tf.nn.softmax), True),
+        (lambda: chain(classifier_activation=None), False),
+    ],
+)
+def test_logits_are_those_before_the_softmax(make, softmax, data):
+    model = make()
+    trainer = LatentWeightModel(model, [Distillation()])
+    outputs = model(data[0][:4])
+    logits = trainer._logits(outputs)
+    probabilities = tf.nn.softmax(logits) if softmax else logits
+    np.testing.assert_allclose(probabilities, outputs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", None])
+def test_models_without_classes_are_not_distilled(activation, data):
+    model = with_dropout(units=1, activation=activation)
+    with pytest.raises(ValueError, match="two or more classes for 'distillation'"):
+        LatentWeightModel(model, [Distillation()])
+    trainer = LatentWeightModel(model)
+    assert [term.name for term in trainer.supervision] == ["real_path"]
+    trainer.compile("adam", "binary_crossentropy" if activation else "mse")
+    images, labels = data
+    assert np.isfinite(fit(trainer, (images, (labels > 0).astype("f")))["loss"]).all()
+
+
+def test_models_of_several_outputs(data):
+    base = chain()
+    other = keras.layers.Dense(1, name="other")(base.get_layer("average_pool").output)
+    model = keras.Model(base.input, {"classes": base.output, "other": other})
+    losses = {"classes": "sparse_categorical_crossentropy", "other": "mse"}
+    images, labels = data
+    labels = {"classes": labels, "other": labels.astype("f")}
+    histories = []
+    for network in (model, LatentWeightModel(model)):
+        options = {"metrics": {"classes": ["accuracy"]}, "loss_weights": {"other": 0.5}}
+        network.compile("adam", losses, **options)
+        histories.append(fit(network, (images, labels)))
+    plain, with_twin = map(set, histories)
+    assert len(plain) == 4
+    assert with_twin == plain | {f"real_{name}" for name in plain} | {"real_path"}
+
+
+class _Column(LatentSupervision):
+    def __call__(self, paths):
+        return paths.real_logits[:, :1]
+
+
+def test_a_term_of_another_shape_is_refused(data):
+    trainer = compiled(LatentWeightModel(chain(), [_Column()]))
+    with pytest.raises(ValueError, match=r"scalar or `\(batch,\)`"):
+        trainer.forward(*(tf.constant(array[:32]) for array in data), None)
+
+
+@keras.utils.register_keras_serializable("tests")
+class _OwnBinary(keras.layers.Layer):
+    kernel_quantizer = staticmethod(lq.quantizers.SteSign())
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight("kernel", (input_shape[-1], 4))
+
+    def call(self, inputs):
+        return tf.matmul(inputs, self.kernel_quantizer(self.kernel))
+
+
+def test_models_that_no_twin_can_be_made_of_are_refused():
+    with_loss = chain()
+    with_loss.add_loss(tf.reduce_mean(with_loss.get_layer("conv_2").output))
+    words = keras.Input((5,))
+    x = keras.layers.Embedding(10, 4, mask_zero=True)(words)
+    x = lq.layers.QuantDense(4, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(x)
+    masked = keras.Model(words, keras.layers.GlobalAveragePooling1D()(x))
+    vector = keras.Input((6,))
+    own = keras.Model(vector, _OwnBinary(name="mine")(vector))
+    for make in (LatentWeightModel, LatentGradientModel):
+        with pytest.raises(ValueError, match="losses or metrics of its tensors"):
+            make(with_loss)
+        with pytest.raises(ValueError, match="a mask from 'embedding"):
+            make(masked)
+        with pytest.raises(ValueError, match="'mine', a _OwnBinary"):
+            make(own)
+    with pytest.raises(ValueError, match="Received: layers=None"):
+        LatentWeightModel(inside(chain()), [FeatureAlignment()])
+    with pytest.raises(ValueError, match="the model's layer 'conv_2'"):
+        LatentWeightModel(chain(), replace=lambda layer: layer if layer.name == "conv_2" else None)
+
+
+def test_a_trainer_is_no_model_to_ship_or_to_train(tmp_path):
+    trainer = Trainer(chain())
+    for make in (Trainer, LatentWeightModel, LatentGradientModel):
+        with pytest.raises(TypeError, match="host"):
+            make(trainer)
+    with pytest.raises(TypeError, match="its `host`"):
+        kbnn.requantize(trainer, kernel_quantizer="ste_sign")
+    with pytest.raises(NotImplementedError, match=r"trainer\.save"):
+        keras.models.save_model(trainer, tmp_path / "trainer.keras")
+    with pytest.raises(ValueError, match="other than loss"):
+        Trainer(chain(), terms=["loss"])
+
+
+class _Forgetful(Trainer):
+    def forward(self, x, y, sample_weight):
+        return self.host(x, training=True), {"other": tf.constant(1.0)}
+
+
+def test_terms_have_the_names_that_were_said(data):
+    trainer = compiled(_Forgetful(chain(), terms=["extra"]))
+    with pytest.raises(ValueError, match=r"\['extra'\]\. Received: \['other'\]"):
+        fit(trainer, data)
+
+
+def test_callbacks_look_at_the_model(data):
+    host = chain(input_quantizer="smooth_sign", kernel_quantizer="smooth_sign")
+    trainer = compiled(LatentWeightModel(host))
+    callbacks = [
+        kbnn.callbacks.SharpnessSchedule(1, 10),
+        kbnn.callbacks.BinarizationMonitor(data[0][:8]),
+        kbnn.training.SmoothValidation(data),
+    ]
+    history = fit(trainer, data, validation_data=data, callbacks=callbacks)
+    assert {"sharpness", "conv_2/kernel_flip_ratio", "val_smooth_accuracy"} <= set(history)
+    with pytest.raises(ValueError, match="Expected `images`"):
+        fit(trainer, data, callbacks=[kbnn.callbacks.BinarizationMonitor(np.zeros((4, 3)))])
