@@ -358,12 +358,14 @@ class RunConfig:
                 )
             return
         for name, default in TWIN.items():
-            value = getattr(self, name)
-            object.__setattr__(self, name, default if value is None else value)
-        try:
-            self.supervision()
-        except ValueError as error:
-            raise InputError(str(error)) from error
+            value = default if getattr(self, name) is None else getattr(self, name)
+            object.__setattr__(self, name, value)
+            is_number = isinstance(value, float | int) and math.isfinite(value)
+            if not is_number or value < 0 or (name == "temperature" and value == 0):
+                least = "above 0" if name == "temperature" else "from 0 on"
+                raise InputError(
+                    f"Expected {option(name)} to be a number {least}. Received: {value!r}"
+                )
 
     def _check_pretrained(self) -> None:
         if self.pretrained is None:

@@ -449,8 +449,8 @@ def test_latent_weights_train_and_the_network_alone_ships(
     ("options", "message"),
     [
         (["--temperature", "2"], "--temperature with --latent twin alone"),
-        (["--latent", "twin", "--temperature", "0"], "`temperature` above 0"),
-        (["--latent", "twin", "--real-weight", "-1"], "Expected `weight`"),
+        (["--latent", "twin", "--temperature", "0"], "--temperature to be a number above 0"),
+        (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a number from 0 on"),
         (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
     ],
 )
