@@ -110,7 +110,7 @@ class BinarizationMonitor(keras.callbacks.Callback):
         if self._images is None:
             return
         received = tf.TensorShape(self._images.shape)
-        shipped = getattr(self.model, "host", self.model)  # behind a kbnn.training.Trainer
+        shipped: Any = getattr(self.model, "host", self.model)  # behind a kbnn.training.Trainer
         expected = [tf.TensorShape(tensor.shape) for tensor in shipped.inputs or []]
         if (
             received.rank == 0
