@@ -5,6 +5,8 @@ settings of the baselines were chosen among the variants below on the validation
 screening rows in results/accuracy.csv).
 """
 
+from typing import Any
+
 from kbnn.cli import RunConfig
 
 FASHION = {"data": "fashion_mnist", "model": "vgg_tiny", "batch_size": 128, "epochs": 12}
@@ -22,6 +24,16 @@ BOTH = {**INPUTS, "kernel_quantizer": SMOOTH}
 # Learning with noisy supervision, and what it is compared with: they go on with trained networks.
 TUNED = {**FASHION, "epochs": 6, "learning_rate": 0.001}
 LEARNED = {**TUNED, "kernel_quantizer": "learned_sign"}
+
+# Latent weights.
+LATENT = {**FASHION, "learning_rate": 0.005}
+
+
+def twin(real: float, distillation: float, features: float) -> dict[str, Any]:
+    """A twin with these weights of its terms."""
+    weights = {"real_weight": real, "distillation_weight": distillation}
+    return {"latent": "twin", **weights, "feature_weight": features}
+
 
 VARIANTS = {
     **{
@@ -100,6 +112,30 @@ VARIANTS = {
         f"fashion-tuned-lns-alpha{weight}": RunConfig(**LEARNED, auxiliary_weight=weight)
         for weight in (1.0, 0.1, 0.001)
     },
+    **{
+        f"fashion-tuned-lns-rho{rate}": RunConfig(**LEARNED, noise_rate=(rate, rate))
+        for rate in (0.05, 0.2, 0.3)
+    },
+    **{
+        f"{name}-lr{rate}": RunConfig(**{**settings, "learning_rate": rate})
+        for name, settings in (("fashion-tuned", TUNED), ("fashion-tuned-lns", LEARNED))
+        for rate in (0.0003, 0.003)
+    },
+    **{
+        f"fashion-latent-{name}": RunConfig(**LATENT, **settings)
+        for name, settings in {
+            "real": twin(1.0, 0.0, 0.0),
+            "distillation": twin(0.0, 1.0, 0.0),
+            "features": twin(0.0, 0.0, 1.0),
+            "real-distillation": twin(1.0, 1.0, 0.0),
+            "real-distillation-t1": {**twin(1.0, 1.0, 0.0), "temperature": 1.0},
+            "real-distillation-weak": twin(1.0, 0.1, 0.0),
+            "real-features": twin(1.0, 0.0, 1.0),
+            "all": twin(1.0, 1.0, 1.0),
+            "mixture": {"latent": "mixture"},
+            "gradient": {"latent": "gradient"},
+        }.items()
+    },
 }
 """What the settings of the other experiments were chosen among, in screening."""
 
@@ -134,7 +170,11 @@ PRETRAINED = 3
 
 BASELINES = {
     **{name: "fashion-tuned" for name in FINE_TUNED if name != "fashion-tuned"},
-    **{name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-smooth")},
+    **{
+        name: "fashion-ste_sign"
+        for name in EXPERIMENTS
+        if name.startswith(("fashion-smooth", "fashion-latent"))
+    },
     "fashion-float": "fashion-ste_sign",
     "cifar10jpeg-resnet20-float": "cifar10jpeg-resnet20-ste_sign",
 }
