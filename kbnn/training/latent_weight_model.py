@@ -12,7 +12,8 @@ from kbnn.losses.latent_supervision import (
     Paths,
     RealPathLoss,
 )
-from kbnn.training.real_twin import SHARED, check_trainable, real_twin
+from kbnn.training.layer_roles import ROLES
+from kbnn.training.real_twin import check_trainable, real_twin
 from kbnn.training.rewrite import gives_probabilities, output_activation
 from kbnn.training.trainer import Trainer
 
@@ -70,7 +71,7 @@ class LatentWeightModel(Trainer):
         supervision: Collection[LatentSupervision] | None = None,
         *,
         activation: Any = "hard_tanh",
-        share: Collection[str] = SHARED,
+        share: Collection[str] = ROLES,
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
         name: str | None = None,
     ) -> None:
@@ -95,9 +96,9 @@ class LatentWeightModel(Trainer):
         names = [term.name for term in terms]
         if len(set(names)) < len(names):
             raise ValueError(f"Expected terms of different names. Received: {', '.join(names)}")
-        if isinstance(share, str) or not set(share) <= set(SHARED):
+        if isinstance(share, str) or not set(share) <= set(ROLES):
             raise ValueError(
-                f"Expected `share` to be of {', '.join(SHARED)}. Received: share={share!r}"
+                f"Expected `share` to be of {', '.join(ROLES)}. Received: share={share!r}"
             )
         super().__init__(model, terms=names, name=name)
         twin = real_twin(

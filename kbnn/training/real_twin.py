@@ -11,11 +11,11 @@ from kbnn import _keras_check
 from kbnn.layers import BinaryBatchNormalization, LearnedShift, RPReLU
 from kbnn.quantizers.attached import (
     KERNEL_QUANTIZERS,
-    has_binary_kernel,
     is_binary,
     is_quantizer,
 )
 from kbnn.training.latent_path import LatentLayer, activation_of
+from kbnn.training.layer_roles import SHAREABLE, LayerRoles
 from kbnn.training.rewrite import (
     check_rewritable,
     copy_graph,
@@ -25,8 +25,6 @@ from kbnn.training.rewrite import (
     replay,
 )
 
-SHARED = ("stem", "shortcuts", "classifier")
-
 # Scales and statistics of one path's numbers: the other one has its own, new.
 _NORMALIZATIONS = (
     *(keras.layers.BatchNormalization, keras.layers.experimental.SyncBatchNormalization),
@@ -34,11 +32,6 @@ _NORMALIZATIONS = (
 )
 # Each path has its own, which begin with the same numbers.
 _OF_A_PATH = (keras.layers.PReLU, LearnedShift, RPReLU)
-# Real-valued layers whose weights both paths can use.
-_OF_BOTH = (
-    *(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense),
-    *(keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Conv2DTranspose),
-)
 
 
 class RealTwin(NamedTuple):
@@ -74,7 +67,7 @@ def real_twin(
     Args:
         model: a built functional or Sequential model with binary layers.
         activation: in place of input quantizers and of layers that are signs.
-        share: of `SHARED`; those real-valued layers have the model's weights, the others copies.
+        share: of `ROLES`; those real-valued layers have the model's weights, the others copies.
         features: names of layers whose outputs are wanted; None among them for the usual ones.
         replace: gives the twin of a layer; None for the usual one.
 
@@ -87,23 +80,23 @@ def real_twin(
             "Expected a model with layers of quantized kernels or inputs. "
             f"Received: model={model.name!r} without one"
         )
-    graph = _Graph(model)
-    usual = graph.features()
+    roles = LayerRoles(model)
+    usual = roles.features()
     names = {name: None for given in features for name in (usual if given is None else [given])}
-    found = {name: graph.output(name) for name in names}
+    found = {name: roles.output(name) for name in names}
     shared_stem = "stem" in share
-    frontier = graph.frontier(shared_stem)
+    frontier = roles.frontier(shared_stem)
     inputs = {
         id(tensor): keras.Input(
             batch_size=tensor.shape[0], shape=tensor.shape[1:], dtype=tensor.dtype, name=f"in_{i}"
         )
         for i, tensor in enumerate(frontier)
     }
-    twins = _Twins(activation_of(activation), share, graph, replace)
+    twins = _Twins(activation_of(activation), share, roles, replace)
     tensors = dict(inputs)
 
     def apply(node: Any, *arguments: Any, **options: Any) -> Any:
-        if shared_stem and graph.role(node) == "stem":
+        if shared_stem and roles.role(node) == "stem":
             return renewed(node.outputs, inputs)
         return twins(node.layer)(*arguments, **options)
 
@@ -123,84 +116,6 @@ def real_twin(
     return RealTwin(binary, real, twin, tuple(usual))
 
 
-class _Graph:
-    """Where in a model's graph the nodes stand, in relation to the binary layers."""
-
-    def __init__(self, model: keras.Model) -> None:
-        depths = sorted(model._nodes_by_depth, reverse=True)
-        self._nodes = [
-            node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input
-        ]
-        self._model = model
-        behind: set[int] = set()  # tensors that a binary layer has a part in
-        before: set[int] = set()  # tensors that a binary layer takes a part of
-        self._behind, self._before = set(), set()
-        for node in self._nodes:
-            if _holds_binary(node.layer) or _ids(node.keras_inputs) & behind:
-                behind |= _ids(node.outputs)
-                self._behind.add(id(node))
-        for node in reversed(self._nodes):
-            if _holds_binary(node.layer) or _ids(node.outputs) & before:
-                before |= _ids(node.keras_inputs)
-                self._before.add(id(node))
-        self._tensors_behind = behind
-
-    def role(self, node: Any) -> str:
-        """Where a node stands: one of `SHARED`, if its layer is real-valued."""
-        if id(node) not in self._behind:
-            return "stem"
-        return "shortcuts" if id(node) in self._before else "classifier"
-
-    def roles(self) -> dict[int, str]:
-        """By the id of a layer, nested ones included, the role of the first node that uses it."""
-        roles: dict[int, str] = {}
-        for node in self._nodes:
-            nested = isinstance(node.layer, keras.Model)
-            for layer in layers_of(node.layer) if nested else [node.layer]:
-                roles.setdefault(id(layer), self.role(node))
-        return roles
-
-    def frontier(self, shared_stem: bool) -> list[Any]:
-        """The tensors that the nodes of the twin take of those that it does not make itself."""
-        own = [node for node in self._nodes if not shared_stem or id(node) in self._behind]
-        made = {number for node in own for number in _ids(node.outputs)}
-        taken = [tensor for node in own for tensor in tf.nest.flatten(node.keras_inputs)]
-        taken += self._model.outputs
-        return list({id(tensor): tensor for tensor in taken if id(tensor) not in made}.values())
-
-    def features(self) -> list[str]:
-        """The layers whose outputs binary layers behind the stem take, and the classifier.
-
-        Those that are used more than once or have several outputs are left out.
-        """
-        found = [
-            tensor._keras_history.layer.name
-            for node in self._nodes
-            if _multiplies_binary(node.layer)
-            or (self.role(node) == "classifier" and isinstance(node.layer, _OF_BOTH))
-            for tensor in tf.nest.flatten(node.keras_inputs)
-            if id(tensor) in self._tensors_behind
-        ]
-        return [name for name in dict.fromkeys(found) if len(self._outputs(name)) == 1]
-
-    def output(self, name: str) -> Any:
-        """The tensor that the layer of a name gives."""
-        outputs = self._outputs(name)
-        if len(outputs) != 1 or id(outputs[0]) not in self._tensors_behind:
-            valid = dict.fromkeys(
-                node.layer.name for node in self._nodes if id(node) in self._behind
-            )
-            raise ValueError(
-                "Expected names of layers behind the first binary one, not in a nested model, used "
-                f"once and with one output: {', '.join(valid)}. Received: {name!r}"
-            )
-        return outputs[0]
-
-    def _outputs(self, name: str) -> list[Any]:
-        nodes = [node for node in self._nodes if node.layer.name == name]
-        return [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
-
-
 class _Twins:
     """The twins of layers, one for each."""
 
@@ -208,12 +123,12 @@ class _Twins:
         self,
         activation: Callable[[Any], tf.Tensor],
         share: Collection[str],
-        graph: _Graph,
+        roles: LayerRoles,
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None,
     ) -> None:
         self._activation = activation
         self._share = share
-        self._roles = graph.roles()
+        self._roles = roles.roles()
         self._replace = replace
         self._twins: dict[int, Callable] = {}
         self._copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
@@ -247,10 +162,10 @@ class _Twins:
             isinstance(layer, keras.layers.Activation) and is_quantizer(layer.activation)
         ):
             return keras.layers.Activation(self._activation, name=name, dtype=layer.dtype_policy)
-        if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *_OF_BOTH)):
+        if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE)):
             return LatentLayer(layer, KERNEL_QUANTIZERS.values(), self._activation, name=name)
         is_shared = self._roles[id(layer)] in self._share
-        if isinstance(layer, _OF_BOTH) and is_shared:
+        if isinstance(layer, SHAREABLE) and is_shared:
             names = {*KERNEL_QUANTIZERS.values(), "bias"}
             return LatentLayer(layer, names, self._activation, name=name)
         copy = from_config(layer, {**layer.get_config(), "name": name})
@@ -259,7 +174,7 @@ class _Twins:
             return copy
         if not layer.weights and not is_binary(layer):
             return copy
-        if not isinstance(layer, (*_OF_A_PATH, *_OF_BOTH)):
+        if not isinstance(layer, (*_OF_A_PATH, *SHAREABLE)):
             raise ValueError(
                 "Expected layers that a real-valued twin is known of: Larq's, convolutions, dense "
                 "layers, normalizations, PReLU, and all without weights. "
@@ -301,19 +216,3 @@ def check_trainable(model: keras.Model) -> None:
             raise ValueError(
                 f"Expected a model without masks. Received: a mask from {layer.name!r}"
             )
-
-
-def _holds_binary(layer: keras.layers.Layer) -> bool:
-    if isinstance(layer, keras.Model):
-        return any(map(is_binary, layers_of(layer)))
-    return is_binary(layer)
-
-
-def _multiplies_binary(layer: keras.layers.Layer) -> bool:
-    if isinstance(layer, keras.Model):
-        return any(map(_multiplies_binary, layers_of(layer)))
-    return has_binary_kernel(layer)
-
-
-def _ids(tensors: Any) -> set[int]:
-    return set(map(id, tf.nest.flatten(tensors)))
