@@ -33,6 +33,8 @@ class Row:
         class_agreement: share of test images with the same class in both.
         smooth_accuracy: of `kbnn.training.smooth_network` on the same images; None without a
             smooth sign.
+        smooth_agreement: share of test images with the same class in the smooth network and in that
+            of signs.
         file_bytes: size of the file.
         train_seconds: wall time of the epochs; machines are shared, so it is a rough number.
         settings: the whole configuration of the run, as JSON.
@@ -51,6 +53,7 @@ class Row:
     device_accuracy: float | None
     class_agreement: float | None
     smooth_accuracy: float | None
+    smooth_agreement: float | None
     file_bytes: int | None
     train_seconds: float
     settings: str
@@ -72,7 +75,8 @@ class Row:
 
 _FIELDS = [field.name for field in dataclasses.fields(Row)]
 _OPTIONAL = (
-    *("keras_accuracy", "device_accuracy", "class_agreement", "smooth_accuracy", "file_bytes"),
+    *("keras_accuracy", "device_accuracy", "class_agreement", "file_bytes"),
+    *("smooth_accuracy", "smooth_agreement"),
 )
 
 

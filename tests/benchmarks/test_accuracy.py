@@ -9,10 +9,13 @@ import sys
 import accuracy
 import accuracy_table
 import experiments
+import numpy as np
 import pytest
+import tensorflow as tf
 import typer
 from typer.testing import CliRunner
 
+import kbnn
 from kbnn.cli import RunConfig
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -83,7 +86,7 @@ def test_other_settings_than_the_rows_are_refused(tmp_path, monkeypatch):
     config = RunConfig(data="fashion_mnist_sample", epochs=3)
     monkeypatch.setitem(experiments.EXPERIMENTS, "small", config)
     row = accuracy_table.Row(
-        *("small", "final", 0, 3, 0.8, 0.8, 0.8, 1.0, None, 1000, 1.0),
+        *("small", "final", 0, 3, 0.8, 0.8, 0.8, 1.0, None, None, 1000, 1.0),
         *(json.dumps({**accuracy.portable(config), "learning_rate": 0.1}), "{}", "", "", ""),
     )
     accuracy_table.append(row, tmp_path / "accuracy.csv")
@@ -93,6 +96,26 @@ def test_other_settings_than_the_rows_are_refused(tmp_path, monkeypatch):
     )
     assert result.exit_code == 2
     assert "Expected small with the settings of its row" in " ".join(result.stderr.split())
+
+
+def test_the_smooth_network_is_compared_with_its_signs(rng):
+    images, labels = rng.normal(size=(40, 28, 28, 1)).astype("f"), rng.integers(0, 10, 40)
+    data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(16)
+    signs = {"kernel_quantizer": "smooth_sign", "input_quantizer": "smooth_sign"}
+    config = RunConfig(data="fashion_mnist_sample", **signs)
+    model = kbnn.models.vgg_tiny(width=8, **signs)
+    kbnn.recalibrate_batch_norm(model, images)
+    agreement = []
+    for sharpness in (1.0, 1e6):
+        for module in model.submodules:
+            if isinstance(module, kbnn.quantizers.SmoothSign):
+                module.sharpness.assign(sharpness)
+        found = accuracy._smooth(model, config, data)
+        classes = kbnn.training.smooth_network(model).predict(images, verbose=0).argmax(axis=-1)
+        assert found["smooth_accuracy"] == pytest.approx(np.mean(classes == labels))
+        agreement.append(found["smooth_agreement"])
+    assert agreement[0] < agreement[1] == 1.0
+    assert accuracy._smooth(model, RunConfig(data="fashion_mnist_sample"), data) == {}
 
 
 def test_unknown_experiments_are_refused():
@@ -134,7 +157,7 @@ def test_the_summary_shows_spread_and_difference(tmp_path):
         for name, value in [("fashion-float", real), ("fashion-ste_sign", binary)]:
             accuracy_table.append(
                 accuracy_table.Row(
-                    *(name, "final", seed, 3, 0.8, value, value, 1.0, None, 1000, 1.0),
+                    *(name, "final", seed, 3, 0.8, value, value, 1.0, None, None, 1000, 1.0),
                     *("{}", "{}", "", "", ""),
                 ),
                 file,

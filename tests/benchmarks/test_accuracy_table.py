@@ -14,6 +14,7 @@ ROW = Row(
     device_accuracy=0.78,
     class_agreement=1.0,
     smooth_accuracy=None,
+    smooth_agreement=None,
     file_bytes=1000,
     train_seconds=1.5,
     settings='{"data": "mnist", "epochs": 3, "image_size": [8, 8]}',
