@@ -22,6 +22,7 @@ def row(experiment: str, seed: int, accuracy: float, config: RunConfig) -> Row:
             accuracy - 0.001,
             0.9995,
             None,
+            None,
             27000,
             60.0,
         ),
