@@ -154,6 +154,18 @@ EXPERIMENTS = {
         sharpness_hold=0.2,
         hard_forward_from=0.0,
     ),
+    # Hard in the forward pass at the end, so that the network that trains is the one that ships.
+    "fashion-smooth-kernels-end": RunConfig(
+        **KERNELS, kernel_sharpness=(1, 100), sharpness_hold=0.2, kernel_hard_forward_from=0.8
+    ),
+    "fashion-smooth-both-end": RunConfig(
+        **BOTH,
+        kernel_sharpness=(1, 100),
+        input_sharpness=(1, 3),
+        sharpness_hold=0.2,
+        hard_forward_from=0.0,
+        kernel_hard_forward_from=0.8,
+    ),
     # Without a hard forward pass: the paper's form.
     "fashion-smooth-tanh": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100), sharpness_hold=0.2

@@ -252,10 +252,13 @@ def _technique(
             *ends,
             config.sharpness_law,
             hold=config.sharpness_hold,
-            hard_forward_from=config.hard_forward_from if kind == "input" else None,
+            hard_forward_from=hard_from,
             quantizers=kind,
         )
-        for kind, ends in (("kernel", config.kernel_sharpness), ("input", config.input_sharpness))
+        for kind, ends, hard_from in (
+            ("kernel", config.kernel_sharpness, config.kernel_hard_forward_from),
+            ("input", config.input_sharpness, config.hard_forward_from),
+        )
         if ends is not None
     ]
     if not schedules:

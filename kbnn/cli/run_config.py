@@ -154,6 +154,7 @@ class RunConfig:
         sharpness_hold: share of the training, at its end, with the last sharpness.
         hard_forward_from: share of the training after which smooth signs of inputs are hard in the
             forward pass; 1 for never.
+        kernel_hard_forward_from: the same for those of kernels.
         kernel_constraint: of binary kernels' latent values: "weight_clip", to -1 to 1, or "none".
         kernel_scale: factor of their initial values, which are Glorot's.
         binary_stem: whether the first layer of a chain is binary too.
@@ -209,6 +210,7 @@ class RunConfig:
     sharpness_law: str = "geometric"
     sharpness_hold: float = 0.05
     hard_forward_from: float = 1.0
+    kernel_hard_forward_from: float = 1.0
     kernel_constraint: str = "weight_clip"
     kernel_scale: float = 1.0
     binary_stem: bool = False
@@ -250,7 +252,7 @@ class RunConfig:
         self._check_learned()
         self._check_twin()
         self._check_pretrained()
-        for name in ("hard_forward_from", "sharpness_hold"):
+        for name in ("hard_forward_from", "kernel_hard_forward_from", "sharpness_hold"):
             share = getattr(self, name)
             if not 0 <= share <= 1:
                 raise InputError(
@@ -292,6 +294,10 @@ class RunConfig:
             "hard_forward_from": (
                 self.input_quantizer == "smooth_sign",
                 "--input-quantizer smooth_sign",
+            ),
+            "kernel_hard_forward_from": (
+                self.kernel_quantizer == "smooth_sign",
+                "--kernel-quantizer smooth_sign",
             ),
             "kernel_constraint": (binary, "a --kernel-quantizer"),
             "kernel_scale": (binary, "a --kernel-quantizer"),

@@ -165,6 +165,10 @@ def train(
             "hard_forward_from",
         ),
     ] = None,
+    kernel_hard_forward_from: Annotated[
+        float | None,
+        _setting("The same for smooth signs of kernels.", "kernel_hard_forward_from"),
+    ] = None,
     sharpness_hold: Annotated[
         float | None,
         _setting("Share of the training, at its end, with the last sharpness.", "sharpness_hold"),
@@ -287,6 +291,7 @@ def train(
         "input_sharpness": options.ends("--input-sharpness", input_sharpness),
         "sharpness_law": sharpness_law,
         "hard_forward_from": hard_forward_from,
+        "kernel_hard_forward_from": kernel_hard_forward_from,
         "sharpness_hold": sharpness_hold,
         "kernel_constraint": kernel_constraint,
         "kernel_scale": kernel_scale,

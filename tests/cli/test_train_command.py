@@ -176,6 +176,10 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
             "--sharpness-hold to be a share",
         ),
         (
+            ["--data", "fashion_mnist_sample", "--kernel-hard-forward-from", "0"],
+            "--kernel-hard-forward-from with --kernel-quantizer smooth_sign alone",
+        ),
+        (
             ["--data", "fashion_mnist_sample", "--hard-forward-from", "0"],
             "--hard-forward-from with --input-quantizer smooth_sign alone",
         ),
@@ -337,14 +341,17 @@ def test_without_validation_and_without_matplotlib(run_kbnn, settings, tmp_path)
 def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, tmp_path):
     folder = tmp_path / "run"
     method = ("--method", "self-binarizing", "--kernel-sharpness", "1:50")
+    method += ("--kernel-hard-forward-from", "0.5")
     process = run_kbnn("train", *settings(epochs=2), *method, "--run", folder)
     assert process.returncode == 0, process.stderr
     config = RunFolder(folder).config()
     assert (config.kernel_quantizer, config.normalization) == ("smooth_sign", "binary")
     assert (config.kernel_sharpness, config.input_sharpness) == ((1.0, 50.0), (1.0, 3.0))
-    assert config.hard_forward_from == 0.0
+    assert (config.hard_forward_from, config.kernel_hard_forward_from) == (0.0, 0.5)
     rows = RunFolder(folder).log()
     assert [row["epoch"] for row in rows] == [1, 2]
+    # Hard in the forward pass, both: what training sees is what ships.
+    assert rows[-1]["val_smooth_accuracy"] == rows[-1]["val_accuracy"]
     assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 3.0)
     assert {
         "conv_1/kernel_flip_ratio",
