@@ -48,13 +48,18 @@ NORMALIZATIONS = ("batch", "binary")
 KERNEL_CONSTRAINTS = ("weight_clip", "none")
 # Of smooth signs: first and last sharpness where none are given.
 SHARPNESS = {"kernel_sharpness": (1.0, 100.0), "input_sharpness": (1.0, 10.0)}
-# Of learned signs: `kbnn.quantizers.LearnedSign`'s arguments where none are given.
+# Of learned signs: `kbnn.quantizers.LearnedSign`'s arguments, and the settings that they are here.
+_LEARNED_SIGN = {
+    "noise_rate": "noise_rate",
+    "weight": "auxiliary_weight",
+    "mapping": "mapping",
+    "start": "mapping_start",
+    "loss_on": "loss_on",
+}
+# Those settings where none are given.
 LEARNED = {
-    "noise_rate": (0.1, 0.1),
-    "auxiliary_weight": 0.01,
-    "mapping": "full",
-    "mapping_start": "residual",
-    "loss_on": "soft",
+    name: inspect.signature(LearnedSign).parameters[argument].default
+    for argument, name in _LEARNED_SIGN.items()
 }
 # Ways to train with the latent weights: `kbnn.training`'s models.
 LATENT = ("none", "twin", "mixture", "gradient")
@@ -93,17 +98,6 @@ INHERITED = (
 
 # Settings that say where something lies.
 PLACES = ("data_dir", "pretrained")
-
-# LearnedSign's arguments, as its errors have them, that have another name here.
-_ARGUMENTS = {
-    "rate_positive": "noise_rate",
-    "rate_negative": "noise_rate",
-    "noise_rate": "noise_rate",
-    "weight": "auxiliary_weight",
-    "mapping": "mapping",
-    "start": "mapping_start",
-    "loss_on": "loss_on",
-}
 
 _CHOICES = {
     "model": tuple(MODELS),
@@ -350,7 +344,8 @@ class RunConfig:
             self.learned_sign()
         except ValueError as error:
             message = str(error)
-            for argument, name in _ARGUMENTS.items():
+            rates = {"rate_positive": "noise_rate", "rate_negative": "noise_rate"}
+            for argument, name in {**_LEARNED_SIGN, **rates}.items():
                 message = message.replace(f"`{argument}`", option(name))
             raise InputError(message) from error
 
@@ -394,9 +389,9 @@ class RunConfig:
 
     def learned_sign(self) -> LearnedSign:
         """The kernel quantizer that the settings of "learned_sign" describe."""
-        names = {"auxiliary_weight": "weight", "mapping_start": "start"}
-        arguments: dict[str, Any] = {names.get(name, name): getattr(self, name) for name in LEARNED}
-        return LearnedSign(**arguments)
+        return LearnedSign(
+            **{argument: getattr(self, name) for argument, name in _LEARNED_SIGN.items()}
+        )
 
     def supervision(self) -> list[LatentSupervision]:
         """The terms of the twin; those without weight have no part in it."""
@@ -444,9 +439,14 @@ class RunConfig:
         learned = "learned_sign"
         if run.kernel_quantizer == learned == given.get("kernel_quantizer", learned):
             kept |= {name: getattr(run, name) for name in LEARNED}
-        for kind in ("kernel", "input"):
+        # Of smooth signs that stay, the whole of their schedule.
+        of_schedule: dict[str, tuple[str, ...]] = {
+            "kernel": ("kernel_sharpness", "sharpness_law", "sharpness_hold"),
+            "input": ("input_sharpness", "sharpness_law", "sharpness_hold", "hard_forward_from"),
+        }
+        for kind, names in of_schedule.items():
             if given.get(f"{kind}_quantizer", kept[f"{kind}_quantizer"]) == "smooth_sign":
-                kept[f"{kind}_sharpness"] = getattr(run, f"{kind}_sharpness")
+                kept |= {name: getattr(run, name) for name in names}
         return cls(**{**kept, "split_seed": run.split, "pretrained": str(folder), **given})
 
     @property

@@ -117,6 +117,7 @@ def _quantized_scope_restored() -> Iterator[None]:
         yield
     finally:
         if lq.context.should_quantize() != before:
+            # Entered and not left, Larq's scope stays as it is set.
             lq.context.quantized_scope(before).__enter__()
 
 

@@ -479,6 +479,22 @@ def test_a_noise_rate_may_be_one_number():
             )
 
 
+def test_smooth_signs_that_stay_keep_their_schedule(tmp_path):
+    schedule = {"sharpness_law": "linear", "sharpness_hold": 0.2, "hard_forward_from": 0.0}
+    first = RunConfig(
+        data="fashion_mnist_sample",
+        input_quantizer="smooth_sign",
+        input_sharpness=(1, 3),
+        **schedule,
+    )
+    (tmp_path / "model.keras").write_bytes(b"a network")
+    more = RunConfig.going_on(first, tmp_path)
+    assert more.input_sharpness == (1, 3)
+    assert {name: getattr(more, name) for name in schedule} == schedule
+    changed = RunConfig.going_on(first, tmp_path, input_quantizer="ste_sign")
+    assert (changed.input_sharpness, changed.hard_forward_from) == (None, 1.0)
+
+
 def test_a_network_without_quantizers_has_none_to_replace():
     real = RunConfig(data="fashion_mnist_sample", kernel_quantizer="none", input_quantizer="none")
     with pytest.raises(InputError, match="--from a run with --kernel-quantizer"):
