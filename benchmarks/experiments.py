@@ -80,6 +80,9 @@ VARIANTS = {
     "fashion-smooth-both-to100": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100)
     ),
+    "fashion-smooth-both-to1000-to100": RunConfig(
+        **BOTH, kernel_sharpness=(1, 1000), input_sharpness=(1, 100)
+    ),
     "fashion-smooth-both-to100-to10": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 10)
     ),

@@ -441,11 +441,12 @@ class RunConfig:
             kept |= {name: getattr(run, name) for name in LEARNED}
         # Of smooth signs that stay, the whole of their schedule.
         of_schedule: dict[str, tuple[str, ...]] = {
-            "kernel": ("kernel_sharpness", "sharpness_law", "sharpness_hold"),
-            "input": ("input_sharpness", "sharpness_law", "sharpness_hold", "hard_forward_from"),
+            "kernel": ("kernel_sharpness", "kernel_hard_forward_from"),
+            "input": ("input_sharpness", "hard_forward_from"),
         }
         for kind, names in of_schedule.items():
             if given.get(f"{kind}_quantizer", kept[f"{kind}_quantizer"]) == "smooth_sign":
+                names = (*names, "sharpness_law", "sharpness_hold")
                 kept |= {name: getattr(run, name) for name in names}
         return cls(**{**kept, "split_seed": run.split, "pretrained": str(folder), **given})
 
