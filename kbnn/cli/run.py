@@ -14,7 +14,8 @@ from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn.cli import curves, model_source, run_callbacks
 from kbnn.cli.errors import InputError, RunFailed, input_errors
-from kbnn.cli.run_config import ENDS, MODELS, RunConfig
+from kbnn.cli.run_choices import ENDS, MODELS
+from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
 from kbnn.training import (
     LatentGradientModel,

@@ -16,33 +16,31 @@ from kbnn.cli.errors import InputError
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import epoch_progress
 from kbnn.cli.run import train_run
-from kbnn.cli.run_config import (
+from kbnn.cli.run_choices import (
     AUGMENTATIONS,
     CHAINS,
+    DEFAULTS,
     INPUT_QUANTIZERS,
     KERNEL_CONSTRAINTS,
     KERNEL_QUANTIZERS,
     LATENT,
-    LEARNED,
     METHODS,
     MODELS,
     NORMALIZATIONS,
     OPTIMIZERS,
     PREPROCESSING,
     SCHEDULES,
-    SHARPNESS,
     SHARPNESS_LAWS,
-    TWIN,
-    RunConfig,
     option,
 )
+from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder
 from kbnn.quantizers.filter_mapping import MAPPINGS
 from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
 
 
 def _ends(kind: str) -> str:
-    return ":".join(f"{end:g}" for end in SHARPNESS[f"{kind}_sharpness"])
+    return ":".join(f"{end:g}" for end in DEFAULTS[f"{kind}_sharpness"])
 
 
 def _setting(
@@ -58,7 +56,7 @@ def _setting(
 
 
 def _twin_setting(help: str, name: str) -> Any:
-    return _setting(f"Of the twin: {help}.", name, default=str(TWIN[name]))
+    return _setting(f"Of the twin: {help}.", name, default=str(DEFAULTS[name]))
 
 
 @exit_codes
@@ -210,12 +208,12 @@ def train(
         _setting(
             "Of learned signs: weight of the auxiliary loss.",
             "auxiliary_weight",
-            default=str(LEARNED["auxiliary_weight"]),
+            default=str(DEFAULTS["auxiliary_weight"]),
         ),
     ] = None,
     mapping: Annotated[
         str | None,
-        _setting("Of learned signs.", "mapping", MAPPINGS, default=str(LEARNED["mapping"])),
+        _setting("Of learned signs.", "mapping", MAPPINGS, default=str(DEFAULTS["mapping"])),
     ] = None,
     mapping_start: Annotated[
         str | None,
@@ -223,7 +221,7 @@ def train(
             "Of learned signs: residual begins with the signs of the latent weights.",
             "mapping_start",
             STARTS,
-            default=str(LEARNED["mapping_start"]),
+            default=str(DEFAULTS["mapping_start"]),
         ),
     ] = None,
     loss_on: Annotated[
@@ -232,7 +230,7 @@ def train(
             "Of learned signs: what the auxiliary loss takes.",
             "loss_on",
             LOSS_ON,
-            default=str(LEARNED["loss_on"]),
+            default=str(DEFAULTS["loss_on"]),
         ),
     ] = None,
     latent: Annotated[

@@ -456,8 +456,8 @@ def test_latent_weights_train_and_the_network_alone_ships(
     ("options", "message"),
     [
         (["--temperature", "2"], "--temperature with --latent twin alone"),
-        (["--latent", "twin", "--temperature", "0"], "--temperature to be a number above 0"),
-        (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a number from 0 on"),
+        (["--latent", "twin", "--temperature", "0"], "--temperature to be a positive"),
+        (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a finite number"),
         (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
     ],
 )
@@ -480,19 +480,21 @@ def test_a_noise_rate_may_be_one_number():
 
 
 def test_smooth_signs_that_stay_keep_their_schedule(tmp_path):
-    schedule = {"sharpness_law": "linear", "sharpness_hold": 0.2, "hard_forward_from": 0.0}
+    inputs = {"input_sharpness": (1, 3), "hard_forward_from": 0.0}
+    kernels = {"kernel_sharpness": (1, 50), "kernel_hard_forward_from": 0.8}
+    schedule = {**inputs, **kernels, "sharpness_law": "linear", "sharpness_hold": 0.2}
     first = RunConfig(
         data="fashion_mnist_sample",
         input_quantizer="smooth_sign",
-        input_sharpness=(1, 3),
+        kernel_quantizer="smooth_sign",
         **schedule,
     )
     (tmp_path / "model.keras").write_bytes(b"a network")
     more = RunConfig.going_on(first, tmp_path)
-    assert more.input_sharpness == (1, 3)
     assert {name: getattr(more, name) for name in schedule} == schedule
     changed = RunConfig.going_on(first, tmp_path, input_quantizer="ste_sign")
     assert (changed.input_sharpness, changed.hard_forward_from) == (None, 1.0)
+    assert {name: getattr(changed, name) for name in kernels} == kernels
 
 
 def test_a_network_without_quantizers_has_none_to_replace():

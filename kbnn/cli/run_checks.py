@@ -1,0 +1,182 @@
+"""The checks of a training run's settings, and those that follow from others."""
+
+import hashlib
+import inspect
+import math
+import os
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from kbnn.cli.errors import InputError
+from kbnn.cli.run_choices import (
+    BELONGING,
+    CHAINS,
+    CHOICES,
+    ENDS,
+    LEARNED_SIGN,
+    MODELS,
+    OPTIMIZERS,
+    option,
+)
+from kbnn.quantizers import LearnedSign
+
+_SMOOTH = "smooth_sign"
+
+
+def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a run, checked, with those filled in that follow from others.
+
+    Args:
+        settings: the fields of a `RunConfig`.
+        defaults: their defaults.
+
+    Raises:
+        InputError: as `RunConfig`.
+    """
+    given = dict(settings)
+    for name, choices in CHOICES.items():
+        if given[name] not in choices:
+            raise _expected(name, f"to be one of {', '.join(choices)}", repr(given[name]))
+    given |= _belonging(given)
+    if given["width"] is None:
+        builder = inspect.signature(MODELS[given["model"]])
+        given["width"] = builder.parameters["width"].default
+    if given["learning_rate"] is None:
+        given["learning_rate"] = OPTIMIZERS[given["optimizer"]]
+    if given["data_dir"] is not None:
+        given["data_dir"] = os.path.abspath(given["data_dir"])
+    if given["image_size"] is not None:
+        given["image_size"] = tuple(given["image_size"])
+    _check_values(given)
+    _check_effect(given, defaults)
+    return given | _ends_of_sharpness(given) | _learned_sign(given) | _network(given)
+
+
+def learned_sign(settings: Mapping[str, Any]) -> LearnedSign:
+    """The kernel quantizer that the settings of "learned_sign" describe."""
+    return LearnedSign(**{argument: settings[name] for argument, name in LEARNED_SIGN.items()})
+
+
+def _expected(name: str, what: str, received: object) -> InputError:
+    return InputError(f"Expected {option(name)} {what}. Received: {received}")
+
+
+def _belonging(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that belong to a choice, filled in."""
+    filled = {}
+    for chooser, choice, values in BELONGING:
+        for name, default in values.items():
+            chosen, value = settings[chooser], settings[name]
+            if chosen == choice:
+                filled[name] = default if value is None else value
+            elif value is not None:
+                alone = f"with {option(chooser)} {choice} alone"
+                raise _expected(name, alone, f"{option(chooser)} {chosen}")
+    return filled
+
+
+def _check_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """Raise InputError for a setting that has no effect beside the others."""
+    kernel, inputs = settings["kernel_quantizer"], settings["input_quantizer"]
+    smooth = (_SMOOTH in (kernel, inputs), "a smooth_sign")
+    binary = (kernel != "none", "a --kernel-quantizer")
+    chain = (
+        settings["model"] in CHAINS and "none" not in (kernel, inputs),
+        f"--model {', '.join(CHAINS)} and quantizers",
+    )
+    needs = {
+        "sharpness_law": smooth,
+        "sharpness_hold": smooth,
+        "hard_forward_from": (inputs == _SMOOTH, "--input-quantizer smooth_sign"),
+        "kernel_hard_forward_from": (kernel == _SMOOTH, "--kernel-quantizer smooth_sign"),
+        "kernel_constraint": binary,
+        "kernel_scale": binary,
+        "latent": binary,
+        **dict.fromkeys(ENDS, chain),
+    }
+    for name, (fulfilled, what) in needs.items():
+        if not fulfilled and settings[name] != defaults[name]:
+            quantizers = f"--kernel-quantizer {kernel}, --input-quantizer {inputs}"
+            raise _expected(
+                name, f"with {what} alone", f"--model {settings['model']}, {quantizers}"
+            )
+
+
+def _check_values(settings: Mapping[str, Any]) -> None:
+    """Raise InputError for a value that is out of range."""
+
+    def is_number(value: object) -> bool:
+        is_bool = isinstance(value, bool)
+        return isinstance(value, float | int) and not is_bool and math.isfinite(value)
+
+    for name in ENDS:
+        if not isinstance(settings[name], bool):
+            raise _expected(name, "to be True or False", settings[name])
+    for name in ("hard_forward_from", "kernel_hard_forward_from", "sharpness_hold"):
+        if not is_number(settings[name]) or not 0 <= settings[name] <= 1:
+            raise _expected(name, "to be a share, from 0 to 1", settings[name])
+    for name in ("width", "epochs", "batch_size"):
+        if not isinstance(settings[name], int) or settings[name] < 1:
+            raise _expected(name, "to be a positive integer", repr(settings[name]))
+    for name in ("seed", "split_seed"):
+        seed = settings[name]
+        if name == "split_seed" and seed is None:
+            continue
+        if not isinstance(seed, int) or not 0 <= seed < 2**32:
+            raise _expected(name, "to be an integer in [0, 2**32)", repr(seed))
+    for name in ("learning_rate", "clip_norm", "kernel_scale", "temperature"):
+        value = settings[name]
+        if name in ("clip_norm", "temperature") and value is None:
+            continue
+        if not is_number(value) or value <= 0:
+            raise _expected(name, "to be a positive, finite number", repr(value))
+    for name in ("real_weight", "distillation_weight", "feature_weight"):
+        value = settings[name]
+        if value is not None and (not is_number(value) or value < 0):
+            raise _expected(name, "to be a finite number from 0 on", repr(value))
+
+
+def _ends_of_sharpness(settings: Mapping[str, Any]) -> dict[str, Any]:
+    ends = {}
+    for name in ("kernel_sharpness", "input_sharpness"):
+        if settings[name] is None:
+            continue
+        ends[name] = tuple(settings[name])
+        if len(ends[name]) != 2 or not all(0 < end <= 1e30 for end in ends[name]):
+            raise _expected(name, "to be two positive numbers", ends[name])
+    return ends
+
+
+def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Its noise rate as a pair; the quantizer itself checks its arguments."""
+    if settings["kernel_quantizer"] != "learned_sign":
+        return {}
+    rate = settings["noise_rate"]
+    pair = {"noise_rate": tuple(rate) if isinstance(rate, tuple | list) else (rate, rate)}
+    try:
+        learned_sign({**settings, **pair})
+    except ValueError as error:
+        message = str(error)
+        rates = {"rate_positive": "noise_rate", "rate_negative": "noise_rate"}
+        for argument, name in {**LEARNED_SIGN, **rates}.items():
+            message = message.replace(f"`{argument}`", option(name))
+        raise InputError(message) from error
+    return pair
+
+
+def _network(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The folder of the network that a run goes on with, and the checksum of its file."""
+    if settings["pretrained"] is None:
+        return {}
+    folder = os.path.abspath(settings["pretrained"])
+    checksum = settings["pretrained_sha256"]
+    if checksum is None:
+        file = pathlib.Path(folder) / "model.keras"
+        if not file.is_file():
+            raise InputError(
+                "Expected --from to be the folder of a finished run, with model.keras. "
+                f"Received: {folder}"
+            )
+        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+    return {"pretrained": folder, "pretrained_sha256": checksum}

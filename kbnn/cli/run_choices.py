@@ -1,0 +1,110 @@
+"""What the settings of a training run can be: names, their defaults, and what goes with what."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn import models
+from kbnn.callbacks.sharpness_schedule import LAWS as SHARPNESS_LAWS
+from kbnn.quantizers import LearnedSign
+
+MODELS: dict[str, Callable[..., keras.Model]] = {
+    "vgg_tiny": models.vgg_tiny,
+    "vgg_small": models.vgg_small,
+    "resnet20": models.resnet20,
+    "resnet20_plain": functools.partial(models.resnet20, shortcuts="plain"),
+    "resnet18": models.resnet18,
+    "resnet18_small": functools.partial(models.resnet18, stem="small"),
+    "resnet34": models.resnet34,
+    "alexnet": models.alexnet,
+}
+# The learning rate that is used where none is given.
+OPTIMIZERS = {"adam": 0.005, "sgd": 0.1}
+SCHEDULES = ("cosine", "constant")
+AUGMENTATIONS = ("none", "crop", "flip", "both")
+PREPROCESSING = ("inside", "pipeline")
+INPUT_QUANTIZERS = ("ste_sign", "approx_sign", "swish_sign", "smooth_sign", "none")
+KERNEL_QUANTIZERS = (
+    "ste_sign",
+    "approx_sign",
+    "swish_sign",
+    "smooth_sign",
+    "magnitude_aware_sign",
+    "learned_sign",
+    "none",
+)
+NORMALIZATIONS = ("batch", "binary")
+KERNEL_CONSTRAINTS = ("weight_clip", "none")
+# `kbnn.quantizers.LearnedSign`'s arguments, and the settings that they are here.
+LEARNED_SIGN = {
+    "noise_rate": "noise_rate",
+    "weight": "auxiliary_weight",
+    "mapping": "mapping",
+    "start": "mapping_start",
+    "loss_on": "loss_on",
+}
+# Ways to train with the latent weights: `kbnn.training`'s models.
+LATENT = ("none", "twin", "mixture", "gradient")
+# Settings that belong to a choice: its setting, the choice, and their values where none are given.
+# Beside another choice they are None.
+BELONGING: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("kernel_quantizer", "smooth_sign", {"kernel_sharpness": (1.0, 100.0)}),
+    ("input_quantizer", "smooth_sign", {"input_sharpness": (1.0, 10.0)}),
+    (
+        "kernel_quantizer",
+        "learned_sign",
+        {
+            name: inspect.signature(LearnedSign).parameters[argument].default
+            for argument, name in LEARNED_SIGN.items()
+        },
+    ),
+    (
+        "latent",
+        "twin",
+        {
+            "real_weight": 1.0,
+            "distillation_weight": 1.0,
+            "temperature": 4.0,
+            "feature_weight": 0.0,
+        },
+    ),
+)
+# The values of those settings where none are given.
+DEFAULTS = {name: value for _, _, values in BELONGING for name, value in values.items()}
+# Chains; in the others binary normalization and the settings of `ENDS` have no place.
+CHAINS = ("vgg_tiny", "vgg_small", "alexnet")
+ENDS = ("binary_stem", "binary_classifier")
+# A technique by its name: the settings that it stands for.
+METHODS: dict[str, dict[str, Any]] = {
+    "self-binarizing": {
+        "input_quantizer": "smooth_sign",
+        "kernel_quantizer": "smooth_sign",
+        "normalization": "binary",
+        "input_sharpness": (1.0, 3.0),
+        "hard_forward_from": 0.0,
+    },
+    "noisy-supervision": {"kernel_quantizer": "learned_sign"},
+    "latent-weights": {"latent": "twin"},
+}
+# Of each setting that is a name.
+CHOICES = {
+    "model": tuple(MODELS),
+    "optimizer": tuple(OPTIMIZERS),
+    "schedule": SCHEDULES,
+    "augment": AUGMENTATIONS,
+    "preprocessing": PREPROCESSING,
+    "input_quantizer": INPUT_QUANTIZERS,
+    "kernel_quantizer": KERNEL_QUANTIZERS,
+    "normalization": NORMALIZATIONS,
+    "sharpness_law": SHARPNESS_LAWS,
+    "kernel_constraint": KERNEL_CONSTRAINTS,
+    "latent": LATENT,
+}
+
+
+def option(name: str) -> str:
+    """A setting's name on the command line."""
+    return "--" + name.replace("_", "-")
