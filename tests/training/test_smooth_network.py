@@ -79,6 +79,41 @@ def test_classes_agree_the_more_the_sharper():
     assert agreement[-1] > 0.99
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "schedules",
+    [
+        pytest.param([{"stop": 10_000, "hold": 0.3}], id="soft-until-sharp"),
+        pytest.param(
+            [
+                {"stop": 100, "hold": 0.2, "quantizers": "kernel", "hard_forward_from": 0.8},
+                {"stop": 3, "quantizers": "input", "hard_forward_from": 0.0},
+            ],
+            id="hard-at-the-end",
+        ),
+    ],
+)
+def test_a_training_ends_with_the_network_that_ships(schedules):
+    keras.utils.set_random_seed(0)
+    signs = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
+    model = kbnn.models.vgg_tiny(width=8, **signs, normalization="binary")
+    train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=32)
+    rate = keras.optimizers.schedules.CosineDecay(0.005, 6 * len(train))
+    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+    callbacks = [kbnn.callbacks.SharpnessSchedule(1, **one) for one in schedules]
+    model.fit(train, epochs=6, callbacks=callbacks, verbose=0)
+    smooth = kbnn.training.smooth_network(model)
+    right, equal, count = np.zeros(2), 0, 0
+    for images, labels in [*train, *test]:
+        classes = [network.predict_on_batch(images).argmax(-1) for network in (model, smooth)]
+        right += [np.sum(found == labels) for found in classes]
+        equal += np.sum(classes[0] == classes[1])
+        count += len(labels)
+    assert right[0] > 0.5 * count
+    assert abs(right[0] - right[1]) < 0.001 * count
+    assert equal >= 0.97 * count
+
+
 def test_a_model_without_smooth_signs_is_refused():
     with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
         kbnn.training.smooth_network(kbnn.models.vgg_tiny(width=4))
