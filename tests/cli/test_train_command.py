@@ -292,9 +292,9 @@ def test_an_epoch_with_numbers_that_are_not_finite_leaves_nothing(broken, tmp_pa
 
 
 def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path):
-    model = keras.Sequential([keras.layers.Dense(1, input_shape=(2,))])
-    model.compile("adam", "mse", metrics=["accuracy"])
-    test = tf.data.Dataset.from_tensors((np.full((1, 2), 3e38), np.zeros((1, 1))))
+    layer = keras.layers.Dense(3, kernel_initializer="ones", input_shape=(2,))
+    model = keras.Sequential([layer])
+    test = tf.data.Dataset.from_tensors((np.full((1, 2), 3e38), np.zeros(1)))
     folder = RunFolder(tmp_path)
     folder.write_log([{"epoch": 1, "seconds": 1.0}])
     with pytest.raises(RunFailed, match="Expected a finite loss on the test images"):
