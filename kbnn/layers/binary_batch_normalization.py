@@ -149,9 +149,11 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray], keras.layers.Layer]:
         """The layers that take its place in a frozen model: batch normalization and a sign."""
-        threshold, above = (value.numpy() for value in self._real_thresholds())
         sums = reachable_sums(self)
-        if sums is not None:
+        if sums is None:
+            threshold, above = (value.numpy() for value in self._limits())
+        else:
+            threshold, above = (value.numpy() for value in self._real_thresholds())
             threshold = sums.midpoints(threshold, above)
         gamma = np.where(above, 1.0, -1.0)
         beta = np.zeros_like(gamma)
@@ -177,17 +179,20 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         return self.activation(super().call(inputs, training=True, mask=mask))
 
     def _compared(self, inputs: tf.Tensor) -> tf.Tensor:
-        threshold, above = self._real_thresholds()
+        limit, above = self._limits()
         inputs = tf.cast(inputs, tf.float32)
-        # The float32 numbers on the +1 side of the threshold are those beyond this one.
+        positive = tf.where(above, inputs >= limit, inputs <= limit)
+        return tf.where(positive, tf.cast(1, self.compute_dtype), tf.cast(-1, self.compute_dtype))
+
+    def _limits(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The last float32 numbers on the +1 side of the thresholds, and which side that is."""
+        threshold, above = self._real_thresholds()
         limit = tf.cast(threshold, tf.float32)
         beyond = tf.cast(limit, tf.float64)
         up = tf.math.nextafter(limit, float("inf"))
         down = tf.math.nextafter(limit, -float("inf"))
         limit = tf.where(above & (beyond < threshold), up, limit)
-        limit = tf.where(~above & (beyond > threshold), down, limit)
-        positive = tf.where(above, inputs >= limit, inputs <= limit)
-        return tf.where(positive, tf.cast(1, self.compute_dtype), tf.cast(-1, self.compute_dtype))
+        return tf.where(~above & (beyond > threshold), down, limit), above
 
     def _real_thresholds(self) -> tuple[tf.Tensor, tf.Tensor]:
         """T in float64, plus or minus infinity for a constant, and whether +1 lies above it."""

@@ -47,8 +47,10 @@ def test_every_integer_gets_the_sign_of_its_batch_normalization():
 def test_real_numbers_next_to_the_threshold_fall_on_its_right_side():
     rng = np.random.default_rng(1)
     layer = BinaryBatchNormalization("ste_sign")
-    layer(np.zeros((1, 64), "f"))
+    numbers = keras.Input((64,))
+    model = keras.Model(numbers, layer(numbers))
     randomised(layer, rng, 64, spread=3)
+    frozen = kbnn.converters.freeze(model)
     gamma, beta, mean, variance = (weight.numpy().astype("float64") for weight in layer.weights[:4])
     finite = np.abs(gamma) > 1e-20
     threshold = np.zeros(64)
@@ -66,6 +68,7 @@ def test_real_numbers_next_to_the_threshold_fall_on_its_right_side():
         below = x.astype("float64") <= threshold
         expected = np.where(np.where(gamma > 0, above, below), 1.0, -1.0)
         np.testing.assert_array_equal(found[finite], expected[finite])
+        np.testing.assert_array_equal(frozen(x[None])[0], found)
 
 
 def test_moving_statistics_are_keras_s():
