@@ -92,6 +92,20 @@ VARIANTS = {
         )
         for stop in (100, 1000)
     },
+    # Hard in the forward pass always, for kernels as for inputs: the tanh gives the gradient alone.
+    **{
+        f"fashion-smooth-both-to{stop}-hard-to3-hard": RunConfig(
+            **BOTH,
+            kernel_sharpness=(1, stop),
+            input_sharpness=(1, 3),
+            hard_forward_from=0.0,
+            kernel_hard_forward_from=0.0,
+        )
+        for stop in (3, 10, 30)
+    },
+    "fashion-smooth-kernels-to10-hard": RunConfig(
+        **KERNELS, kernel_sharpness=(1, 10), kernel_hard_forward_from=0.0
+    ),
     "fashion-smooth-both-to100-to3-hard0.5": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 3), hard_forward_from=0.5
     ),
