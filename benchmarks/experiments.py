@@ -183,17 +183,9 @@ EXPERIMENTS = {
         hard_forward_from=0.0,
         kernel_hard_forward_from=0.8,
     ),
-    # Hard in the forward pass always.
-    "fashion-smooth-kernels-hard": RunConfig(
-        **KERNELS, kernel_sharpness=(1, 10), kernel_hard_forward_from=0.0
-    ),
-    "fashion-smooth-both-hard": RunConfig(
-        **BOTH,
-        kernel_sharpness=(1, 10),
-        input_sharpness=(1, 3),
-        hard_forward_from=0.0,
-        kernel_hard_forward_from=0.0,
-    ),
+    # Chosen among the variants.
+    "fashion-smooth-kernels-hard": VARIANTS["fashion-smooth-kernels-to10-hard"],
+    "fashion-smooth-both-hard": VARIANTS["fashion-smooth-both-to10-hard-to3-hard"],
     # Without a hard forward pass: the paper's form.
     "fashion-smooth-tanh": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100), sharpness_hold=0.2

@@ -156,8 +156,8 @@ class RunConfig:
         return run_checks.learned_sign(vars(self))
 
     def supervision(self) -> list[LatentSupervision]:
-        """The terms of the twin; those without weight have no part in it."""
-        # With weight 0 too, the loss of the twin keeps its own weights in the graph.
+        """The terms of the twin, one for features only where it has a weight."""
+        # The others with weight 0 too: the twin's own weights stay in the graph of the loss.
         terms: list[LatentSupervision] = [
             RealPathLoss(self.real_weight),
             Distillation(self.distillation_weight, self.temperature),
