@@ -35,9 +35,8 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
     """
     x = tf.convert_to_tensor(x)
     wide = tf.cast(x, tf.float32) if x.dtype.size < 4 else x
-    sharpness = tf.convert_to_tensor(sharpness, dtype_hint=wide.dtype)
-    scaled = wide * tf.cast(sharpness, wide.dtype)
-    return tf.cast(_tanh_or_sign(scaled, hard_forward), x.dtype)
+    sharpness = tf.cast(tf.convert_to_tensor(sharpness, dtype_hint=wide.dtype), wide.dtype)
+    return tf.cast(_tanh_or_sign(wide, sharpness, hard_forward), x.dtype)
 
 
 def sech_squared(x: Any) -> tf.Tensor:
@@ -51,17 +50,26 @@ def sech_squared(x: Any) -> tf.Tensor:
     >>> float(kbnn.math.sech_squared(20.0)) > 0
     True
     """
-    decay = tf.exp(-2 * tf.abs(x))
-    return 4 * decay / tf.square(1 + decay)
+    return _slope(x, 1.0)
 
 
-def _tanh_or_sign(x: tf.Tensor, hard: Any) -> tf.Tensor:
+def _slope(x: tf.Tensor, sharpness: Any) -> tf.Tensor:
+    """The derivative of `tanh(sharpness * x)` by x."""
+    # Scalars first: each pass over a tensor of activations shows in the time of a step.
+    decay = tf.exp(tf.abs(x) * (-2 * sharpness))
+    return decay * (4 * sharpness) / tf.square(1 + decay)
+
+
+def _tanh_or_sign(x: tf.Tensor, sharpness: tf.Tensor, hard: Any) -> tf.Tensor:
     @tf.custom_gradient
-    def call(x: tf.Tensor) -> Any:
-        if isinstance(hard, bool):
-            outputs = lq.math.sign(x) if hard else tf.tanh(x)
-        else:
-            outputs = tf.where(hard, lq.math.sign(x), tf.tanh(x))
-        return outputs, lambda upstream: upstream * sech_squared(x)
+    def call(x: tf.Tensor, sharpness: tf.Tensor) -> Any:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            slope = upstream * _slope(x, sharpness)
+            return slope, tf.reduce_sum(slope * x) / sharpness
 
-    return call(x)
+        if isinstance(hard, bool):
+            return (lq.math.sign(x) if hard else tf.tanh(sharpness * x)), gradient
+        signs_or_tanh = tf.cond(hard, lambda: lq.math.sign(x), lambda: tf.tanh(sharpness * x))
+        return signs_or_tanh, gradient
+
+    return call(x, sharpness)

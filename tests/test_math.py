@@ -50,6 +50,23 @@ def test_the_gradient_is_that_of_automatic_differentiation(sharpness, hard_forwa
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+def test_the_gradient_by_the_sharpness_is_that_of_automatic_differentiation():
+    x = tf.constant([[-1.5, 0.1], [0.0, 0.7]], tf.float64)
+    sharpness = tf.constant(2.0, tf.float64)
+    gradients = []
+    for function in (smooth_sign, lambda x, sharpness: tf.tanh(sharpness * x)):
+        with tf.GradientTape() as tape:
+            tape.watch(sharpness)
+            y = tf.reduce_sum(tf.square(function(x, sharpness)))
+        gradients.append(tape.gradient(y, sharpness).numpy())
+    assert gradients[0] == pytest.approx(gradients[1], rel=1e-6)
+
+
+def test_the_hard_forward_keeps_the_sign_of_the_smallest_numbers():
+    x = tf.constant([-1e-37, 1e-37])
+    assert smooth_sign(x, 1e-20, hard_forward=True).numpy().tolist() == [-1.0, 1.0]
+
+
 @pytest.mark.parametrize("z", [20.0, -20.0, 43.0])
 def test_the_gradient_in_float32_does_not_vanish(z):
     assert derivative(np.float32(z / 10), 10.0) > 0
