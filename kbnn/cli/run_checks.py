@@ -185,7 +185,7 @@ def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The folders of the runs whose networks a run takes, and the checksums of their files."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, flag in (("pretrained", "--from"), ("teacher", "--teacher")):
         if settings[name] is None:
             continue
