@@ -26,7 +26,7 @@ import tensorflow as tf
 import tf_keras as keras
 import typer
 from accuracy_table import Mode, Row
-from experiments import BASELINES, EXPERIMENTS, FINE_TUNED, PRETRAINED
+from experiments import BASELINES, EQUAL_TIME, EXPERIMENTS, FINE_TUNED, PRETRAINED, TEACHERS
 from rich.console import Console
 from rich.table import Table
 
@@ -64,6 +64,8 @@ def run(
         config = settings(EXPERIMENTS[name], mode, seed, data_dir)
         if name in FINE_TUNED:
             config = tuned(config, runs / "final" / FINE_TUNED[name])
+        if name in TEACHERS:
+            config = taught(config, runs / "final" / TEACHERS[name].teacher, TEACHERS[name].terms)
         done = {row.key: row for row in accuracy_table.read(file)}.get((name, mode, seed))
         if done is None:
             folder = runs / mode / name / f"seed_{seed}"
@@ -89,13 +91,16 @@ def summary(
         table.add_column(heading, overflow="fold")
     for name, mode in dict.fromkeys((row.experiment, row.mode) for row in rows):
         own = [row for row in rows if (row.experiment, row.mode) == (name, mode)]
-        baseline = BASELINES.get(name, "")
-        others = [row for row in rows if (row.experiment, row.mode) == (baseline, mode)]
         spread = accuracy_table.spread([row.accuracy for row in own])
-        difference = accuracy_table.paired_difference(own, others)
+        compared = {}
+        for other in (BASELINES.get(name), EQUAL_TIME.get(name)):
+            others = [row for row in rows if (row.experiment, row.mode) == (other, mode)]
+            difference = accuracy_table.paired_difference(own, others)
+            if other is not None and difference is not None:
+                compared[other] = _interval(difference)
         table.add_row(
             *(name, mode, str(spread.runs), _plus_minus(spread)),
-            *(baseline if difference else "", _interval(difference) if difference else ""),
+            *("\n".join(compared), "\n".join(compared.values())),
         )
     Console(width=_WIDTH).print(table)
 
@@ -121,6 +126,17 @@ def tuned(config: RunConfig, pretrained: pathlib.Path) -> RunConfig:
             f"--mode final --seeds {PRETRAINED}"
         )
     return dataclasses.replace(config, pretrained=str(folder), split_seed=first)
+
+
+def taught(config: RunConfig, teacher: pathlib.Path, terms: dict[str, Any]) -> RunConfig:
+    """The configuration that learns from the network of an experiment's final run of its seed."""
+    folder = teacher / f"seed_{config.seed}"
+    if not (folder / "model.keras").exists():
+        raise typer.BadParameter(
+            f"Expected the finished run {folder}. Received: none. Run that experiment first: "
+            f"--mode final --seeds {config.seed + 1}"
+        )
+    return dataclasses.replace(config, teacher=str(folder), **terms)
 
 
 def portable(config: RunConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ settings of the baselines were chosen among the variants below on the validation
 screening rows in results/accuracy.csv).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from kbnn.cli import RunConfig
 
@@ -34,6 +34,31 @@ def twin(real: float, distillation: float, features: float) -> dict[str, Any]:
     weights = {"real_weight": real, "distillation_weight": distillation}
     return {"latent": "twin", **weights, "feature_weight": features}
 
+
+class Taught(NamedTuple):
+    """What an experiment learns beside the labels.
+
+    Attributes:
+        teacher: the experiment whose final run of the same seed teaches it; its cost is that of
+            both.
+        terms: settings of a `RunConfig` that say how.
+    """
+
+    teacher: str
+    terms: dict[str, Any]
+
+
+TEACHERS = {
+    "fashion-teacher": Taught("fashion-float", {}),
+    **{
+        f"fashion-teacher-w{weight}-t{temperature}": Taught(
+            "fashion-float", {"distillation_weight": weight, "temperature": temperature}
+        )
+        for weight in (0.3, 1, 3)
+        for temperature in (1, 4)
+    },
+}
+"""Distillation from a network that was trained before: what latent weights are compared with."""
 
 VARIANTS = {
     **{
@@ -153,6 +178,7 @@ VARIANTS = {
             "gradient": {"latent": "gradient"},
         }.items()
     },
+    **{name: RunConfig(**LATENT) for name in TEACHERS if name != "fashion-teacher"},
 }
 """What the settings of the other experiments were chosen among, in screening."""
 
@@ -162,6 +188,10 @@ EXPERIMENTS = {
     "fashion-tuned-lns": RunConfig(**LEARNED),
     "fashion-float": RunConfig(**FASHION, **REAL, learning_rate=0.003),
     "fashion-ste_sign": RunConfig(**FASHION, learning_rate=0.005),
+    # Twice the epochs, for about the time of a twin, whose step takes about twice as long: what
+    # the twin is compared with at equal time (`EQUAL_TIME`).
+    "fashion-ste_sign-e24": RunConfig(**{**FASHION, "epochs": 24}, learning_rate=0.005),
+    "fashion-teacher": RunConfig(**LATENT),
     "fashion-smooth-kernels": RunConfig(**KERNELS, kernel_sharpness=(1, 100), sharpness_hold=0.2),
     "fashion-smooth-inputs": RunConfig(**INPUTS, input_sharpness=(1, 3), hard_forward_from=0.0),
     "fashion-smooth-both": RunConfig(
@@ -205,9 +235,14 @@ BASELINES = {
     **{
         name: "fashion-ste_sign"
         for name in EXPERIMENTS
-        if name.startswith(("fashion-smooth", "fashion-latent"))
+        if name.startswith(("fashion-smooth", "fashion-latent", "fashion-teacher"))
     },
     "fashion-float": "fashion-ste_sign",
     "cifar10jpeg-resnet20-float": "cifar10jpeg-resnet20-ste_sign",
 }
-"""With which experiment an experiment is compared."""
+"""With which experiment an experiment is compared, at equal epochs."""
+
+EQUAL_TIME = {
+    name: "fashion-ste_sign-e24" for name, config in EXPERIMENTS.items() if config.latent == "twin"
+}
+"""With which one it is compared at about equal time."""

@@ -53,9 +53,15 @@ def learned(network: Callable[..., keras.Model], mapping: str) -> keras.Model:
     return network(kernel_quantizer=kbnn.quantizers.LearnedSign(mapping=mapping))
 
 
-def latent(trainer: Callable[..., keras.Model]) -> keras.Model:
-    """A chain that is trained with its latent weights."""
+def trained_by(trainer: Callable[..., keras.Model]) -> keras.Model:
+    """A chain that a trainer trains."""
     return _compiled(trainer(chain()), None)
+
+
+def taught(model: keras.Model) -> keras.Model:
+    """Its teacher is the same chain with real weights."""
+    teacher = kbnn.models.vgg_tiny(classifier_activation=None, **_REAL)
+    return kbnn.training.TeacherModel(model, teacher)
 
 
 def _mixture(model: keras.Model) -> keras.Model:
@@ -98,13 +104,14 @@ VARIANTS = {
         for mapping in MAPPINGS
     },
     **{
-        f"chain-latent_{name}": Variant(functools.partial(latent, trainer), "chain-ste_sign")
+        f"chain-latent_{name}": Variant(functools.partial(trained_by, trainer), "chain-ste_sign")
         for name, trainer in {
             "twin": kbnn.training.LatentWeightModel,
             "mixture": _mixture,
             "gradient": kbnn.training.LatentGradientModel,
         }.items()
     },
+    "chain-teacher": Variant(functools.partial(trained_by, taught), "chain-ste_sign"),
     "residual-ste_sign": Variant(residual),
     "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),
     "residual-self_binarizing": Variant(

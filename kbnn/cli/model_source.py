@@ -1,5 +1,6 @@
 """Finds and loads the model that a command is given, and the data to check it on."""
 
+import hashlib
 import json
 import pathlib
 import zipfile
@@ -26,6 +27,13 @@ class ModelSource(NamedTuple):
     model: keras.Model
     path: pathlib.Path
     config: RunConfig | None
+
+
+class RunSource(NamedTuple):
+    """The network of a run, and its settings."""
+
+    model: keras.Model
+    config: RunConfig
 
 
 def load(path: pathlib.Path, *, best: bool = False) -> ModelSource:
@@ -56,6 +64,21 @@ def load(path: pathlib.Path, *, best: bool = False) -> ModelSource:
     if best:
         raise InputError(f"Expected the folder of a run with --best. Received: {path}")
     return ModelSource(_load_model(path), path, None)
+
+
+def load_run(path: pathlib.Path, sha256: str | None) -> RunSource:
+    """Load the network that a run began with, of another run.
+
+    Raises:
+        InputError: there is no finished run any more, or one whose network has another checksum.
+    """
+    source = load(path)
+    if source.config is None or _sha256(source.path) != sha256:
+        raise InputError(
+            f"Expected {path} to hold the run that this one began with. "
+            "Received: another model.keras, or no config.json"
+        )
+    return RunSource(source.model, source.config)
 
 
 def load_data(source: ModelSource, name: str | None, directory: pathlib.Path | None) -> data.Splits:
@@ -98,6 +121,10 @@ def load_data(source: ModelSource, name: str | None, directory: pathlib.Path | N
             f"Received: {tuple(images[1:])} in {name}"
         )
     return splits
+
+
+def _sha256(file: pathlib.Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _load_model(path: pathlib.Path) -> keras.Model:

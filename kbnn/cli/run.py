@@ -1,6 +1,5 @@
 """A training run: reproducible, resumable, written to a folder."""
 
-import hashlib
 import math
 import os
 import pathlib
@@ -17,11 +16,13 @@ from kbnn.cli.errors import InputError, RunFailed, input_errors
 from kbnn.cli.run_choices import ENDS, MODELS
 from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
+from kbnn.cli.run_teacher import load_teacher
 from kbnn.training import (
     LatentGradientModel,
     LatentMixtureModel,
     LatentWeightModel,
     SmoothValidation,
+    TeacherModel,
     requantize,
 )
 
@@ -87,13 +88,16 @@ def train_run(
     with input_errors():
         splits = load_data(config)
         model = build_model(config)
-    if not resume:
-        with input_errors():
+    save = _plain_saver(model)
+    steps = config.epochs * len(splits.train)
+    with input_errors():
+        trainer = trainer_of(model, config, steps)
+        if not resume:
             run.create(config)
     with run.locked():
         run.remove_unfinished()
-        save = _plain_saver(model)
-        _fit(model, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
+        compile_model(trainer, config, steps)
+        _fit(trainer, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
         replace_file(run.model_file, save)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
@@ -139,13 +143,7 @@ def build_model(config: RunConfig) -> keras.Model:
 
 def _pretrained(config: RunConfig) -> keras.Model:
     """The network of another run, with the quantizers that this one has."""
-    source = model_source.load(pathlib.Path(config.pretrained or ""))
-    digest = hashlib.sha256(source.path.read_bytes()).hexdigest()
-    if source.config is None or digest != config.pretrained_sha256:
-        raise InputError(
-            f"Expected {config.pretrained} to hold the run that this one began with. "
-            "Received: another model.keras, or no config.json"
-        )
+    source = model_source.load_run(pathlib.Path(config.pretrained or ""), config.pretrained_sha256)
     info = data.describe(config.data, directory=config.data_dir, image_size=config.image_size)
     expected = ((None, *info.input_shape), (None, info.classes))
     received = (source.model.input_shape, source.model.output_shape)
@@ -173,6 +171,8 @@ def _quantizers(config: RunConfig) -> dict[str, Any]:
 
 def trainer_of(model: keras.Model, config: RunConfig, steps: int) -> keras.Model:
     """What `fit` is called on, for `steps`: the model, or a trainer of it."""
+    if config.teacher is not None:
+        return TeacherModel(model, load_teacher(config), config.supervision())
     if config.latent == "twin":
         return LatentWeightModel(model, config.supervision())
     if config.latent == "mixture":
@@ -216,16 +216,13 @@ def _resumed_config(
 
 
 def _fit(
-    model: keras.Model,
+    trainer: keras.Model,
     splits: data.Splits,
     config: RunConfig,
     run: RunFolder,
     before_backup: Sequence[keras.callbacks.Callback],
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
-    steps = config.epochs * len(splits.train)
-    trainer = trainer_of(model, config, steps)
-    compile_model(trainer, config, steps)
     run.latest.mkdir(parents=True, exist_ok=True)
     trainer.fit(
         splits.train,

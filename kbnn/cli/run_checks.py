@@ -14,6 +14,7 @@ from kbnn.cli.run_choices import (
     CHAINS,
     CHOICES,
     ENDS,
+    GIVEN,
     LEARNED_SIGN,
     MODELS,
     OPTIMIZERS,
@@ -50,7 +51,7 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         given["image_size"] = tuple(given["image_size"])
     _check_values(given)
     _check_effect(given, defaults)
-    return given | _ends_of_sharpness(given) | _learned_sign(given) | _network(given)
+    return given | _ends_of_sharpness(given) | _learned_sign(given) | _networks(given)
 
 
 def learned_sign(settings: Mapping[str, Any]) -> LearnedSign:
@@ -65,14 +66,19 @@ def _expected(name: str, what: str, received: object) -> InputError:
 def _belonging(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that belong to a choice, filled in."""
     filled = {}
-    for chooser, choice, values in BELONGING:
+    for choices, values in BELONGING:
+        is_chosen = any(
+            settings[chooser] == choice or (choice == GIVEN and settings[chooser] is not None)
+            for chooser, choice in choices.items()
+        )
         for name, default in values.items():
-            chosen, value = settings[chooser], settings[name]
-            if chosen == choice:
+            value = settings[name]
+            if is_chosen:
                 filled[name] = default if value is None else value
             elif value is not None:
-                alone = f"with {option(chooser)} {choice} alone"
-                raise _expected(name, alone, f"{option(chooser)} {chosen}")
+                pairs = [f"{option(chooser)} {choice}" for chooser, choice in choices.items()]
+                others = [f"{option(chooser)} {settings[chooser]}" for chooser in choices]
+                raise _expected(name, f"with {' or '.join(pairs)} alone", ", ".join(others))
     return filled
 
 
@@ -101,6 +107,18 @@ def _check_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> N
             raise _expected(
                 name, f"with {what} alone", f"--model {settings['model']}, {quantizers}"
             )
+    if settings["teacher"] is None:
+        return
+    if settings["latent"] != "none":
+        raise _expected(
+            "teacher", "without --latent, a training of its own", f"--latent {settings['latent']}"
+        )
+    if not settings["distillation_weight"] and not settings["feature_weight"]:
+        raise _expected(
+            "teacher",
+            "with a --distillation-weight or --feature-weight above 0",
+            "0 for both",
+        )
 
 
 def _check_values(settings: Mapping[str, Any]) -> None:
@@ -165,18 +183,21 @@ def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
     return pair
 
 
-def _network(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The folder of the network that a run goes on with, and the checksum of its file."""
-    if settings["pretrained"] is None:
-        return {}
-    folder = os.path.abspath(settings["pretrained"])
-    checksum = settings["pretrained_sha256"]
-    if checksum is None:
-        file = pathlib.Path(folder) / "model.keras"
-        if not file.is_file():
-            raise InputError(
-                "Expected --from to be the folder of a finished run, with model.keras. "
-                f"Received: {folder}"
-            )
-        checksum = hashlib.sha256(file.read_bytes()).hexdigest()
-    return {"pretrained": folder, "pretrained_sha256": checksum}
+def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The folders of the runs whose networks a run takes, and the checksums of their files."""
+    found: dict[str, Any] = {}
+    for name, flag in (("pretrained", "--from"), ("teacher", "--teacher")):
+        if settings[name] is None:
+            continue
+        folder = os.path.abspath(settings[name])
+        checksum = settings[f"{name}_sha256"]
+        if checksum is None:
+            file = pathlib.Path(folder) / "model.keras"
+            if not file.is_file():
+                raise InputError(
+                    f"Expected {flag} to be the folder of a finished run, with model.keras. "
+                    f"Received: {folder}"
+                )
+            checksum = hashlib.sha256(file.read_bytes()).hexdigest()
+        found |= {name: folder, f"{name}_sha256": checksum}
+    return found

@@ -48,32 +48,28 @@ LEARNED_SIGN = {
 }
 # Ways to train with the latent weights: `kbnn.training`'s models.
 LATENT = ("none", "twin", "mixture", "gradient")
-# Settings that belong to a choice: its setting, the choice, and their values where none are given.
-# Beside another choice they are None.
-BELONGING: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("kernel_quantizer", "smooth_sign", {"kernel_sharpness": (1.0, 100.0)}),
-    ("input_quantizer", "smooth_sign", {"input_sharpness": (1.0, 10.0)}),
+# The choice of a setting that has any value at all.
+GIVEN = "RUN"
+# Settings that belong to a choice: the choices, by their settings, of which one is enough, and the
+# values where none are given. Beside other choices they are None.
+BELONGING: tuple[tuple[dict[str, str], dict[str, Any]], ...] = (
+    ({"kernel_quantizer": "smooth_sign"}, {"kernel_sharpness": (1.0, 100.0)}),
+    ({"input_quantizer": "smooth_sign"}, {"input_sharpness": (1.0, 10.0)}),
     (
-        "kernel_quantizer",
-        "learned_sign",
+        {"kernel_quantizer": "learned_sign"},
         {
             name: inspect.signature(LearnedSign).parameters[argument].default
             for argument, name in LEARNED_SIGN.items()
         },
     ),
+    ({"latent": "twin"}, {"real_weight": 1.0}),
     (
-        "latent",
-        "twin",
-        {
-            "real_weight": 1.0,
-            "distillation_weight": 1.0,
-            "temperature": 4.0,
-            "feature_weight": 0.0,
-        },
+        {"latent": "twin", "teacher": GIVEN},
+        {"distillation_weight": 1.0, "temperature": 4.0, "feature_weight": 0.0},
     ),
 )
 # The values of those settings where none are given.
-DEFAULTS = {name: value for _, _, values in BELONGING for name, value in values.items()}
+DEFAULTS = {name: value for _, values in BELONGING for name, value in values.items()}
 # Chains; in the others binary normalization and the settings of `ENDS` have no place.
 CHAINS = ("vgg_tiny", "vgg_small", "alexnet")
 ENDS = ("binary_stem", "binary_classifier")

@@ -13,7 +13,7 @@ from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealP
 from kbnn.quantizers import LearnedSign
 
 # Settings that say where something lies.
-PLACES = ("data_dir", "pretrained")
+PLACES = ("data_dir", "pretrained", "teacher")
 # What the network that a run goes on with has for good.
 _FIXED = (
     *("image_size", "model", "width", "preprocessing", "normalization"),
@@ -70,8 +70,8 @@ class RunConfig:
         pretrained: folder of a finished run whose network this one goes on with; None begins with
             fresh weights. See `going_on`.
         pretrained_sha256: checksum of that network's file, which is read where it is None.
-        split_seed: of the split, where that is not `seed`: a run that goes on with a network has
-            to hold out the images that the first one held out.
+        split_seed: of the split, where that is not `seed`: a run that goes on with a network, or
+            has a teacher, has to hold out the images that the first one held out.
         noise_rate: of kernels that are "learned_sign", as `kbnn.quantizers.LearnedSign` takes it,
             a pair; None without them, as the next four.
         auxiliary_weight: its `weight`.
@@ -81,10 +81,14 @@ class RunConfig:
         latent: "twin" trains with a `kbnn.training.LatentWeightModel`, "mixture" with a
             `LatentMixtureModel`, whose layers are binary for the last fifth of the training,
             "gradient" with a `LatentGradientModel`; "none" with Keras alone.
-        real_weight: of the twin, the weight of its own loss; None without one, as the next three.
-        distillation_weight: of the distillation.
+        real_weight: of the twin, the weight of its own loss; None without one.
+        distillation_weight: of the twin's or the teacher's distillation; None without either, as
+            the next two.
         temperature: of the distillation.
         feature_weight: of the alignment of features.
+        teacher: folder of a finished run, of the same data, whose network teaches this one by a
+            `kbnn.training.TeacherModel`; None without.
+        teacher_sha256: checksum of that network's file, which is read where it is None.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -136,6 +140,8 @@ class RunConfig:
     distillation_weight: float | None = None
     temperature: float | None = None
     feature_weight: float | None = None
+    teacher: str | None = None
+    teacher_sha256: str | None = None
 
     def __post_init__(self) -> None:
         settings = run_checks.completed(vars(self), self._defaults())
@@ -156,12 +162,11 @@ class RunConfig:
         return run_checks.learned_sign(vars(self))
 
     def supervision(self) -> list[LatentSupervision]:
-        """The terms of the twin, one for features only where it has a weight."""
+        """The terms of the twin or the teacher, one for features only where it has a weight."""
         # The others with weight 0 too: the twin's own weights stay in the graph of the loss.
-        terms: list[LatentSupervision] = [
-            RealPathLoss(self.real_weight),
-            Distillation(self.distillation_weight, self.temperature),
-        ]
+        terms: list[LatentSupervision] = [Distillation(self.distillation_weight, self.temperature)]
+        if self.latent == "twin":
+            terms.insert(0, RealPathLoss(self.real_weight))
         return [*terms, FeatureAlignment(self.feature_weight)] if self.feature_weight else terms
 
     @classmethod

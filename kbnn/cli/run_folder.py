@@ -13,7 +13,7 @@ from typing import Any
 
 from kbnn._version import __version__
 from kbnn.cli.errors import InputError
-from kbnn.cli.run_config import RunConfig
+from kbnn.cli.run_config import PLACES, RunConfig
 
 # Files under way lie in folders of this name; a process that was killed leaves them behind.
 _UNFINISHED = ".unfinished-"
@@ -86,8 +86,8 @@ class RunFolder:
         if self._config_file().get("digest") != config.digest():
             raise InputError(
                 f"Expected {self.config_file} to have the settings that the run began with (only "
-                "data_dir may change). Received: edited settings, or another digest. Undo the "
-                "edit, or start another run for other settings."
+                f"{', '.join(PLACES)} may change). Received: edited settings, or another digest. "
+                "Undo the edit, or start another run for other settings."
             )
         return config
 

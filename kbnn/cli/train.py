@@ -38,6 +38,8 @@ from kbnn.cli.run_folder import RunFolder
 from kbnn.quantizers.filter_mapping import MAPPINGS
 from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
 
+_TEACHING = "twin or teacher"
+
 
 def _ends(kind: str) -> str:
     return ":".join(f"{end:g}" for end in DEFAULTS[f"{kind}_sharpness"])
@@ -55,8 +57,8 @@ def _setting(
     )
 
 
-def _twin_setting(help: str, name: str) -> Any:
-    return _setting(f"Of the twin: {help}.", name, default=str(DEFAULTS[name]))
+def _supervision_setting(of: str, help: str, name: str) -> Any:
+    return _setting(f"Of the {of}: {help}.", name, default=str(DEFAULTS[name]))
 
 
 @exit_codes
@@ -243,16 +245,26 @@ def train(
         ),
     ] = None,
     real_weight: Annotated[
-        float | None, _twin_setting("weight of its own loss", "real_weight")
+        float | None, _supervision_setting("twin", "weight of its own loss", "real_weight")
     ] = None,
     distillation_weight: Annotated[
-        float | None, _twin_setting("weight of its distillation", "distillation_weight")
+        float | None,
+        _supervision_setting(_TEACHING, "weight of its distillation", "distillation_weight"),
     ] = None,
     temperature: Annotated[
-        float | None, _twin_setting("temperature of the distillation", "temperature")
+        float | None,
+        _supervision_setting(_TEACHING, "temperature of the distillation", "temperature"),
     ] = None,
     feature_weight: Annotated[
-        float | None, _twin_setting("weight of the alignment of features", "feature_weight")
+        float | None,
+        _supervision_setting(_TEACHING, "weight of the alignment of features", "feature_weight"),
+    ] = None,
+    teacher: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="Folder of a finished run, on the same data, whose network teaches this one.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
@@ -305,6 +317,7 @@ def train(
         "distillation_weight": distillation_weight,
         "temperature": temperature,
         "feature_weight": feature_weight,
+        "teacher": None if teacher is None else os.path.abspath(teacher),
     }
     given = {name: value for name, value in given.items() if value is not None}
     given = {**_settings_of(method, given), **given}
@@ -354,6 +367,9 @@ def _new(given: dict[str, Any]) -> RunConfig:
             "Expected --data NAME, as fashion_mnist_sample. Received: none. "
             "(To go on with a run, give --resume.)"
         )
+    if "teacher" in given:
+        # The images that the teacher has not seen.
+        given = {"split_seed": RunFolder(given["teacher"]).config().split, **given}
     return RunConfig(**given)
 
 

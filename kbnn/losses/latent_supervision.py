@@ -77,10 +77,13 @@ def check_temperature(temperature: Any) -> None:
 class Paths(NamedTuple):
     """What the two paths made of a batch.
 
+    The binary path is the network that is trained; the real-valued path is the one that teaches it,
+    a twin (`kbnn.training.LatentWeightModel`) or a teacher (`kbnn.training.TeacherModel`).
+
     Attributes:
         labels: as `fit` has them.
         binary: outputs of the binary path, as the model gives them.
-        real: outputs of the real-valued path.
+        real: outputs of the real-valued path, in the same form.
         binary_logits: the same before a softmax, float32; None where there are no classes.
         real_logits: the same of the real-valued path.
         binary_features: outputs of the layers that the term wants to see, of the binary path, by

@@ -9,6 +9,7 @@ from kbnn.training.requantize import requantize
 from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 from kbnn.training.smooth_network import smooth_network
 from kbnn.training.smooth_validation import SmoothValidation
+from kbnn.training.teacher_model import TeacherModel
 from kbnn.training.trainer import Trainer
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "NoiseRate",
     "Replacement",
     "SmoothValidation",
+    "TeacherModel",
     "Trainer",
     "estimate_noise_rate",
     "layers_of",

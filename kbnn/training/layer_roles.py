@@ -39,6 +39,10 @@ class LayerRoles:
                 self._before.add(id(node))
         self._tensors_behind = behind
 
+    def names(self) -> list[str]:
+        """The names of the layers, those in nested models left out."""
+        return list(dict.fromkeys(node.layer.name for node in self._nodes))
+
     def role(self, node: Any) -> str:
         """Where a node stands: one of `ROLES`, if its layer is real-valued."""
         if id(node) not in self._behind:
@@ -75,11 +79,11 @@ class LayerRoles:
             for tensor in tf.nest.flatten(node.keras_inputs)
             if id(tensor) in self._tensors_behind
         ]
-        return [name for name in dict.fromkeys(found) if len(self._outputs(name)) == 1]
+        return [name for name in dict.fromkeys(found) if len(self.outputs(name)) == 1]
 
     def output(self, name: str) -> Any:
         """The tensor that the layer of a name gives."""
-        outputs = self._outputs(name)
+        outputs = self.outputs(name)
         if len(outputs) != 1 or id(outputs[0]) not in self._tensors_behind:
             valid = dict.fromkeys(
                 node.layer.name for node in self._nodes if id(node) in self._behind
@@ -90,7 +94,8 @@ class LayerRoles:
             )
         return outputs[0]
 
-    def _outputs(self, name: str) -> list[Any]:
+    def outputs(self, name: str) -> list[Any]:
+        """All tensors that the layer of a name gives, wherever it stands."""
         nodes = [node for node in self._nodes if node.layer.name == name]
         return [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
 

@@ -42,14 +42,11 @@ class RealTwin(NamedTuple):
             its output}, "frontier": what the real-valued path begins with}.
         real: from the frontier to {"outputs": of the twin, "features": as above}.
         twin: from the model's inputs to the outputs of the twin.
-        usual_features: the layers in front of the binary layers behind the stem, and of the
-            classifier.
     """
 
     binary: keras.Model
     real: keras.Model
     twin: keras.Model
-    usual_features: tuple[str, ...]
 
 
 def real_twin(
@@ -57,7 +54,7 @@ def real_twin(
     *,
     activation: Any,
     share: Collection[str],
-    features: Collection[str | None],
+    features: Collection[str],
     replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
 ) -> RealTwin:
     """Build the twin, which takes over where the model's layers that both use end.
@@ -68,7 +65,7 @@ def real_twin(
         model: a built functional or Sequential model with binary layers.
         activation: in place of input quantizers and of layers that are signs.
         share: of `ROLES`; those real-valued layers have the model's weights, the others copies.
-        features: names of layers whose outputs are wanted; None among them for the usual ones.
+        features: names of layers whose outputs are wanted.
         replace: gives the twin of a layer; None for the usual one.
 
     Raises:
@@ -81,9 +78,7 @@ def real_twin(
             f"Received: model={model.name!r} without one"
         )
     roles = LayerRoles(model)
-    usual = roles.features()
-    names = {name: None for given in features for name in (usual if given is None else [given])}
-    found = {name: roles.output(name) for name in names}
+    found = {name: roles.output(name) for name in features}
     shared_stem = "stem" in share
     frontier = roles.frontier(shared_stem)
     inputs = {
@@ -113,7 +108,7 @@ def real_twin(
         name=f"{model.name}_real",
     )
     twin = keras.Model(model.input, real(frontier)["outputs"], name=f"{model.name}_twin")
-    return RealTwin(binary, real, twin, tuple(usual))
+    return RealTwin(binary, real, twin)
 
 
 class _Twins:

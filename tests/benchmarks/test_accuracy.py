@@ -151,6 +151,52 @@ def test_a_fine_tuning_goes_on_with_a_network_of_its_own_data(tmp_path):
     assert accuracy.portable(accuracy.tuned(config, tmp_path)) != accuracy.portable(tuned)
 
 
+def test_a_teacher_is_of_the_same_data_and_seed(tmp_path):
+    for name, (teacher, terms) in experiments.TEACHERS.items():
+        one, other = experiments.EXPERIMENTS[name], experiments.EXPERIMENTS[teacher]
+        for setting in ("data", "model", "width", "validation", "preprocessing"):
+            assert getattr(one, setting) == getattr(other, setting), (name, setting)
+        assert one == experiments.EXPERIMENTS["fashion-ste_sign"]
+        config = accuracy.settings(one, "screening", seed=1)
+        folder = tmp_path / "seed_1"
+        folder.mkdir(exist_ok=True)
+        (folder / "model.keras").write_bytes(b"a network")
+        taught = accuracy.taught(config, tmp_path, terms)
+        assert (taught.seed, taught.split, taught.teacher) == (1, 1, str(folder))
+        usual = {"distillation_weight": 1.0, "temperature": 4.0, "feature_weight": 0.0}
+        for setting, value in {**usual, **terms}.items():
+            assert getattr(taught, setting) == value, (name, setting)
+        moved = dataclasses.replace(taught, teacher=str(tmp_path / "elsewhere"))
+        assert accuracy.portable(moved) == accuracy.portable(taught)
+    with pytest.raises(typer.BadParameter, match=r"seed_2\. Received: none.*--seeds 3"):
+        accuracy.taught(accuracy.settings(one, "final", seed=2), tmp_path, {})
+
+
+def test_equal_time_is_twice_the_epochs_and_nothing_else():
+    for name, baseline in experiments.EQUAL_TIME.items():
+        longer = experiments.EXPERIMENTS[baseline]
+        plain = experiments.EXPERIMENTS[experiments.BASELINES[name]]
+        assert longer == dataclasses.replace(plain, epochs=2 * plain.epochs)
+    assert "fashion-latent-real-distillation" in experiments.EQUAL_TIME
+    assert "fashion-latent-mixture" not in experiments.EQUAL_TIME
+
+
+def test_the_summary_compares_at_equal_epochs_and_at_equal_time(tmp_path):
+    file = tmp_path / "accuracy.csv"
+    names = ("fashion-latent-real", "fashion-ste_sign", "fashion-ste_sign-e24")
+    for seed in range(2):
+        for name, value in zip(names, (0.92, 0.90 + seed / 100, 0.91 + seed / 100), strict=True):
+            row = accuracy_table.Row(
+                *(name, "final", seed, 3, 0.8, value, value, 1.0, None, None, 1000, 1.0),
+                *("{}", "{}", "", "", ""),
+            )
+            accuracy_table.append(row, file)
+    result = CliRunner().invoke(accuracy.app, ["summary", "--file", str(file)])
+    assert result.exit_code == 0, result.output
+    assert "+1.50 [" in result.output
+    assert "+0.50 [" in result.output
+
+
 def test_the_summary_shows_spread_and_difference(tmp_path):
     file = tmp_path / "accuracy.csv"
     for seed, (real, binary) in enumerate([(0.92, 0.90), (0.93, 0.90), (0.94, 0.90)]):

@@ -60,6 +60,21 @@ def test_killed_run_resumes_exactly(moment, count, run_kbnn, settings, finished,
 
 
 @pytest.mark.slow
+def test_a_killed_run_with_a_teacher_resumes_exactly(run_kbnn, settings, finished, tmp_path):
+    whole, folder = tmp_path / "whole", tmp_path / "run"
+    train = ("train", *settings(epochs=2), "--teacher", finished[0], "--feature-weight", "0.5")
+    assert run_kbnn(*train, "--run", whole).returncode == 0
+    killed = run_kbnn("batch", 10, *train, "--run", folder, command=DYING)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    resumed = run_kbnn("train", "--resume", "--run", folder)
+    assert resumed.returncode == 0, resumed.stderr
+    pairs = zip(weights(folder / "model.keras"), weights(whole / "model.keras"), strict=True)
+    for ours, theirs in pairs:
+        np.testing.assert_array_equal(ours, theirs)
+    assert log_without_seconds(folder) == log_without_seconds(whole)
+
+
+@pytest.mark.slow
 def test_a_lost_model_of_a_finished_run_is_written_again(run_kbnn, finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)

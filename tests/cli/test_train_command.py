@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from kbnn import __version__
 from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train_run
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
+from kbnn.cli.run_teacher import load_teacher
 
 runner = CliRunner()
 
@@ -455,7 +457,7 @@ def test_latent_weights_train_and_the_network_alone_ships(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--temperature", "2"], "--temperature with --latent twin alone"),
+        (["--temperature", "2"], "--temperature with --latent twin or --teacher RUN alone"),
         (["--latent", "twin", "--temperature", "0"], "--temperature to be a positive"),
         (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a finite number"),
         (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
@@ -467,6 +469,140 @@ def test_bad_options_of_latent_weights(run_kbnn, tmp_path, options, message):
     )
     assert process.returncode == 2
     assert message in " ".join(process.stderr.split())
+
+
+def by_teacher(finished, images, **settings):
+    """The settings of a run that the finished one can teach."""
+    settings = {"seed": 3, "validation": 0.1, **settings}
+    return RunConfig(data="folder", data_dir=str(images), teacher=str(finished[0]), **settings)
+
+
+def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, tmp_path):
+    first, _ = finished
+    own = ("--seed", "5", "--feature-weight", "0.5", "--temperature", "2")
+    own += ("--input-quantizer", "approx_sign")
+    command = ("train", *settings(epochs=2), *own, "--teacher", first)
+    process = run_kbnn(*command, "--run", tmp_path / "run")
+    assert process.returncode == 0, process.stderr
+    folder = RunFolder(tmp_path / "run")
+    config = folder.config()
+    assert (config.teacher, config.latent, config.real_weight) == (str(first), "none", None)
+    assert (config.distillation_weight, config.temperature) == (1.0, 2.0)
+    # The images that the teacher has not seen, in spite of another seed.
+    assert (config.seed, config.split, RunFolder(first).config().split) == (5, 3, 3)
+    log = folder.log()
+    names = {"distillation", "feature_alignment", "real_accuracy", "val_real_accuracy"}
+    assert names <= set(log[0])
+    # The teacher stays as it is, and knows what it knew.
+    assert log[0]["val_real_loss"] == log[1]["val_real_loss"]
+    known = RunFolder(first).log()[-1]
+    assert log[0]["val_real_loss"] == pytest.approx(known["val_loss"], rel=1e-5)
+    assert log[0]["val_real_accuracy"] == pytest.approx(known["val_accuracy"])
+    assert run_kbnn("convert", folder.path).returncode == 0
+    of_teacher, of_run = (
+        keras.models.load_model(path / "model.keras", compile=False).count_params()
+        for path in (first, folder.path)
+    )
+    assert of_teacher == of_run
+    # The teacher may move, another one may not take its place.
+    folder.result_file.unlink()
+    moved = tmp_path / "moved"
+    shutil.copytree(first, moved)
+    content = json.loads(folder.config_file.read_text())
+    content["settings"]["teacher"] = str(moved)
+    folder.config_file.write_text(json.dumps(content))
+    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
+    shutil.copyfile(folder.model_file, moved / "model.keras")
+    folder.result_file.unlink()
+    process = run_kbnn("train", "--resume", "--run", folder.path)
+    assert process.returncode == 2
+    assert "to hold the run that this one began with" in " ".join(process.stderr.split())
+
+
+def test_the_terms_of_a_teacher(finished, images):
+    config = by_teacher(finished, images)
+    (term,) = config.supervision()
+    assert (term.name, term.weight, term.temperature) == ("distillation", 1.0, 4.0)
+    config = by_teacher(finished, images, distillation_weight=0.3, feature_weight=2.0)
+    assert [(term.name, term.weight) for term in config.supervision()] == [
+        ("distillation", 0.3),
+        ("feature_alignment", 2.0),
+    ]
+    twin = RunConfig(data="fashion_mnist_sample", latent="twin", real_weight=0.5)
+    assert [(term.name, term.weight) for term in twin.supervision()] == [
+        ("real_path", 0.5),
+        ("distillation", 1.0),
+    ]
+    # Its place is none of the settings that the weights depend on; the network is.
+    place = dataclasses.replace(config, teacher="/elsewhere")
+    assert place.digest() == config.digest()
+    other = dataclasses.replace(config, teacher_sha256="0" * 64)
+    assert other.digest() != config.digest()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--latent", "twin"], "--teacher without --latent, a training of its own"),
+        (["--method", "latent-weights"], "Received: --latent twin"),
+        (["--latent", "gradient"], "Received: --latent gradient"),
+        (["--real-weight", "1"], "--real-weight with --latent twin alone"),
+        (["--distillation-weight", "0"], "--distillation-weight or --feature-weight above 0"),
+        (["--temperature", "0"], "--temperature to be a positive"),
+        (["--distillation-weight=-1"], "--distillation-weight to be a finite number"),
+    ],
+)
+def test_bad_options_beside_a_teacher(options, message, finished, settings, tmp_path):
+    teacher = ("--teacher", finished[0])
+    result = train(*settings(epochs=1), *teacher, *options, "--run", tmp_path / "run")
+    assert result.exit_code == 2
+    assert message in re.sub(r"\s+", " ", result.stderr)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_teacher_is_the_folder_of_a_finished_run(settings, finished, tmp_path):
+    result = train(*settings(epochs=1), "--teacher", "/nowhere", "--run", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "/nowhere, which does not exist" in re.sub(r"\s+", " ", result.stderr)
+    shutil.copytree(finished[0], tmp_path / "teacher")
+    (tmp_path / "teacher" / "model.keras").unlink()
+    teacher = ("--teacher", tmp_path / "teacher")
+    result = train(*settings(epochs=1), *teacher, "--run", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "--teacher to be the folder of a finished run" in re.sub(r"\s+", " ", result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"data": "fashion_mnist_sample", "data_dir": None}, "--data, fashion_mnist_sample"),
+        ({"data_dir": "/elsewhere"}, "a run on the data in /elsewhere"),
+        ({"image_size": (16, 16)}, r"--image-size, \(16, 16\)"),
+        ({"preprocessing": "pipeline"}, "--preprocessing, pipeline. Received: inside"),
+        ({"validation": 0.2}, r"--validation, 0\.2"),
+        ({"seed": 4}, "the seed 4 of the split. Received: 3"),
+    ],
+)
+def test_a_teacher_of_other_images_is_refused(changed, message, finished, images):
+    config = by_teacher(finished, images)
+    assert load_teacher(config).count_params() > 0
+    with pytest.raises(InputError, match=message):
+        load_teacher(dataclasses.replace(config, **changed))
+    # Another seed with the same split is another training on the same images.
+    taught = dataclasses.replace(config, seed=4, split_seed=3)
+    assert load_teacher(taught).count_params() > 0
+
+
+def test_a_teacher_that_does_not_fit_leaves_no_folder(run_kbnn, settings, finished, tmp_path):
+    command = ("train", *settings(epochs=1), "--teacher", finished[0], "--run", tmp_path / "run")
+    process = run_kbnn(*command, "--validation", "0.2")
+    assert process.returncode == 2
+    assert "a run with this one's --validation" in " ".join(process.stderr.split())
+    process = run_kbnn(*command, "--feature-weight", "1", "--width", "12")
+    assert process.returncode == 2
+    assert "features of one shape" in " ".join(process.stderr.split())
+    assert "Traceback" not in process.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_noise_rate_may_be_one_number():

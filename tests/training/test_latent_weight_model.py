@@ -419,9 +419,9 @@ def test_gradient_clipping_and_xla(data):
 
 @pytest.mark.slow
 def test_two_replicas_do_one_step_of_the_whole_batch():
-    program = pathlib.Path(__file__).with_name("mirrored_latent_weights.py")
+    program = pathlib.Path(__file__).with_name("mirrored_supervision.py")
     result = subprocess.run(
-        [sys.executable, str(program)], capture_output=True, text=True, timeout=300
+        [sys.executable, str(program), "twin"], capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stderr
 

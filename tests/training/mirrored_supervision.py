@@ -1,8 +1,13 @@
-"""One step on two replicas is one step on their whole batch. A strategy ends with its process."""
+"""One step on two replicas is one step on their whole batch. A strategy ends with its process.
+
+python mirrored_supervision.py twin|teacher
+"""
 
 import kbnn
 
 # isort: split
+import sys
+
 import larq as lq
 import numpy as np
 import tensorflow as tf
@@ -11,19 +16,25 @@ import tf_keras as keras
 DEVICES = [tf.config.LogicalDeviceConfiguration()] * 2
 
 
-def model():
-    keras.utils.set_random_seed(1)
+def model(seed=1, quantizer="ste_sign"):
+    keras.utils.set_random_seed(seed)
     image = keras.Input((6,))
     x = keras.layers.Dense(8)(image)
     x = lq.layers.QuantDense(
-        8, input_quantizer="ste_sign", kernel_quantizer="ste_sign", kernel_constraint="weight_clip"
+        8, input_quantizer=quantizer, kernel_quantizer=quantizer, kernel_constraint="weight_clip"
     )(x)
     return keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
 
 
+def trainer_of(kind):
+    if kind == "twin":
+        supervision = [kbnn.losses.RealPathLoss(), kbnn.losses.Distillation()]
+        return kbnn.training.LatentWeightModel(model(), supervision)
+    return kbnn.training.TeacherModel(model(), model(5, None))
+
+
 def trained(x, y):
-    supervision = [kbnn.losses.RealPathLoss(), kbnn.losses.Distillation()]
-    trainer = kbnn.training.LatentWeightModel(model(), supervision)
+    trainer = trainer_of(sys.argv[1])
     trainer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     history = trainer.fit(x, y, batch_size=32, epochs=2, shuffle=False, verbose=0).history
     return trainer, history
