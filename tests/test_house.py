@@ -15,12 +15,14 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 # A package may import those before it (DESIGN: math <- quantizers, losses <- ...).
 ORDER = [
-    {"_legacy_keras", "_quiet", "_version", "_keras_check"},
+    {"_legacy_keras", "_quiet", "_version", "_keras_check", "_batch_context"},
     {"math"},
     {"losses"},
     {"plots"},
-    {"quantizers", "data"},
-    {"layers"},
+    {"data"},
+    # A layer can have a quantizer (binary batch normalization) and a quantizer a layer (that with a
+    # contrastive term); between their modules imports point one way all the same.
+    {"quantizers", "layers"},
     {"callbacks"},
     {"training"},
     {"models"},

@@ -10,6 +10,7 @@ from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 from kbnn.training.smooth_network import smooth_network
 from kbnn.training.smooth_validation import SmoothValidation
 from kbnn.training.trainer import Trainer
+from kbnn.training.with_contrast import tappable, with_contrast
 
 __all__ = [
     "REMOVE",
@@ -26,4 +27,6 @@ __all__ = [
     "requantize",
     "rewrite",
     "smooth_network",
+    "tappable",
+    "with_contrast",
 ]

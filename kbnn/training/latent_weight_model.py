@@ -42,6 +42,7 @@ class LatentWeightModel(Trainer):
             a copy of. Normalization and the biases of binary layers are always its own.
         replace: called with each layer; returns the twin of a layer that is not known, a new
             layer, and None for the others.
+        indexed: as for `Trainer`.
         name: of the trainer.
 
     Its metrics are those of the binary path, and with "real_" in front those of the twin. In a
@@ -73,6 +74,7 @@ class LatentWeightModel(Trainer):
         activation: Any = "hard_tanh",
         share: Collection[str] = ROLES,
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
+        indexed: bool = False,
         name: str | None = None,
     ) -> None:
         check_trainable(model)
@@ -100,7 +102,7 @@ class LatentWeightModel(Trainer):
             raise ValueError(
                 f"Expected `share` to be of {', '.join(ROLES)}. Received: share={share!r}"
             )
-        super().__init__(model, terms=names, name=name)
+        super().__init__(model, terms=names, indexed=indexed, name=name)
         twin = real_twin(
             model,
             activation=activation,
@@ -160,7 +162,7 @@ class LatentWeightModel(Trainer):
         return self._both_paths(x, y, sample_weight, training=True)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight, _ = self.unpack(data)
         outputs, terms = self._both_paths(x, y, sample_weight, training=False)
         self.compiled_loss(y, outputs, sample_weight, regularization_losses=self.host.losses)
         self.update_terms(terms, x)
