@@ -51,6 +51,14 @@ def mean_of_replicas(value: tf.Tensor) -> tf.Tensor:
     return value if context is None else context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
 
 
+def gathered(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """Rows of a variable that its replica writes itself, without reading, and copying, the whole."""
+    copies = tf.distribute.get_strategy().experimental_local_results(variable)
+    context = _context()
+    replica = 0 if context is None else tf.get_static_value(context.replica_id_in_sync_group)
+    return tf.gather(copies[int(replica) % len(copies)], rows)
+
+
 def _context() -> tf.distribute.ReplicaContext | None:
     """That of a replica among others."""
     context = tf.distribute.get_replica_context()

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.layers.embedding_head import check_count
+from kbnn.layers.joint_batch import gathered
 from kbnn.layers.negatives import (
     NO_CLASS,
     Negatives,
@@ -110,20 +111,18 @@ class MemoryBank(keras.layers.Layer):
         if self.per_anchor:
             every = tf.range(self.rows, dtype=tf.int64)
             allowed = self._allowed(indices, labels, every, tf.convert_to_tensor(self.row_labels))
-            order = tf.random.stateless_uniform([batch, self.rows], key, alg=_ALGORITHM)
-            order = tf.where(allowed, order, -1.0)
+            order = tf.where(allowed, _random([batch, self.rows], key), tf.int32.min)
             drawn = tf.math.top_k(order, min(self.count, self.rows)).indices
-            marks = tf.ones_like(drawn, tf.bool)
             samples = tf.broadcast_to(tf.range(batch)[:, None], tf.shape(drawn))
             places = tf.stack([samples, drawn], axis=-1)
-            keep = tf.scatter_nd(places, tf.cast(marks, tf.int32), [batch, self.rows]) > 0
+            keep = tf.scatter_nd(places, tf.ones_like(drawn), [batch, self.rows]) > 0
             binary, real = map(tf.convert_to_tensor, (self.binary_rows, self.real_rows))
             return Negatives(binary, real, keep & allowed)
         drawn = self._draw(key)
-        others = self.row_labels.sparse_read(drawn)
+        others = gathered(self.row_labels, drawn)
         return Negatives(
-            self.binary_rows.sparse_read(drawn),
-            self.real_rows.sparse_read(drawn),
+            gathered(self.binary_rows, drawn),
+            gathered(self.real_rows, drawn),
             self._allowed(indices, labels, drawn, others),
         )
 
@@ -148,7 +147,7 @@ class MemoryBank(keras.layers.Layer):
             places, first = self._places(indices)
             for name, embeddings in {"binary_rows": binary, "real_rows": real}.items():
                 rows = getattr(self, name)
-                old = rows.sparse_read(places)
+                old = gathered(rows, places)
                 new = tf.gather(tf.stop_gradient(embeddings), first)
                 new = tf.math.l2_normalize(
                     self.momentum * old + (1 - self.momentum) * new, axis=-1
@@ -159,7 +158,7 @@ class MemoryBank(keras.layers.Layer):
         places, first = self._places(indices)
         known = tf.gather(classes_or_none_known(labels, tf.shape(indices)[0]), first)
         known = tf.where(
-            tf.reduce_any(self._is_row(indices)), known, self.row_labels.sparse_read(places)
+            tf.reduce_any(self._is_row(indices)), known, gathered(self.row_labels, places)
         )
         self.row_labels.scatter_update(tf.IndexedSlices(known, places))
 
@@ -174,8 +173,8 @@ class MemoryBank(keras.layers.Layer):
         """Different rows, as many as are to be drawn, in random order."""
         if self.count >= self.rows:
             return tf.range(self.rows, dtype=tf.int64)
-        order = tf.random.stateless_uniform([self.rows], key, alg=_ALGORITHM)
-        return tf.cast(tf.math.top_k(order, self.count, sorted=False).indices, tf.int64)
+        order = _random([self.rows], key)
+        return tf.cast(tf.math.top_k(order, self.count).indices, tf.int64)
 
     def _is_row(self, indices: tf.Tensor) -> tf.Tensor:
         return (indices >= 0) & (indices < self.rows)
@@ -202,6 +201,11 @@ class MemoryBank(keras.layers.Layer):
             "per_anchor": self.per_anchor,
             "seed": self.seed,
         }
+
+
+def _random(shape: Any, key: tf.Tensor) -> tf.Tensor:
+    """Random integers; unlike numbers from 0 to 1, they are the same under XLA."""
+    return tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg=_ALGORITHM)
 
 
 def check_momentum(momentum: Any) -> None:

@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.layers.contrast import Contrast
+from kbnn.quantizers.attached import is_sign
 from kbnn.quantizers.clone import clone
 
 
@@ -102,6 +103,8 @@ class ContrastiveSign(lq.quantizers.Quantizer):
             return clone(self.base.frozen_quantizer(), self.name)
         if not isinstance(self.base, keras.layers.Layer):
             return self.base
+        if is_sign(self.base):
+            return lq.quantizers.SteSign(name=self.name, dtype="float32")
         config = self.base.get_config()
         return type(self.base).from_config({**config, "name": self.name, "dtype": "float32"})
 

@@ -89,8 +89,7 @@ class Trainer(keras.Model):
             raise ValueError(
                 "Expected batches (x, y, index) in training, since the trainer is `indexed`, as "
                 "kbnn.data.load(..., with_index=True) gives them. Received: no integers behind the "
-                "labels. (`class_weight` makes others of them: give sample weights, "
-                "(x, y, index, sample_weight), in its place.)"
+                "labels"
             )
         with tf.GradientTape() as tape, _batch_context.hand_over(y, indices):
             outputs, terms = self.forward(x, y, sample_weight)
