@@ -105,7 +105,7 @@ def test_it_trains_and_ships_with_the_other_techniques(
     np.testing.assert_allclose(frozen(data[0]), model(data[0]), atol=1e-4)
     assert not any(isinstance(module, kbnn.layers.Contrast) for module in frozen.submodules)
     report = kbnn.converters.convert(model, tmp_path / "model.tflite", verify_data=data).report
-    assert report.parity.images == len(data[0])
+    assert report.parity.samples == len(data[0])
 
 
 def test_the_sharpness_of_a_smooth_base_is_scheduled_and_watched(data):
