@@ -20,6 +20,9 @@ class Batch(NamedTuple):
     indices: Any = None
 
 
+NOTHING = Batch()
+"""What is current outside of a train step that hands its batch over."""
+
 # Of each thread: under a strategy each replica's step runs in one of its own.
 _LOCAL = threading.local()
 
@@ -36,8 +39,8 @@ def hand_over(labels: Any, indices: Any) -> Iterator[None]:
 
 
 def current() -> Batch:
-    """The batch that is handed over; one of nothing outside of such a step."""
-    return getattr(_LOCAL, "batch", Batch())
+    """The batch that is handed over; `NOTHING` outside of such a step."""
+    return getattr(_LOCAL, "batch", NOTHING)
 
 
 def classes(labels: Any) -> tf.Tensor | None:

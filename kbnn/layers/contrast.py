@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
-from tf_keras.src.engine import base_layer_utils
 
 from kbnn import _batch_context
 from kbnn.layers.embedding_head import EmbeddingHead, check_count, check_pooling
@@ -20,6 +19,11 @@ DEFAULT_WEIGHTS = {"batch": 0.1, "queue": 0.1, "bank": 3.2}
 """The weight of the term where none is given, by the source of its negatives."""
 
 SOURCES = tuple(DEFAULT_WEIGHTS)
+_NO_INDICES = (
+    'Expected the samples\' indices in training, for negatives="bank". Received: none. Train by '
+    "kbnn.training.Trainer(model, indexed=True).fit(data), with data (x, y, index) as "
+    "kbnn.data.load(..., with_index=True) gives them."
+)
 # What the variable `sums` holds, in its order.
 _SUMS = ("batches", "bound", "distinct_codes", "scored_batches", "loss")
 
@@ -182,11 +186,7 @@ class Contrast(keras.layers.Layer):
             with tf.name_scope(self.name):
                 self.build([tf.convert_to_tensor(view).shape for view in (binary, real)])
         if self.negatives == "bank" and indices is None:
-            raise ValueError(
-                'Expected the samples\' indices in training, for negatives="bank". Received: none. '
-                "Train by kbnn.training.Trainer(model, indexed=True).fit(data), with data "
-                "(x, y, index) as kbnn.data.load(..., with_index=True) gives them."
-            )
+            raise ValueError(_NO_INDICES)
         share = _distinct_share(binary)
         if self.negatives != "bank":
             indices = None
@@ -217,9 +217,12 @@ class Contrast(keras.layers.Layer):
 
     def _of_batch(self, views: Any) -> tf.Tensor:
         binary, real = views
-        labels, indices = _batch_context.current()
-        if indices is None and self.negatives == "bank" and base_layer_utils.call_context().saving:
-            return tf.zeros([])  # a SavedModel has a trace of training, and no train step
+        batch = _batch_context.current()
+        labels, indices = batch
+        if self.negatives == "bank" and batch is _batch_context.NOTHING and tf.inside_function():
+            # A SavedModel has a trace of training, which may be made, and not run.
+            with tf.control_dependencies([tf.debugging.Assert(False, [_NO_INDICES])]):
+                return tf.constant(math.nan)  # for XLA, which asserts nothing
         if self.weight == 0:
             # The network's own gradients stay what they are to the bit.
             binary, real = tf.stop_gradient(binary), tf.stop_gradient(real)

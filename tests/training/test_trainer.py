@@ -128,9 +128,13 @@ def test_a_missing_index_is_an_error(arrays):
         made.fit(dataset(x, y), verbose=0)
     with pytest.raises(ValueError, match="Received: 5 parts"):
         made.fit(dataset(x, y, index, index, index), verbose=0)
-    for plain in (model(), Trainer(model())):
-        with pytest.raises(ValueError, match=r"indices in training.*with_index=True"):
-            compiled(plain).fit(dataset(x, y), verbose=0)
+    with pytest.raises(ValueError, match=r"indices in training.*with_index=True"):
+        compiled(Trainer(model())).fit(dataset(x, y), verbose=0)
+    plain = compiled(model())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices in training.*with_index"):
+        plain.fit(dataset(x, y), verbose=0)
+    plain.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
+    assert np.isnan(plain.fit(dataset(x, y), verbose=0).history["loss"]).all()
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
