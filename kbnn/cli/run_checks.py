@@ -13,15 +13,19 @@ from kbnn.cli.run_choices import (
     BELONGING,
     CHAINS,
     CHOICES,
+    CONTRAST,
     ENDS,
     LEARNED_SIGN,
     MODELS,
     OPTIMIZERS,
     option,
 )
+from kbnn.layers import Contrast
 from kbnn.quantizers import LearnedSign
+from kbnn.training.with_contrast import DEFAULT_DECAY
 
 _SMOOTH = "smooth_sign"
+_DECAY = "contrast_decay"
 
 
 def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,7 +54,8 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         given["image_size"] = tuple(given["image_size"])
     _check_values(given)
     _check_effect(given, defaults)
-    return given | _ends_of_sharpness(given) | _learned_sign(given) | _network(given)
+    given |= _ends_of_sharpness(given) | _learned_sign(given) | _contrast(given)
+    return given | _network(given)
 
 
 def learned_sign(settings: Mapping[str, Any]) -> LearnedSign:
@@ -65,13 +70,13 @@ def _expected(name: str, what: str, received: object) -> InputError:
 def _belonging(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that belong to a choice, filled in."""
     filled = {}
-    for chooser, choice, values in BELONGING:
+    for chooser, choices, values in BELONGING:
         for name, default in values.items():
             chosen, value = settings[chooser], settings[name]
-            if chosen == choice:
+            if chosen in choices:
                 filled[name] = default if value is None else value
             elif value is not None:
-                alone = f"with {option(chooser)} {choice} alone"
+                alone = f"with {option(chooser)} {', '.join(choices)} alone"
                 raise _expected(name, alone, f"{option(chooser)} {chosen}")
     return filled
 
@@ -93,6 +98,7 @@ def _check_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> N
         "kernel_constraint": binary,
         "kernel_scale": binary,
         "latent": binary,
+        "contrast": (inputs != "none", "an --input-quantizer"),
         **dict.fromkeys(ENDS, chain),
     }
     for name, (fulfilled, what) in needs.items():
@@ -163,6 +169,31 @@ def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
             message = message.replace(f"`{argument}`", option(name))
         raise InputError(message) from error
     return pair
+
+
+def _contrast(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The weight and the decay of contrastive terms; the layer itself checks its arguments."""
+    source, taps, decay = (settings[name] for name in ("contrast", "contrast_taps", _DECAY))
+    if source == "none":
+        for name in ("contrast_weight", _DECAY):
+            if settings[name] is not None:
+                raise _expected(name, "with --contrast", "none")
+        return {}
+    if not isinstance(taps, str) or not all(taps.split(",")):
+        raise _expected("contrast_taps", "to be last, all, or names as conv_1,conv_3", repr(taps))
+    arguments = {argument: settings[name] for argument, name in CONTRAST.items()}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        term = Contrast(source, rows=1 if source == "bank" else None, **arguments)
+    except ValueError as error:
+        message = str(error)
+        for argument, name in CONTRAST.items():
+            message = message.replace(f"`{argument}`", option(name))
+        raise InputError(message) from error
+    is_one = taps != "all" and "," not in taps
+    if is_one and decay is not None:
+        raise _expected(_DECAY, "with several --contrast-taps", taps)
+    return {"contrast_weight": term.weight, _DECAY: None if is_one else decay or DEFAULT_DECAY}
 
 
 def _network(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import tf_keras as keras
 
 from kbnn import models
 from kbnn.callbacks.sharpness_schedule import LAWS as SHARPNESS_LAWS
+from kbnn.layers import Contrast
+from kbnn.layers.contrast import SOURCES
 from kbnn.quantizers import LearnedSign
+from kbnn.training import with_contrast
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
@@ -46,24 +49,39 @@ LEARNED_SIGN = {
     "start": "mapping_start",
     "loss_on": "loss_on",
 }
+
+
+def _defaults(
+    function: Callable[..., Any], settings: Mapping[str, str], arguments: Collection[str]
+) -> dict[str, Any]:
+    """The defaults of some arguments, by the settings that they are here."""
+    parameters = inspect.signature(function).parameters
+    return {settings[argument]: parameters[argument].default for argument in arguments}
+
+
 # Ways to train with the latent weights: `kbnn.training`'s models.
 LATENT = ("none", "twin", "mixture", "gradient")
-# Settings that belong to a choice: its setting, the choice, and their values where none are given.
+# `kbnn.layers.Contrast`'s arguments, and the settings that they are here.
+CONTRAST = {
+    "weight": "contrast_weight",
+    "temperature": "contrast_temperature",
+    "embedding": "contrast_embedding",
+    "count": "contrast_count",
+}
+CONTRASTS = ("none", *SOURCES)
+# Settings that belong to a choice: its setting, the choices, and their values where none are given.
 # Beside another choice they are None.
-BELONGING: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("kernel_quantizer", "smooth_sign", {"kernel_sharpness": (1.0, 100.0)}),
-    ("input_quantizer", "smooth_sign", {"input_sharpness": (1.0, 10.0)}),
+BELONGING: tuple[tuple[str, tuple[str, ...], dict[str, Any]], ...] = (
+    ("kernel_quantizer", ("smooth_sign",), {"kernel_sharpness": (1.0, 100.0)}),
+    ("input_quantizer", ("smooth_sign",), {"input_sharpness": (1.0, 10.0)}),
     (
         "kernel_quantizer",
-        "learned_sign",
-        {
-            name: inspect.signature(LearnedSign).parameters[argument].default
-            for argument, name in LEARNED_SIGN.items()
-        },
+        ("learned_sign",),
+        _defaults(LearnedSign, LEARNED_SIGN, LEARNED_SIGN),
     ),
     (
         "latent",
-        "twin",
+        ("twin",),
         {
             "real_weight": 1.0,
             "distillation_weight": 1.0,
@@ -71,6 +89,15 @@ BELONGING: tuple[tuple[str, str, dict[str, Any]], ...] = (
             "feature_weight": 0.0,
         },
     ),
+    (
+        "contrast",
+        SOURCES,
+        {
+            "contrast_taps": inspect.signature(with_contrast).parameters["layers"].default,
+            **_defaults(Contrast, CONTRAST, ("temperature", "embedding")),
+        },
+    ),
+    ("contrast", ("queue", "bank"), _defaults(Contrast, CONTRAST, ("count",))),
 )
 # The values of those settings where none are given.
 DEFAULTS = {name: value for _, _, values in BELONGING for name, value in values.items()}
@@ -88,6 +115,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "noisy-supervision": {"kernel_quantizer": "learned_sign"},
     "latent-weights": {"latent": "twin"},
+    "contrastive": {"contrast": "batch"},
 }
 # Of each setting that is a name.
 CHOICES = {
@@ -102,6 +130,7 @@ CHOICES = {
     "sharpness_law": SHARPNESS_LAWS,
     "kernel_constraint": KERNEL_CONSTRAINTS,
     "latent": LATENT,
+    "contrast": CONTRASTS,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kbnn.cli import run_checks
 from kbnn.cli.errors import InputError
-from kbnn.cli.run_choices import ENDS, LEARNED_SIGN, option
+from kbnn.cli.run_choices import CONTRAST, ENDS, LEARNED_SIGN, option
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.quantizers import LearnedSign
 
@@ -85,6 +85,14 @@ class RunConfig:
         distillation_weight: of the distillation.
         temperature: of the distillation.
         feature_weight: of the alignment of features.
+        contrast: "batch", "queue" or "bank": the source of negatives of a contrastive term between
+            real and binary activations (`kbnn.training.with_contrast`); "none" without one.
+        contrast_weight: its `weight`; None without it, as the next five.
+        contrast_temperature: its `temperature`.
+        contrast_embedding: its `embedding`.
+        contrast_count: its `count`, of "queue" and "bank".
+        contrast_taps: where it stands: "last", "all", or names of layers with commas between.
+        contrast_decay: of several taps, the `decay` of `with_contrast`.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -136,6 +144,13 @@ class RunConfig:
     distillation_weight: float | None = None
     temperature: float | None = None
     feature_weight: float | None = None
+    contrast: str = "none"
+    contrast_weight: float | None = None
+    contrast_temperature: float | None = None
+    contrast_embedding: int | None = None
+    contrast_count: int | None = None
+    contrast_taps: str | None = None
+    contrast_decay: float | None = None
 
     def __post_init__(self) -> None:
         settings = run_checks.completed(vars(self), self._defaults())
@@ -154,6 +169,12 @@ class RunConfig:
     def learned_sign(self) -> LearnedSign:
         """The kernel quantizer that the settings of "learned_sign" describe."""
         return run_checks.learned_sign(vars(self))
+
+    def contrast_options(self) -> dict[str, Any]:
+        """The arguments of `kbnn.training.with_contrast` but for layers and rows."""
+        options = {argument: getattr(self, name) for argument, name in CONTRAST.items()}
+        options |= {"negatives": self.contrast, "decay": self.contrast_decay}
+        return {name: value for name, value in options.items() if value is not None}
 
     def supervision(self) -> list[LatentSupervision]:
         """The terms of the twin, one for features only where it has a weight."""

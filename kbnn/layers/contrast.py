@@ -247,9 +247,7 @@ class Contrast(keras.layers.Layer):
         if isinstance(self.memory, MemoryBank):
             is_first = tf.equal(self.memory.draws, 0)
             others = self.memory.negatives(indices, labels)
-            log_scale = tf.where(
-                is_first, self._log_scale_of(binary, real, others), self.log_scale
-            )
+            log_scale = tf.where(is_first, self._log_scale_of(binary, real, others), self.log_scale)
             self.log_scale.assign(log_scale)
             losses = nce_loss(
                 *(binary, real, others.binary, others.real),

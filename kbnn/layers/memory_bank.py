@@ -149,9 +149,7 @@ class MemoryBank(keras.layers.Layer):
                 rows = getattr(self, name)
                 old = gathered(rows, places)
                 new = tf.gather(tf.stop_gradient(embeddings), first)
-                new = tf.math.l2_normalize(
-                    self.momentum * old + (1 - self.momentum) * new, axis=-1
-                )
+                new = tf.math.l2_normalize(self.momentum * old + (1 - self.momentum) * new, axis=-1)
                 # Where no index is a row, all places are one, which stays as it is.
                 new = tf.where(tf.reduce_any(self._is_row(indices)), new, old)
                 rows.scatter_update(tf.IndexedSlices(new, places))

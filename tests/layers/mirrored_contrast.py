@@ -20,7 +20,14 @@ def model(negatives, **options):
     keras.utils.set_random_seed(1)
     image = keras.Input((6,))
     x = keras.layers.Dense(8, activation="tanh")(image)
-    options = {"negatives": negatives, "weight": 1.0, "embedding": 5, "temperature": 0.5, "name": "sign", **options}
+    options = {
+        "negatives": negatives,
+        "weight": 1.0,
+        "embedding": 5,
+        "temperature": 0.5,
+        "name": "sign",
+        **options,
+    }
     x = kbnn.quantizers.ContrastiveSign(**options)(x)
     return keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
 

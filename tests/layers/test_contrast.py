@@ -184,9 +184,7 @@ def test_the_bound_is_that_of_the_batch_with_no_class_left_out(negatives):
     for seed in range(3):
         b, r = views(seed=seed)
         given(made, b, r, labels)
-        losses = kbnn.losses.info_nce_loss(
-            made.binary_head(b), made.real_head(r), temperature=0.2
-        )
+        losses = kbnn.losses.info_nce_loss(made.binary_head(b), made.real_head(r), temperature=0.2)
         expected.append(np.log(8) - np.mean(losses) / 2)
     assert made.means().bound == pytest.approx(np.mean(expected), rel=1e-4)
     made.begin_means()

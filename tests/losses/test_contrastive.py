@@ -33,9 +33,7 @@ def ratio_form(positive, negative, *, log_scale, size, temperature=TAU, keep=Non
 
 
 # Proof 1.
-@pytest.mark.parametrize(
-    ("count", "expected"), [(1, 2 * math.log(2)), (7, 3.0142), (4096, 9.3179)]
-)
+@pytest.mark.parametrize(("count", "expected"), [(1, 2 * math.log(2)), (7, 3.0142), (4096, 9.3179)])
 @pytest.mark.parametrize("similarity", [-1.0, 0.0, 1.0])
 def test_equal_similarities_have_a_known_loss(count, expected, similarity):
     exact = math.log(1 + count) + count * math.log(1 + 1 / count)
@@ -219,7 +217,9 @@ def test_no_negatives_are_refused():
     with pytest.raises(ValueError, match="one or more negatives"):
         kbnn.losses.info_nce_loss(view, view, binary_negatives=none, real_negatives=none)
     for bound in (kbnn.losses.mutual_information_bound, kbnn.losses.info_nce_bound):
-        with pytest.raises(ValueError, match=r"Expected `negatives` above 0\. Received: negatives=0"):
+        with pytest.raises(
+            ValueError, match=r"Expected `negatives` above 0\. Received: negatives=0"
+        ):
             bound([0.0], 0)
 
 

@@ -113,7 +113,9 @@ def test_quantizers_weights_and_their_state_are_inside(base, data):
     if isinstance(base, SmoothSign):
         assert float(quantizer.base.sharpness) == 5.0
     np.testing.assert_array_equal(copy(data[0]), host(data[0]))
-    terms = {id(w) for layer in copy.submodules if isinstance(layer, Contrast) for w in layer.weights}
+    terms = {
+        id(w) for layer in copy.submodules if isinstance(layer, Contrast) for w in layer.weights
+    }
     own = [weight.numpy() for weight in copy.weights if id(weight) not in terms]
     for one, other, old in zip(own, host.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -139,7 +141,9 @@ def test_without_weight_the_host_trains_as_it_would_to_the_bit(options, data):
         )
         histories.append(trainer.fit(given, validation_data=plain, epochs=3, verbose=0).history)
     assert histories[0] == histories[1]
-    terms = {id(w) for layer in copy.submodules if isinstance(layer, Contrast) for w in layer.weights}
+    terms = {
+        id(w) for layer in copy.submodules if isinstance(layer, Contrast) for w in layer.weights
+    }
     own = [weight.numpy() for weight in copy.weights if id(weight) not in terms]
     for one, other in zip(host.get_weights(), own, strict=True):
         np.testing.assert_array_equal(one, other)
