@@ -31,7 +31,7 @@ from rich.console import Console
 from rich.table import Table
 
 from kbnn.cli import RunConfig, train_run
-from kbnn.cli.run import load_data
+from kbnn.cli.run_model import load_data
 from kbnn.cli.run_config import PLACES
 from kbnn.cli.run_folder import RunFolder
 

@@ -37,7 +37,7 @@ import typer
 from experiments import EXPERIMENTS
 
 from kbnn.cli import RunConfig
-from kbnn.cli.run import build_model, compile_model, load_data
+from kbnn.cli.run_model import build_model, compile_model, load_data
 from kbnn.cli.run_folder import RunFolder, versions, write_json
 
 TOOL_FILES = ("export_step.py", "run_step.py", "train_loop.py")

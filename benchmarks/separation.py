@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from kbnn.cli.run import load_data
+from kbnn.cli.run_model import load_data
 from kbnn.cli.run_folder import RunFolder
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)

@@ -18,6 +18,7 @@ from kbnn.quantizers.attached import (
     attached,
     latent_kernel,
     quantized_kernels,
+    unwrapped,
 )
 
 SATURATION = 10.0
@@ -124,10 +125,10 @@ class BinarizationMonitor(keras.callbacks.Callback):
 
     def _look_at_inputs(self, logs: dict[str, Any]) -> None:
         found = [
-            (layer, quantizer)
+            (layer, unwrapped(quantizer))
             for layer in self._layers
             for argument, quantizer in attached(layer).items()
-            if isinstance(quantizer, SmoothSign) and argument not in KERNEL_QUANTIZERS
+            if isinstance(unwrapped(quantizer), SmoothSign) and argument not in KERNEL_QUANTIZERS
         ]
         with contextlib.ExitStack() as stack:
             # At inference binary batch normalization compares, and calls no quantizer.

@@ -13,24 +13,11 @@ from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn.cli import curves, model_source, run_callbacks
 from kbnn.cli.errors import InputError, RunFailed, input_errors
-from kbnn.cli.run_choices import ENDS, MODELS
 from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder, replace_file, versions, write_json
-from kbnn.cli.run_teacher import load_teacher
-from kbnn.training import (
-    LatentGradientModel,
-    LatentMixtureModel,
-    LatentWeightModel,
-    SmoothValidation,
-    TeacherModel,
-    requantize,
-)
-
-_MOMENTUM = 0.9
-# The share of the training in which layers are mixed with their real-valued selves.
-_MIXED = 0.8
-# The command line's names in those of kbnn.data.load.
-_AUGMENT: dict[str, Any] = {"none": False, "crop": "crop", "flip": "flip", "both": True}
+from kbnn.cli.run_model import build_model, compile_model, load_data, trainer_of, with_terms
+from kbnn.layers import Contrast
+from kbnn.training import SmoothValidation
 
 
 def train_run(
@@ -88,108 +75,26 @@ def train_run(
     with input_errors():
         splits = load_data(config)
         model = build_model(config)
-    save = _plain_saver(model)
+        trained = with_terms(model, config)
+    shipped = _shipped_weights(trained)
+    save = _plain_saver(model, shipped)
     steps = config.epochs * len(splits.train)
     with input_errors():
-        trainer = trainer_of(model, config, steps)
+        trainer = trainer_of(trained, config, steps)
         if not resume:
             run.create(config)
     with run.locked():
         run.remove_unfinished()
         compile_model(trainer, config, steps)
         _fit(trainer, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
+        if trained is not model:
+            model.set_weights([weight.numpy() for weight in shipped])
         replace_file(run.model_file, save)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
         elif run.weights_file.exists():
             curves.draw_weights(run.weights_file, run.weights_picture)
         return _finish(model, splits.test if test else None, config, run)
-
-
-def load_data(config: RunConfig) -> data.Splits:
-    """The datasets of a run."""
-    return data.load(
-        config.data,
-        directory=config.data_dir,
-        image_size=config.image_size,
-        batch_size=config.batch_size,
-        validation=config.validation,
-        normalize=config.normalize,
-        augment=_AUGMENT[config.augment],
-        seed=config.seed,
-        split_seed=config.split,
-    )
-
-
-def build_model(config: RunConfig) -> keras.Model:
-    """The model of a run, with fresh weights or those that it goes on with; it gives logits."""
-    if config.pretrained is not None:
-        return _pretrained(config)
-    info = data.describe(config.data, directory=config.data_dir, image_size=config.image_size)
-    inside = config.preprocessing == "inside"
-    return MODELS[config.model](
-        input_shape=info.input_shape,
-        classes=info.classes,
-        width=config.width,
-        **_quantizers(config),
-        normalization=config.normalization,
-        kernel_initializer=_initializer(config.kernel_scale),
-        kernel_constraint=_none(config.kernel_constraint),
-        preprocessing=data.normalization_layer() if inside else None,
-        classifier_activation=None,
-        **{name: True for name in ENDS if getattr(config, name)},  # chains alone have them
-    )
-
-
-def _pretrained(config: RunConfig) -> keras.Model:
-    """The network of another run, with the quantizers that this one has."""
-    source = model_source.load_run(pathlib.Path(config.pretrained or ""), config.pretrained_sha256)
-    info = data.describe(config.data, directory=config.data_dir, image_size=config.image_size)
-    expected = ((None, *info.input_shape), (None, info.classes))
-    received = (source.model.input_shape, source.model.output_shape)
-    if received != expected:
-        raise InputError(
-            f"Expected a network for the images and classes of {config.data}, {expected}. "
-            f"Received: one for {received} in {config.pretrained}"
-        )
-    changed = {
-        name: quantizer
-        for name, quantizer in _quantizers(config).items()
-        if getattr(config, name) != getattr(source.config, name)
-        or (name == "kernel_quantizer" and config.learned != source.config.learned)
-    }
-    return requantize(source.model, **changed) if changed else source.model
-
-
-def _quantizers(config: RunConfig) -> dict[str, Any]:
-    learned = config.kernel_quantizer == "learned_sign"
-    return {
-        "input_quantizer": _none(config.input_quantizer),
-        "kernel_quantizer": config.learned_sign() if learned else _none(config.kernel_quantizer),
-    }
-
-
-def trainer_of(model: keras.Model, config: RunConfig, steps: int) -> keras.Model:
-    """What `fit` is called on, for `steps`: the model, or a trainer of it."""
-    if config.teacher is not None:
-        return TeacherModel(model, load_teacher(config), config.supervision())
-    if config.latent == "twin":
-        return LatentWeightModel(model, config.supervision())
-    if config.latent == "mixture":
-        mixed = max(1, round(_MIXED * steps))
-        return LatentMixtureModel(
-            model, keras.optimizers.schedules.PolynomialDecay(0.0, mixed, 1.0)
-        )
-    return LatentGradientModel(model) if config.latent == "gradient" else model
-
-
-def compile_model(model: keras.Model, config: RunConfig, steps: int) -> None:
-    """Give the model of a run its optimizer, whose schedule takes `steps`, loss and metrics."""
-    model.compile(
-        _optimizer(config, steps),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
 
 
 def _resumed_config(
@@ -245,6 +150,7 @@ def _technique(
     config: RunConfig, splits: data.Splits, run: RunFolder
 ) -> list[keras.callbacks.Callback]:
     """The callbacks that the run's quantizers need, and what they have to show."""
+    measured = [] if config.contrast == "none" else [kbnn_callbacks.ContrastMonitor()]
     schedules = [
         kbnn_callbacks.SharpnessSchedule(
             *ends,
@@ -260,14 +166,14 @@ def _technique(
         if ends is not None
     ]
     if not schedules:
-        return _learned_sign_monitor(config)
+        return [*measured, *_learned_sign_monitor(config)]
     seen = None if splits.validation is None else next(iter(splits.validation))[0]
     shown: list[keras.callbacks.Callback] = [kbnn_callbacks.BinarizationMonitor(seen)]
     if splits.validation is not None:
         shown.append(SmoothValidation(splits.validation))
     if config.kernel_sharpness is not None:
         shown.append(kbnn_callbacks.WeightHistograms(run.weights_file))
-    return [*schedules, *shown, *_learned_sign_monitor(config)]
+    return [*schedules, *shown, *measured, *_learned_sign_monitor(config)]
 
 
 def _learned_sign_monitor(config: RunConfig) -> list[keras.callbacks.Callback]:
@@ -277,16 +183,14 @@ def _learned_sign_monitor(config: RunConfig) -> list[keras.callbacks.Callback]:
     return [kbnn_callbacks.LearnedSignMonitor(before or None)]
 
 
-def _optimizer(config: RunConfig, steps: int) -> keras.optimizers.Optimizer:
-    rate: Any = config.learning_rate
-    if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    if config.optimizer == "adam":
-        return keras.optimizers.Adam(rate, global_clipnorm=config.clip_norm)
-    return keras.optimizers.SGD(rate, momentum=_MOMENTUM, global_clipnorm=config.clip_norm)
+def _shipped_weights(trained: keras.Model) -> list[tf.Variable]:
+    """The weights of a model without those of contrastive terms, which only training needs."""
+    terms = [layer for layer in trained.submodules if isinstance(layer, Contrast)]
+    of_terms = {id(weight) for term in terms for weight in term.weights}
+    return [weight for weight in trained.weights if id(weight) not in of_terms]
 
 
-def _plain_saver(model: keras.Model) -> Callable[[Any], None]:
+def _plain_saver(model: keras.Model, shipped: list[tf.Variable]) -> Callable[[Any], None]:
     """Saves a copy without the optimizer, whose state would make the file three times as large.
 
     The copy is made once, before training, because making it draws random numbers.
@@ -294,7 +198,7 @@ def _plain_saver(model: keras.Model) -> Callable[[Any], None]:
     plain = keras.models.clone_model(model)
 
     def save(path: Any) -> None:
-        plain.set_weights(model.get_weights())
+        plain.set_weights([weight.numpy() for weight in shipped])
         plain.save(path)
 
     return save
@@ -329,12 +233,3 @@ def _on_test_images(
             "Start a new run with a lower --learning-rate."
         )
     return {"test_loss": measured["loss"], "test_accuracy": measured["accuracy"]}
-
-
-def _initializer(scale: float) -> keras.initializers.Initializer:
-    """Glorot's uniform one, its values times `scale`."""
-    return keras.initializers.VarianceScaling(scale**2, "fan_avg", "uniform")
-
-
-def _none(name: str) -> str | None:
-    return None if name == "none" else name

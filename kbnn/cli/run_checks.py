@@ -13,6 +13,7 @@ from kbnn.cli.run_choices import (
     BELONGING,
     CHAINS,
     CHOICES,
+    CONTRAST,
     ENDS,
     GIVEN,
     LEARNED_SIGN,
@@ -20,9 +21,12 @@ from kbnn.cli.run_choices import (
     OPTIMIZERS,
     option,
 )
+from kbnn.layers import Contrast
 from kbnn.quantizers import LearnedSign
+from kbnn.training.with_contrast import DEFAULT_DECAY
 
 _SMOOTH = "smooth_sign"
+_DECAY = "contrast_decay"
 
 
 def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,7 +55,8 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         given["image_size"] = tuple(given["image_size"])
     _check_values(given)
     _check_effect(given, defaults)
-    return given | _ends_of_sharpness(given) | _learned_sign(given) | _networks(given)
+    given |= _ends_of_sharpness(given) | _learned_sign(given) | _contrast(given)
+    return given | _networks(given)
 
 
 def learned_sign(settings: Mapping[str, Any]) -> LearnedSign:
@@ -68,15 +73,19 @@ def _belonging(settings: Mapping[str, Any]) -> dict[str, Any]:
     filled = {}
     for choices, values in BELONGING:
         is_chosen = any(
-            settings[chooser] == choice or (choice == GIVEN and settings[chooser] is not None)
-            for chooser, choice in choices.items()
+            settings[chooser] in accepted
+            or (accepted == (GIVEN,) and settings[chooser] is not None)
+            for chooser, accepted in choices.items()
         )
         for name, default in values.items():
             value = settings[name]
             if is_chosen:
                 filled[name] = default if value is None else value
             elif value is not None:
-                pairs = [f"{option(chooser)} {choice}" for chooser, choice in choices.items()]
+                pairs = [
+                    f"{option(chooser)} {', '.join(accepted)}"
+                    for chooser, accepted in choices.items()
+                ]
                 others = [f"{option(chooser)} {settings[chooser]}" for chooser in choices]
                 raise _expected(name, f"with {' or '.join(pairs)} alone", ", ".join(others))
     return filled
@@ -99,6 +108,7 @@ def _check_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> N
         "kernel_constraint": binary,
         "kernel_scale": binary,
         "latent": binary,
+        "contrast": (inputs != "none", "an --input-quantizer"),
         **dict.fromkeys(ENDS, chain),
     }
     for name, (fulfilled, what) in needs.items():
@@ -201,3 +211,28 @@ def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
             checksum = hashlib.sha256(file.read_bytes()).hexdigest()
         found |= {name: folder, f"{name}_sha256": checksum}
     return found
+
+
+def _contrast(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The weight and the decay of contrastive terms; the layer itself checks its arguments."""
+    source, taps, decay = (settings[name] for name in ("contrast", "contrast_taps", _DECAY))
+    if source == "none":
+        for name in ("contrast_weight", _DECAY):
+            if settings[name] is not None:
+                raise _expected(name, "with --contrast", "none")
+        return {}
+    if not isinstance(taps, str) or not all(taps.split(",")):
+        raise _expected("contrast_taps", "to be last, all, or names as conv_1,conv_3", repr(taps))
+    arguments = {argument: settings[name] for argument, name in CONTRAST.items()}
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    try:
+        term = Contrast(source, rows=1 if source == "bank" else None, **arguments)
+    except ValueError as error:
+        message = str(error)
+        for argument, name in CONTRAST.items():
+            message = message.replace(f"`{argument}`", option(name))
+        raise InputError(message) from error
+    is_one = taps != "all" and "," not in taps
+    if is_one and decay is not None:
+        raise _expected(_DECAY, "with several --contrast-taps", taps)
+    return {"contrast_weight": term.weight, _DECAY: None if is_one else decay or DEFAULT_DECAY}

@@ -2,14 +2,17 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import tf_keras as keras
 
 from kbnn import models
 from kbnn.callbacks.sharpness_schedule import LAWS as SHARPNESS_LAWS
+from kbnn.layers import Contrast
+from kbnn.layers.contrast import SOURCES
 from kbnn.quantizers import LearnedSign
+from kbnn.training import with_contrast
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
@@ -46,27 +49,50 @@ LEARNED_SIGN = {
     "start": "mapping_start",
     "loss_on": "loss_on",
 }
+
+
+def _defaults(
+    function: Callable[..., Any], settings: Mapping[str, str], arguments: Collection[str]
+) -> dict[str, Any]:
+    """The defaults of some arguments, by the settings that they are here."""
+    parameters = inspect.signature(function).parameters
+    return {settings[argument]: parameters[argument].default for argument in arguments}
+
+
 # Ways to train with the latent weights: `kbnn.training`'s models.
 LATENT = ("none", "twin", "mixture", "gradient")
+# `kbnn.layers.Contrast`'s arguments, and the settings that they are here.
+CONTRAST = {
+    "weight": "contrast_weight",
+    "temperature": "contrast_temperature",
+    "embedding": "contrast_embedding",
+    "count": "contrast_count",
+}
+CONTRASTS = ("none", *SOURCES)
 # The choice of a setting that has any value at all.
 GIVEN = "RUN"
-# Settings that belong to a choice: the choices, by their settings, of which one is enough, and the
-# values where none are given. Beside other choices they are None.
-BELONGING: tuple[tuple[dict[str, str], dict[str, Any]], ...] = (
-    ({"kernel_quantizer": "smooth_sign"}, {"kernel_sharpness": (1.0, 100.0)}),
-    ({"input_quantizer": "smooth_sign"}, {"input_sharpness": (1.0, 10.0)}),
+# Settings that belong to a choice: by setting, the choices of which one is enough, and the values
+# where none are given. Beside other choices they are None.
+BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
+    ({"kernel_quantizer": ("smooth_sign",)}, {"kernel_sharpness": (1.0, 100.0)}),
+    ({"input_quantizer": ("smooth_sign",)}, {"input_sharpness": (1.0, 10.0)}),
     (
-        {"kernel_quantizer": "learned_sign"},
-        {
-            name: inspect.signature(LearnedSign).parameters[argument].default
-            for argument, name in LEARNED_SIGN.items()
-        },
+        {"kernel_quantizer": ("learned_sign",)},
+        _defaults(LearnedSign, LEARNED_SIGN, LEARNED_SIGN),
     ),
-    ({"latent": "twin"}, {"real_weight": 1.0}),
+    ({"latent": ("twin",)}, {"real_weight": 1.0}),
     (
-        {"latent": "twin", "teacher": GIVEN},
+        {"latent": ("twin",), "teacher": (GIVEN,)},
         {"distillation_weight": 1.0, "temperature": 4.0, "feature_weight": 0.0},
     ),
+    (
+        {"contrast": SOURCES},
+        {
+            "contrast_taps": inspect.signature(with_contrast).parameters["layers"].default,
+            **_defaults(Contrast, CONTRAST, ("temperature", "embedding")),
+        },
+    ),
+    ({"contrast": ("queue", "bank")}, _defaults(Contrast, CONTRAST, ("count",))),
 )
 # The values of those settings where none are given.
 DEFAULTS = {name: value for _, values in BELONGING for name, value in values.items()}
@@ -84,6 +110,7 @@ METHODS: dict[str, dict[str, Any]] = {
     },
     "noisy-supervision": {"kernel_quantizer": "learned_sign"},
     "latent-weights": {"latent": "twin"},
+    "contrastive": {"contrast": "batch"},
 }
 # Of each setting that is a name.
 CHOICES = {
@@ -98,6 +125,7 @@ CHOICES = {
     "sharpness_law": SHARPNESS_LAWS,
     "kernel_constraint": KERNEL_CONSTRAINTS,
     "latent": LATENT,
+    "contrast": CONTRASTS,
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kbnn.cli import run_checks
 from kbnn.cli.errors import InputError
-from kbnn.cli.run_choices import ENDS, LEARNED_SIGN, option
+from kbnn.cli.run_choices import CONTRAST, ENDS, LEARNED_SIGN, option
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.quantizers import LearnedSign
 
@@ -89,6 +89,14 @@ class RunConfig:
         teacher: folder of a finished run, of the same data, whose network teaches this one by a
             `kbnn.training.TeacherModel`; None without.
         teacher_sha256: checksum of that network's file, which is read where it is None.
+        contrast: "batch", "queue" or "bank": the source of negatives of a contrastive term between
+            real and binary activations (`kbnn.training.with_contrast`); "none" without one.
+        contrast_weight: its `weight`; None without it, as the next five.
+        contrast_temperature: its `temperature`.
+        contrast_embedding: its `embedding`.
+        contrast_count: its `count`, of "queue" and "bank".
+        contrast_taps: where it stands: "last", "all", or names of layers with commas between.
+        contrast_decay: of several taps, the `decay` of `with_contrast`.
 
     Raises:
         InputError: a value out of range, or a name that is not one of the valid ones.
@@ -142,6 +150,13 @@ class RunConfig:
     feature_weight: float | None = None
     teacher: str | None = None
     teacher_sha256: str | None = None
+    contrast: str = "none"
+    contrast_weight: float | None = None
+    contrast_temperature: float | None = None
+    contrast_embedding: int | None = None
+    contrast_count: int | None = None
+    contrast_taps: str | None = None
+    contrast_decay: float | None = None
 
     def __post_init__(self) -> None:
         settings = run_checks.completed(vars(self), self._defaults())
@@ -160,6 +175,12 @@ class RunConfig:
     def learned_sign(self) -> LearnedSign:
         """The kernel quantizer that the settings of "learned_sign" describe."""
         return run_checks.learned_sign(vars(self))
+
+    def contrast_options(self) -> dict[str, Any]:
+        """The arguments of `kbnn.training.with_contrast` but for layers and rows."""
+        options = {argument: getattr(self, name) for argument, name in CONTRAST.items()}
+        options |= {"negatives": self.contrast, "decay": self.contrast_decay}
+        return {name: value for name, value in options.items() if value is not None}
 
     def supervision(self) -> list[LatentSupervision]:
         """The terms of the twin or the teacher, one for features only where it has a weight."""

@@ -19,6 +19,7 @@ from kbnn.cli.run import train_run
 from kbnn.cli.run_choices import (
     AUGMENTATIONS,
     CHAINS,
+    CONTRASTS,
     DEFAULTS,
     INPUT_QUANTIZERS,
     KERNEL_CONSTRAINTS,
@@ -35,8 +36,10 @@ from kbnn.cli.run_choices import (
 )
 from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder
+from kbnn.layers.contrast import DEFAULT_WEIGHTS
 from kbnn.quantizers.filter_mapping import MAPPINGS
 from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
+from kbnn.training.with_contrast import DEFAULT_DECAY
 
 _TEACHING = "twin or teacher"
 
@@ -59,6 +62,11 @@ def _setting(
 
 def _supervision_setting(of: str, help: str, name: str) -> Any:
     return _setting(f"Of the {of}: {help}.", name, default=str(DEFAULTS[name]))
+
+
+def _contrast_setting(help: str, name: str, default: str | None = None) -> Any:
+    default = str(DEFAULTS[name]) if default is None else default
+    return _setting(f"Of the contrastive term: {help}.", name, default=default)
 
 
 @exit_codes
@@ -133,7 +141,8 @@ def train(
             help="A technique, in place of the settings that are not given: self-binarizing has "
             "smooth signs (of inputs from 1 to 3, hard in the forward pass) and, in chains, binary "
             "normalization; noisy-supervision learned signs of kernels; latent-weights a "
-            "real-valued twin that teaches the network. (default: straight-through gradients)",
+            "real-valued twin that teaches the network; contrastive a term that has binary "
+            "activations tell of their real-valued sources. (default: straight-through gradients)",
             metavar="|".join(METHODS),
             show_default=False,
         ),
@@ -266,6 +275,44 @@ def train(
             show_default=False,
         ),
     ] = None,
+    contrast: Annotated[
+        str | None,
+        _setting(
+            "Negatives of a contrastive term between real and binary activations: the batch, a "
+            "queue of those before, or a bank of all training images.",
+            "contrast",
+            CONTRASTS,
+        ),
+    ] = None,
+    contrast_weight: Annotated[
+        float | None,
+        _contrast_setting(
+            "its weight",
+            "contrast_weight",
+            ", ".join(f"{weight} with {name}" for name, weight in DEFAULT_WEIGHTS.items()),
+        ),
+    ] = None,
+    contrast_temperature: Annotated[
+        float | None, _contrast_setting("its temperature", "contrast_temperature")
+    ] = None,
+    contrast_embedding: Annotated[
+        int | None, _contrast_setting("size of the embeddings", "contrast_embedding")
+    ] = None,
+    contrast_count: Annotated[
+        int | None, _contrast_setting("negatives, of queue and bank", "contrast_count")
+    ] = None,
+    contrast_taps: Annotated[
+        str | None,
+        _contrast_setting(
+            "where it stands: last, all, or layers as conv_1,conv_3", "contrast_taps"
+        ),
+    ] = None,
+    contrast_decay: Annotated[
+        float | None,
+        _contrast_setting(
+            "how much less a tap weighs than the next one", "contrast_decay", str(DEFAULT_DECAY)
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
     ] = False,
@@ -318,6 +365,13 @@ def train(
         "temperature": temperature,
         "feature_weight": feature_weight,
         "teacher": None if teacher is None else os.path.abspath(teacher),
+        "contrast": contrast,
+        "contrast_weight": contrast_weight,
+        "contrast_temperature": contrast_temperature,
+        "contrast_embedding": contrast_embedding,
+        "contrast_count": contrast_count,
+        "contrast_taps": contrast_taps,
+        "contrast_decay": contrast_decay,
     }
     given = {name: value for name, value in given.items() if value is not None}
     given = {**_settings_of(method, given), **given}
@@ -345,7 +399,7 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
             f"Expected --method to be one of {', '.join(METHODS)}. Received: {method!r}"
         )
     settings = {} if method is None else dict(METHODS[method])
-    if settings and all(given.get(name, value) != value for name, value in settings.items()):
+    if settings and all(_contradicts(name, value, given) for name, value in settings.items()):
         name, value = next(iter(settings.items()))
         raise InputError(
             f"Expected {option(name)} {value} with --method {method}, or none. "
@@ -359,6 +413,13 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
         settings.pop("input_sharpness", None)
         settings.pop("hard_forward_from", None)
     return settings
+
+
+def _contradicts(name: str, value: Any, given: dict[str, Any]) -> bool:
+    """Whether a setting of a method's is given as another, which leaves nothing of it."""
+    if name == "contrast":
+        return given.get(name) == "none"  # the others are its sources of negatives
+    return given.get(name, value) != value
 
 
 def _new(given: dict[str, Any]) -> RunConfig:

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn import quantizers
 from kbnn.layers.reachable_sums import reachable_sums
 from kbnn.quantizers.attached import is_sign
+from kbnn.quantizers.clone import clone
 from kbnn.quantizers.signs import producers
 
 _INTEGERS = np.iinfo(np.int32)
@@ -77,7 +77,7 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         if axis not in (-1, [-1], (-1,)):
             raise ValueError(f"Expected `axis` to be -1, the channels. Received: axis={axis}")
         super().__init__(axis=-1, **kwargs)
-        self.activation = quantizers.clone(activation, f"{self.name}_activation")
+        self.activation = clone(activation, f"{self.name}_activation")
         if not is_sign(self.activation):
             raise ValueError(
                 "Expected `activation` to be a quantizer that gives the sign at inference. "
@@ -167,7 +167,7 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         return (
             layer,
             [weight.astype("float32") for weight in weights],
-            quantizers.clone("ste_sign", f"{self.name}_sign"),
+            clone("ste_sign", f"{self.name}_sign"),
         )
 
     def get_config(self) -> dict[str, Any]:
@@ -179,6 +179,9 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         return self.activation(super().call(inputs, training=True, mask=mask))
 
     def _compared(self, inputs: tf.Tensor) -> tf.Tensor:
+        add_no_loss = getattr(self.activation, "add_no_loss", None)
+        if add_no_loss is not None:
+            add_no_loss()
         limit, above = self._limits()
         inputs = tf.cast(inputs, tf.float32)
         positive = tf.where(above, inputs >= limit, inputs <= limit)

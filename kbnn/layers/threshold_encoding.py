@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn import quantizers
+from kbnn.quantizers.clone import clone
 
 
 @keras.utils.register_keras_serializable(package="kbnn")
@@ -96,7 +96,7 @@ class ThresholdEncoding(keras.layers.Layer):
             np.ones((1, 1, self._channels, self.levels), "float32"),
             np.tile(-self.thresholds, self._channels),
         ]
-        return layer, weights, quantizers.clone("ste_sign", f"{self.name}_sign")
+        return layer, weights, clone("ste_sign", f"{self.name}_sign")
 
     def get_config(self) -> dict[str, Any]:
         return {

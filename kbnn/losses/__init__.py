@@ -1,5 +1,11 @@
 """Loss functions of the techniques."""
 
+from kbnn.losses.contrastive import (
+    info_nce_bound,
+    info_nce_loss,
+    mutual_information_bound,
+    nce_loss,
+)
 from kbnn.losses.latent_supervision import (
     Distillation,
     FeatureAlignment,
@@ -19,6 +25,10 @@ __all__ = [
     "RealPathLoss",
     "distillation",
     "feature_distance",
+    "info_nce_bound",
+    "info_nce_loss",
+    "mutual_information_bound",
+    "nce_loss",
     "unbiased_logistic_loss",
     "unbiased_squared_error",
 ]

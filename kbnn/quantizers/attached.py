@@ -85,6 +85,11 @@ def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
     return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
 
 
+def unwrapped(quantizer: Any) -> Any:
+    """The quantizer inside one that adds a term of its own; others are themselves."""
+    return getattr(quantizer, "base", quantizer)
+
+
 def own_weights(layer: keras.layers.Layer) -> list[Any]:
     """A layer's weights without those of its quantizers, in the layer's order."""
     others = {id(weight) for owner in attached(layer).values() for weight in owner.weights}

@@ -11,6 +11,7 @@ from kbnn.training.smooth_network import smooth_network
 from kbnn.training.smooth_validation import SmoothValidation
 from kbnn.training.teacher_model import TeacherModel
 from kbnn.training.trainer import Trainer
+from kbnn.training.with_contrast import tappable, with_contrast
 
 __all__ = [
     "REMOVE",
@@ -28,4 +29,6 @@ __all__ = [
     "requantize",
     "rewrite",
     "smooth_network",
+    "tappable",
+    "with_contrast",
 ]

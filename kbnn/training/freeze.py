@@ -12,10 +12,10 @@ from kbnn import _keras_check
 from kbnn.quantizers.attached import (
     KERNEL_QUANTIZERS,
     attached,
-    carry_state,
     is_quantizer,
     is_sign,
     own_weights,
+    unwrapped,
 )
 from kbnn.training.float32 import float32_policy
 from kbnn.training.rewrite import REMOVE, Replacement, from_config, layers_of, rewrite
@@ -168,13 +168,15 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
     def give_weights(frozen: keras.layers.Layer) -> None:
         for weight, value in zip(own_weights(frozen), values, strict=True):
             weight.assign(value)
-        before, after = attached(layer), attached(frozen)
+        before = {name: unwrapped(one) for name, one in attached(layer).items()}
+        after = attached(frozen)
         stayed = [
             argument
             for argument in before.keys() & after.keys()
             if type(before[argument]) is type(after[argument])
         ]
-        carry_state(layer, frozen, stayed)
+        for argument in stayed:
+            after[argument].set_weights(before[argument].get_weights())
 
     return Replacement(from_config(layer, config), give_weights)
 

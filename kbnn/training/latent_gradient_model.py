@@ -27,6 +27,7 @@ class LatentGradientModel(Trainer):
         model: as for `LatentWeightModel`.
         weight: lambda.
         activation: h, as for `LatentWeightModel`.
+        indexed: as for `Trainer`.
         name: of the trainer.
 
     Raises:
@@ -45,12 +46,13 @@ class LatentGradientModel(Trainer):
         weight: float = 1.0,
         *,
         activation: Any = "hard_tanh",
+        indexed: bool = False,
         name: str | None = None,
     ) -> None:
         is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
         if not is_number or weight < 0:
             raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
-        super().__init__(model, name=name)
+        super().__init__(model, indexed=indexed, name=name)
         self._weight: float = float(weight)
         self._mixed: keras.Model = mixed_network(model, self._cancel, activation_of(activation))
 

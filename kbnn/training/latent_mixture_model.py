@@ -30,6 +30,7 @@ class LatentMixtureModel(Trainer):
             `keras.optimizers.schedules.LearningRateSchedule`, as
             `PolynomialDecay(0.0, steps, 1.0)`, which is linear. Leave some epochs at 1.
         activation: h, as for `LatentWeightModel`.
+        indexed: as for `Trainer`.
         name: of the trainer.
 
     Raises:
@@ -50,6 +51,7 @@ class LatentMixtureModel(Trainer):
         binary_share: keras.optimizers.schedules.LearningRateSchedule,
         *,
         activation: Any = "hard_tanh",
+        indexed: bool = False,
         name: str | None = None,
     ) -> None:
         if not isinstance(binary_share, keras.optimizers.schedules.LearningRateSchedule):
@@ -57,7 +59,7 @@ class LatentMixtureModel(Trainer):
                 "Expected `binary_share` to be a LearningRateSchedule of Keras 2. "
                 f"Received: binary_share={binary_share!r}"
             )
-        super().__init__(model, name=name)
+        super().__init__(model, indexed=indexed, name=name)
         self._logged = Means(["binary_share"])
         self._schedule = binary_share
         # Read by all layers, and the same on all replicas.

@@ -35,6 +35,7 @@ class LatentWeightModel(SupervisedTrainer):
             a copy of. Normalization and the biases of binary layers are always its own.
         replace: called with each layer; returns the twin of a layer that is not known, a new
             layer, and None for the others.
+        indexed: as for `Trainer`.
         name: of the trainer.
 
     Its metrics are those of the binary path, and with "real_" in front those of the twin. In a
@@ -66,6 +67,7 @@ class LatentWeightModel(SupervisedTrainer):
         activation: Any = "hard_tanh",
         share: Collection[str] = ROLES,
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
+        indexed: bool = False,
         name: str | None = None,
     ) -> None:
         if supervision is None:
@@ -76,7 +78,7 @@ class LatentWeightModel(SupervisedTrainer):
             raise ValueError(
                 f"Expected `share` to be of {', '.join(ROLES)}. Received: share={share!r}"
             )
-        super().__init__(model, supervision, name=name)
+        super().__init__(model, supervision, indexed=indexed, name=name)
         twin = real_twin(
             model, activation=activation, share=share, features=self.feature_layers, replace=replace
         )

@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from kbnn.layers import BinaryBatchNormalization
 from kbnn.quantizers import SmoothSign
-from kbnn.quantizers.attached import attached, carry_state
+from kbnn.quantizers.attached import attached, carry_state, unwrapped
 from kbnn.training.rewrite import Replacement, rewrite
 
 
@@ -39,20 +39,20 @@ def smooth_network(model: keras.Model) -> keras.Model:
     found: list[SmoothSign] = []
 
     def replace(layer: keras.layers.Layer) -> Any:
-        if isinstance(layer, SmoothSign):
-            found.append(layer)
-            return _stays_smooth(layer)
+        if isinstance(unwrapped(layer), SmoothSign):
+            found.append(unwrapped(layer))
+            return _stays_smooth(unwrapped(layer), layer.name)
         own = {
-            argument: quantizer
+            argument: unwrapped(quantizer)
             for argument, quantizer in attached(layer).items()
-            if isinstance(quantizer, SmoothSign)
+            if isinstance(unwrapped(quantizer), SmoothSign)
         }
         found.extend(own.values())
         if not own:
             return None
         if isinstance(layer, BinaryBatchNormalization):
             return _uncompared(layer)
-        changes = {argument: _stays_smooth(quantizer) for argument, quantizer in own.items()}
+        changes = {argument: _stays_smooth(one, one.name) for argument, one in own.items()}
         copy = type(layer).from_config({**layer.get_config(), **changes})
         replaced.append((layer, copy, attached(layer).keys() - own.keys()))
         return copy
@@ -75,15 +75,16 @@ class _AlwaysSmooth(SmoothSign):
         return super().call(inputs, training=True)
 
 
-def _stays_smooth(quantizer: SmoothSign) -> SmoothSign:
+def _stays_smooth(quantizer: SmoothSign, name: str) -> SmoothSign:
     sharpness, hard_forward = map(
         keras.backend.get_value, (quantizer.sharpness, quantizer.hard_forward)
     )
-    return _AlwaysSmooth(float(sharpness), bool(hard_forward), name=quantizer.name)
+    return _AlwaysSmooth(float(sharpness), bool(hard_forward), name=name)
 
 
 def _uncompared(layer: BinaryBatchNormalization) -> Replacement:
     config = layer.get_config()
     del config["activation"]
     normalization = keras.layers.BatchNormalization.from_config(config)
-    return Replacement(normalization, then=_stays_smooth(layer.activation))
+    sign = unwrapped(layer.activation)
+    return Replacement(normalization, then=_stays_smooth(sign, sign.name))

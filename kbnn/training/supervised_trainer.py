@@ -23,6 +23,7 @@ class SupervisedTrainer(Trainer):
         model: a built functional or Sequential model, without masks and without losses or metrics
             of its tensors.
         supervision: terms, each a `kbnn.losses.LatentSupervision`.
+        indexed: as for `Trainer`.
         name: of the trainer.
 
     Attributes:
@@ -40,6 +41,7 @@ class SupervisedTrainer(Trainer):
         model: keras.Model,
         supervision: Collection[LatentSupervision],
         *,
+        indexed: bool = False,
         name: str | None = None,
     ) -> None:
         check_trainable(model)
@@ -51,7 +53,7 @@ class SupervisedTrainer(Trainer):
                     f"Expected names of layers for {term.name!r}, since {model.name!r} has none "
                     "between its binary layers, outside of nested models. Received: layers=None"
                 )
-        super().__init__(model, terms=[term.name for term in terms], name=name)
+        super().__init__(model, terms=[term.name for term in terms], indexed=indexed, name=name)
         self.supervision = terms
         self._usual_features = tuple(usual_features)
         self._logits = _logits_of(model)
@@ -98,7 +100,7 @@ class SupervisedTrainer(Trainer):
         return self._both_paths(x, y, sample_weight, training=True)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        x, y, sample_weight, _ = self.unpack(data)
         outputs, terms = self._both_paths(x, y, sample_weight, training=False)
         self.compiled_loss(y, outputs, sample_weight, regularization_losses=self.host.losses)
         self.update_terms(terms, x)

@@ -45,6 +45,7 @@ class TeacherModel(SupervisedTrainer):
             `kbnn.losses.RealPathLoss`: a teacher does not learn.
         teacher_layers: by the name of a layer of the model, that of the teacher's layer whose
             features belong to it; by default the one of the same name.
+        indexed: as for `Trainer`.
         name: of the trainer.
 
     Attributes:
@@ -80,10 +81,11 @@ class TeacherModel(SupervisedTrainer):
         supervision: Collection[LatentSupervision] | None = None,
         *,
         teacher_layers: Mapping[str, str] | None = None,
+        indexed: bool = False,
         name: str | None = None,
     ) -> None:
         terms = [Distillation()] if supervision is None else supervision
-        super().__init__(model, terms, name=name)
+        super().__init__(model, terms, indexed=indexed, name=name)
         for term in self.supervision:
             if isinstance(term, RealPathLoss):
                 raise ValueError(

@@ -7,14 +7,15 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn import _keras_check
+from kbnn import _batch_context, _keras_check
 
 
 class Trainer(keras.Model):
     """Trains a model with further loss terms, and leaves the model itself as it is.
 
     The train step is Keras's, with the terms of `forward` added to the loss. A subclass overrides
-    `forward`; by itself a trainer trains as the model does, to the bit. It is a `keras.Model`:
+    `forward`; by itself a trainer trains as the model does, to the bit. It hands the labels and
+    sample indices of each batch to the contrastive terms in the model. It is a `keras.Model`:
     `compile`, `fit`, callbacks, class and sample weights, mixed precision and distribution
     strategies are Keras's. Weights that are frozen in the model stay as they are.
 
@@ -26,6 +27,9 @@ class Trainer(keras.Model):
         model: a built model, `trainer.host` from then on. The two share their weights: predict
             with, evaluate, freeze and convert the model.
         terms: names of the terms that `forward` gives, for the logs.
+        indexed: whether data are `(x, y, index)` or `(x, y, index, sample_weight)`, with the
+            sample's position in the data set, as `kbnn.data.load(with_index=True)` gives them.
+            Validation data may then be without it. `class_weight` of `fit` is not taken beside.
         name: of the trainer; the model's with "_trainer" by default.
 
     Raises:
@@ -39,7 +43,12 @@ class Trainer(keras.Model):
     """
 
     def __init__(
-        self, model: keras.Model, *, terms: Collection[str] = (), name: str | None = None
+        self,
+        model: keras.Model,
+        *,
+        terms: Collection[str] = (),
+        indexed: bool = False,
+        name: str | None = None,
     ) -> None:
         _keras_check.check_model(model)
         _keras_check.check_built(model)
@@ -55,6 +64,7 @@ class Trainer(keras.Model):
             )
         super().__init__(name=f"{model.name}_trainer" if name is None else name)
         self.host = model
+        self.indexed = bool(indexed)
         self._terms = Means(terms)
         self.built = True
 
@@ -74,8 +84,14 @@ class Trainer(keras.Model):
         return self.host(x, training=True), {}
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        with tf.GradientTape() as tape:
+        x, y, sample_weight, indices = self.unpack(data)
+        if self.indexed and indices is None:
+            raise ValueError(
+                "Expected batches (x, y, index) in training, since the trainer is `indexed`, as "
+                "kbnn.data.load(..., with_index=True) gives them. Received: no integers behind the "
+                "labels"
+            )
+        with tf.GradientTape() as tape, _batch_context.hand_over(y, indices):
             outputs, terms = self.forward(x, y, sample_weight)
             loss = self.compiled_loss(
                 *(y, outputs, sample_weight),
@@ -85,6 +101,37 @@ class Trainer(keras.Model):
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self.update_terms(terms, x)
         return self.compute_metrics(x, y, outputs, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        x, y, sample_weight, _ = self.unpack(data)
+        return super().test_step((x, y, sample_weight))
+
+    def unpack(self, data: Any) -> tuple[Any, Any, Any, Any]:
+        """A batch's inputs, labels, sample weights and indices; None for what it has not.
+
+        Raises:
+            ValueError: integers in the place of sample weights, for a trainer that is not
+                `indexed`; a batch of more parts.
+        """
+        parts = tuple(data) if isinstance(data, tuple | list) else (data,)
+        third = parts[2] if len(parts) > 2 else None
+        is_index = _is_integer(third)
+        if not self.indexed:
+            if is_index:
+                raise ValueError(
+                    "Expected sample weights behind the labels, floating-point numbers. Received: "
+                    "integers. If they are sample indices, give Trainer(model, indexed=True)."
+                )
+            return (*keras.utils.unpack_x_y_sample_weight(data), None)
+        if len(parts) == 4 and is_index:
+            return parts[0], parts[1], parts[3], third
+        if len(parts) > 3:
+            raise ValueError(
+                "Expected batches (x, y, index) or (x, y, index, sample_weight), the index of "
+                f"integers. Received: {len(parts)} parts"
+            )
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        return (x, y, None, third) if is_index else (x, y, sample_weight, None)
 
     def update_terms(self, terms: Mapping[str, tf.Tensor], x: Any) -> None:
         """Take the terms of a batch, whose inputs are x, into their means in the logs."""
@@ -143,6 +190,10 @@ class Trainer(keras.Model):
 def host_of(model: keras.Model) -> keras.Model:
     """The model that ships: a trainer's host, or the model itself."""
     return model.host if isinstance(model, Trainer) else model
+
+
+def _is_integer(value: Any) -> bool:
+    return getattr(getattr(value, "dtype", None), "is_integer", False)
 
 
 _TAKEN = ("loss", "real_loss")

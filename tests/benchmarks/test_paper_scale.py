@@ -21,7 +21,7 @@ import typer
 from typer.testing import CliRunner
 
 from kbnn.cli import RunConfig
-from kbnn.cli.run import build_model, compile_model, load_data
+from kbnn.cli.run_model import build_model, compile_model, load_data
 
 TOOL, JAX = os.environ.get("KBNN_XLA_TOOL"), os.environ.get("KBNN_JAX_PYTHON")
 needs_jax = pytest.mark.skipif(

@@ -75,6 +75,23 @@ def test_a_killed_run_with_a_teacher_resumes_exactly(run_kbnn, settings, finishe
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("source", ["queue", "bank"])
+def test_a_killed_run_with_a_memory_resumes_exactly(source, run_kbnn, settings, tmp_path):
+    options = ("--method", "contrastive", "--contrast", source, "--contrast-count", 50)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    train = ["train", *settings(epochs=3), *options, "--run"]
+    assert run_kbnn(*train, whole).returncode == 0
+    assert run_kbnn("batch", 11, *train, killed, command=DYING).returncode == -signal.SIGKILL
+    resumed = run_kbnn("train", "--resume", "--run", killed)
+    assert resumed.returncode == 0, resumed.stderr
+    ours, theirs = (weights(folder / "model.keras") for folder in (killed, whole))
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # Measures of the term too.
+    assert log_without_seconds(killed) == log_without_seconds(whole)
+
+
+@pytest.mark.slow
 def test_a_lost_model_of_a_finished_run_is_written_again(run_kbnn, finished, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(finished[0], folder)

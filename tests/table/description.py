@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import tf_keras as keras
-from subject import images, quantizers_of, state
+from subject import images, quantizers_of, weights_by_name
 
 
 def describe(model: keras.Model) -> dict[str, np.ndarray]:
@@ -18,8 +18,8 @@ def describe(model: keras.Model) -> dict[str, np.ndarray]:
             arrays[f"{layer.name}/{i}"] = value
     for i, quantizer in enumerate(quantizers_of(model)):
         arrays[f"quantizer_{i}"] = identity(quantizer)
-        for j, variable in enumerate(state(quantizer)):
-            arrays[f"quantizer_{i}/{j}"] = variable.numpy()
+        for name, value in weights_by_name(quantizer).items():
+            arrays[f"quantizer_{i}/{name}"] = value
     return arrays
 
 

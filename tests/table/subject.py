@@ -106,8 +106,16 @@ def state(layer: keras.layers.Layer) -> list[tf.Variable]:
 
 
 def weights_by_name(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
-    """A layer's weights as the formulas of its row take them."""
-    values = {weight.name.split("/")[-1].split(":")[0]: weight.numpy() for weight in state(layer)}
+    """A layer's weights as the formulas of its row take them.
+
+    By the last part of their names, and where weights share that by the last two.
+    """
+    names = [weight.name.split(":")[0].split("/") for weight in state(layer)]
+    last = [name[-1] for name in names]
+    values = {
+        "_".join(name[-2:] if last.count(name[-1]) > 1 else name[-1:]): weight.numpy()
+        for name, weight in zip(names, state(layer), strict=True)
+    }
     if len(values) < len(state(layer)):
         raise ValueError(f"Expected weights with different names. Received: {state(layer)}")
     return values

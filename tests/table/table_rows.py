@@ -51,6 +51,28 @@ def learned_sign(residual):
     return formula
 
 
+def contrastive_sign(negatives, **options):
+    """Without a base of its own gradient, so that the elementwise one is that of ste_sign."""
+    options = {"negatives": negatives, "weight": 0.5, "temperature": 0.2, "embedding": 6, **options}
+    lacks = {}
+    if negatives == "bank":
+        needs = "a bank needs sample indices, which the table's trainings have not; tests/training"
+        lacks = dict.fromkeys(TRAININGS, needs)
+    return QuantizerRow(
+        f"contrastive_sign_{negatives}",
+        make=lambda: kbnn.quantizers.ContrastiveSign(lq.quantizers.SteSign(1.3), **options),
+        forward=lambda x, **_: sign(x),
+        gradient=lambda x, **_: clipped_identity(x),
+        roles=("input",),
+        alias="contrastive_sign",
+        lacks=lacks,
+    )
+
+
+TRAININGS = [
+    *("fit", "mixed_float16", "mixed_bfloat16", "jit_compile", "mirrored", "determinism", "bop"),
+    *("forward", "gradient"),
+]
 NOT_ELEMENTWISE = {"gradient": "not elementwise; tests/quantizers/test_learned_sign.py has it"}
 
 QUANTIZERS = [
@@ -74,6 +96,9 @@ QUANTIZERS = [
         alias="learned_sign",
         lacks=NOT_ELEMENTWISE,
     ),
+    contrastive_sign("batch", pooling="flatten"),
+    contrastive_sign("queue", count=20),
+    contrastive_sign("bank", rows=40, count=10, momentum=0.25, per_anchor=True, seed=2),
     QuantizerRow(
         "ste_sign",
         make=lambda: lq.quantizers.SteSign(clip_value=1.3),
@@ -175,7 +200,19 @@ def narrow_learned_vgg() -> keras.Model:
     return kbnn.models.vgg_tiny(width=4, kernel_quantizer="learned_sign")
 
 
+def narrow_contrastive_vgg() -> keras.Model:
+    return kbnn.training.with_contrast(narrow_vgg(), "all", negatives="queue", count=600)
+
+
 CALLBACKS = [
+    CallbackRow(
+        "contrast_monitor",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.callbacks.ContrastMonitor(),
+        ],
+        model=narrow_contrastive_vgg,
+    ),
     CallbackRow(
         "learned_sign_monitor",
         make=lambda train: [

@@ -1,0 +1,43 @@
+"""Embeddings of other samples, and whose negatives they are."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+NO_CLASS = tf.int64.min
+"""Stands for the class of a sample that none is known of."""
+
+
+class Negatives(NamedTuple):
+    """Embeddings of other samples.
+
+    Attributes:
+        binary: of their binary views, `(negatives, size)`.
+        real: of their real-valued views, of the same shape.
+        keep: booleans `(batch, negatives)`, whether one is a negative of a sample of the batch.
+    """
+
+    binary: tf.Tensor
+    real: tf.Tensor
+    keep: tf.Tensor
+
+
+def of_another_class(labels: tf.Tensor | None, others: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
+    """Where others are not known to share a sample's class.
+
+    Args:
+        labels: classes as numbers, int64 `(batch,)`, or None where they are not known.
+        others: the same of others, `(negatives,)`, `NO_CLASS` where none is known.
+        batch: the size of the batch.
+
+    Returns:
+        Booleans `(batch, negatives)`.
+    """
+    if labels is None:
+        return tf.fill([batch, tf.shape(others)[0]], True)
+    return (labels[:, None] != others[None, :]) | (others[None, :] == NO_CLASS)
+
+
+def classes_or_none_known(labels: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
+    """Classes as they are remembered, int64 `(batch,)`."""
+    return tf.fill([batch], tf.constant(NO_CLASS, tf.int64)) if labels is None else labels

@@ -1,0 +1,188 @@
+"""How labels and sample indices reach contrastive terms in `fit`."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+
+import kbnn
+from kbnn import _batch_context
+from kbnn.losses import RealPathLoss
+from kbnn.training import (
+    LatentGradientModel,
+    LatentMixtureModel,
+    LatentWeightModel,
+    Trainer,
+)
+
+SHAPE, CLASSES, SAMPLES = (12, 12, 1), 3, 48
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, SAMPLES)
+    return rng.normal(size=(SAMPLES, *SHAPE)).astype("f"), labels, rng.permutation(SAMPLES)
+
+
+def dataset(*arrays):
+    return tf.data.Dataset.from_tensor_slices(arrays).shuffle(SAMPLES, seed=1).batch(16)
+
+
+def model(**options):
+    keras.utils.set_random_seed(1)
+    options = {"negatives": "bank", "rows": SAMPLES, "count": 16, "embedding": 8, **options}
+    return kbnn.training.with_contrast(kbnn.models.vgg_tiny(SHAPE, CLASSES, 8), **options)
+
+
+def compiled(trainer):
+    trainer.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    return trainer
+
+
+def bank(made):
+    return made.get_layer("conv_3").input_quantizer.contrast.memory
+
+
+def mixture(host, **options):
+    share = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
+    return LatentMixtureModel(host, share, **options)
+
+
+@pytest.mark.parametrize(
+    "trainer",
+    [
+        Trainer,
+        LatentWeightModel,
+        lambda host, **options: LatentWeightModel(host, [RealPathLoss()], **options),
+        LatentGradientModel,
+        mixture,
+    ],
+)
+def test_each_sample_reaches_its_row_with_its_class(trainer, arrays):
+    x, y, index = arrays
+    host = model()
+    before = bank(host)
+    before = [before.binary_rows.numpy(), before.real_rows.numpy()]
+    made = compiled(trainer(host, indexed=True))
+    half = index[:32]
+    history = made.fit(
+        dataset(x[:32], y[:32], half), epochs=2, verbose=0, validation_data=dataset(*arrays)
+    ).history
+    assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
+    labels = bank(host).row_labels.numpy()
+    assert labels[half].tolist() == y[:32].tolist()
+    others = np.setdiff1d(np.arange(SAMPLES), half)
+    for rows, old in zip((bank(host).binary_rows, bank(host).real_rows), before, strict=True):
+        np.testing.assert_array_equal(rows.numpy()[others], old[others])
+        assert (rows.numpy()[half] != old[half]).any(axis=1).all()
+    assert int(bank(host).draws) == 4
+
+
+@pytest.mark.parametrize("trainer", [Trainer, LatentWeightModel])
+def test_labels_reach_a_queue_without_indices(trainer, arrays):
+    host = model(negatives="queue", rows=None, count=SAMPLES)
+    compiled(trainer(host)).fit(dataset(*arrays[:2]), epochs=1, verbose=0)
+    assert sorted(bank(host).row_labels.numpy()) == sorted(arrays[1])
+
+
+def test_without_a_trainer_no_labels_are_known(arrays):
+    host = compiled(model(negatives="queue", rows=None, count=SAMPLES))
+    host.fit(dataset(*arrays[:2]), epochs=1, verbose=0)
+    assert set(bank(host).row_labels.numpy()) == {tf.int64.min}
+    assert int(bank(host).written) == SAMPLES
+
+
+def test_sample_weights_stand_behind_the_index(arrays):
+    x, y, index = arrays
+    weights = np.zeros(SAMPLES, "f")
+    host = model(weight=0.0)
+    made = compiled(Trainer(host, indexed=True))
+    history = made.fit(dataset(x, y, index, weights), epochs=1, verbose=0).history
+    assert history["loss"] == [0.0]
+    assert (bank(host).row_labels.numpy()[index] == y).all()
+
+
+def test_validation_data_may_have_the_index_or_weights_or_neither(arrays):
+    x, y, index = arrays
+    made = compiled(Trainer(model(), indexed=True))
+    expected = made.evaluate(dataset(x, y), verbose=0)
+    assert made.evaluate(dataset(x, y, index), verbose=0) == pytest.approx(expected, rel=1e-5)
+    half = np.full(SAMPLES, 0.5, "f")
+    for parts in ((x, y, half), (x, y, index, half)):
+        assert made.evaluate(dataset(*parts), verbose=0) == pytest.approx(expected / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("trainer", [Trainer, LatentWeightModel])
+def test_integers_behind_the_labels_are_no_sample_weights(trainer, arrays):
+    made = compiled(trainer(model(negatives="batch", rows=None)))
+    for call in (made.fit, made.evaluate):
+        with pytest.raises(ValueError, match=r"integers.*Trainer\(model, indexed=True\)"):
+            call(dataset(*arrays), verbose=0)
+
+
+def test_a_missing_index_is_an_error(arrays):
+    x, y, index = arrays
+    made = compiled(Trainer(model(), indexed=True))
+    with pytest.raises(ValueError, match=r"Expected batches \(x, y, index\).*no integers"):
+        made.fit(dataset(x, y), verbose=0)
+    with pytest.raises(ValueError, match="Received: 5 parts"):
+        made.fit(dataset(x, y, index, index, index), verbose=0)
+    with pytest.raises(ValueError, match=r"indices in training.*with_index=True"):
+        compiled(Trainer(model())).fit(dataset(x, y), verbose=0)
+    plain = compiled(model())
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices in training.*with_index"):
+        plain.fit(dataset(x, y), verbose=0)
+    plain.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
+    assert np.isnan(plain.fit(dataset(x, y), verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_indices_that_repeat_train(jit_compile, arrays):
+    x, y, index = arrays
+    made = Trainer(model(), indexed=True)
+    made.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
+    history = made.fit(dataset(x, y, index // 2), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert all(np.isfinite(weight).all() for weight in made.get_weights())
+
+
+def test_indices_out_of_range_are_an_error_and_under_xla_leave_finite_weights(arrays):
+    x, y, index = arrays
+    made = compiled(Trainer(model(), indexed=True))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="indices from 0 to 47"):
+        made.fit(dataset(x, y, index + 5), epochs=1, verbose=0)
+    made.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
+    history = made.fit(dataset(x, y, index * 1000 - 5), epochs=2, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert all(np.isfinite(weight).all() for weight in made.get_weights())
+
+
+def test_a_batch_is_handed_over_inside_alone_and_the_one_before_comes_back():
+    assert _batch_context.current() == (None, None)
+    with _batch_context.hand_over(1, 2):
+        with pytest.raises(RuntimeError), _batch_context.hand_over(3, None):
+            assert _batch_context.current() == (3, None)
+            raise RuntimeError
+        assert _batch_context.current() == (1, 2)
+    assert _batch_context.current() == (None, None)
+
+
+@pytest.mark.parametrize("negatives", ["queue", "bank"])
+def test_a_resumed_training_repeats_the_draws(negatives, arrays, tmp_path):
+    options = {"queue": {"rows": None, "count": 40}, "bank": {}}[negatives]
+
+    def trained(epochs, **fit_options):
+        made = compiled(Trainer(model(negatives=negatives, **options), indexed=True))
+        data = tf.data.Dataset.from_tensor_slices(arrays).batch(16)
+        made.fit(data, epochs=epochs, verbose=0, **fit_options)
+        return made
+
+    backup = [keras.callbacks.BackupAndRestore(tmp_path / "state", delete_checkpoint=False)]
+    expected = trained(3)
+    trained(2, callbacks=backup)
+    found = trained(3, callbacks=backup)
+    for weight, one, other in zip(
+        expected.weights, expected.get_weights(), found.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other, err_msg=weight.name)
