@@ -58,6 +58,13 @@ def latent(trainer: Callable[..., keras.Model]) -> keras.Model:
     return _compiled(trainer(chain()), None)
 
 
+def contrast(negatives: str) -> keras.Model:
+    """A chain with a contrastive term, as it trains for Fashion-MNIST: labels are known."""
+    bank = {"rows": 60_000} if negatives == "bank" else {}
+    model = kbnn.training.with_contrast(chain(), negatives=negatives, **bank)
+    return _compiled(kbnn.training.Trainer(model, indexed=negatives == "bank"), None)
+
+
 def _mixture(model: keras.Model) -> keras.Model:
     share = keras.optimizers.schedules.PolynomialDecay(0.0, 1000, 1.0)
     return kbnn.training.LatentMixtureModel(model, share)
@@ -104,6 +111,12 @@ VARIANTS = {
             "mixture": _mixture,
             "gradient": kbnn.training.LatentGradientModel,
         }.items()
+    },
+    **{
+        f"chain-contrast_{negatives}": Variant(
+            functools.partial(contrast, negatives), "chain-ste_sign"
+        )
+        for negatives in ("batch", "queue", "bank")
     },
     "residual-ste_sign": Variant(residual),
     "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),

@@ -118,6 +118,7 @@ class LatentWeightModel(Trainer):
                 )
         self.twin = twin.twin
         self.supervision = terms
+        self.trained_by_supervision = [layer for term in terms for layer in term.trained]
         self._binary = twin.binary
         self._real = twin.real
         self._usual_features = twin.usual_features
