@@ -28,6 +28,9 @@ LEARNED = {**TUNED, "kernel_quantizer": "learned_sign"}
 # Latent weights.
 LATENT = {**FASHION, "learning_rate": 0.005}
 
+# The contrastive term.
+CONTRAST = {**FASHION, "learning_rate": 0.005}
+
 
 def twin(real: float, distillation: float, features: float) -> dict[str, Any]:
     """A twin with these weights of its terms."""
@@ -179,6 +182,28 @@ VARIANTS = {
         }.items()
     },
     **{name: RunConfig(**LATENT) for name in TEACHERS if name != "fashion-teacher"},
+    **{
+        f"fashion-contrast-batch-lambda{weight}-tau{temperature}": RunConfig(
+            **CONTRAST,
+            contrast="batch",
+            contrast_weight=weight,
+            contrast_temperature=temperature,
+        )
+        for weight in (0.01, 0.03, 0.1, 0.3)
+        for temperature in (0.07, 0.1, 0.3)
+    },
+    **{
+        f"fashion-contrast-queue-lambda{weight}": RunConfig(
+            **CONTRAST, contrast="queue", contrast_weight=weight
+        )
+        for weight in (0.03, 0.1, 0.3)
+    },
+    **{
+        f"fashion-contrast-bank-lambda{weight}": RunConfig(
+            **CONTRAST, contrast="bank", contrast_weight=weight
+        )
+        for weight in (0.03, 0.1, 0.8, 3.2)
+    },
 }
 """What the settings of the other experiments were chosen among, in screening."""
 
@@ -220,6 +245,14 @@ EXPERIMENTS = {
     "fashion-smooth-tanh": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100), sharpness_hold=0.2
     ),
+    # As long as none are chosen, with the defaults.
+    **{
+        f"fashion-contrast-{source}": RunConfig(**CONTRAST, contrast=source)
+        for source in ("batch", "queue", "bank")
+    },
+    "fashion-contrast-batch-all_layers": RunConfig(
+        **CONTRAST, contrast="batch", contrast_taps="all"
+    ),
     "cifar10jpeg-resnet20-float": RunConfig(**CIFAR, **REAL, learning_rate=0.003),
     "cifar10jpeg-resnet20-ste_sign": RunConfig(**CIFAR, learning_rate=0.005),
     **VARIANTS,
@@ -235,7 +268,9 @@ BASELINES = {
     **{
         name: "fashion-ste_sign"
         for name in EXPERIMENTS
-        if name.startswith(("fashion-smooth", "fashion-latent", "fashion-teacher"))
+        if name.startswith(
+            ("fashion-smooth", "fashion-latent", "fashion-teacher", "fashion-contrast")
+        )
     },
     "fashion-float": "fashion-ste_sign",
     "cifar10jpeg-resnet20-float": "cifar10jpeg-resnet20-ste_sign",

@@ -45,6 +45,8 @@ from kbnn.cli.run_folder import replace_file, versions
 from kbnn.training.trainer import host_of
 
 FILE = pathlib.Path(__file__).parent.parent / "results" / "step_cost.csv"
+# Of the data set that a memory bank in a variant has rows for.
+_SAMPLES = 60_000
 _MEMORY_STEPS = 10
 _WIDTH = 125  # of the table, in a pipe too
 
@@ -159,7 +161,10 @@ def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
     shipped = host_of(model)
     images = tf.random.uniform((batch_size, *shipped.input_shape[1:]), -1.0, 1.0)
     labels = tf.random.uniform((batch_size,), 0, shipped.output_shape[-1], tf.int64)
-    batches = iter(tf.data.Dataset.from_tensors((images, labels)).repeat())
+    batch = [images, labels]
+    if getattr(model, "indexed", False):
+        batch.append(tf.random.shuffle(tf.range(_SAMPLES, dtype=tf.int64))[:batch_size])
+    batches = iter(tf.data.Dataset.from_tensors(tuple(batch)).repeat())
     train = model.make_train_function()
     # Reading the loss waits for the step where a device runs it in the background.
     return lambda: float(train(batches)["loss"])

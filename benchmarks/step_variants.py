@@ -64,6 +64,13 @@ def taught(model: keras.Model) -> keras.Model:
     return kbnn.training.TeacherModel(model, teacher)
 
 
+def contrast(negatives: str) -> keras.Model:
+    """A chain with a contrastive term, as it trains for Fashion-MNIST: labels are known."""
+    bank = {"rows": 60_000} if negatives == "bank" else {}
+    model = kbnn.training.with_contrast(chain(), negatives=negatives, **bank)
+    return _compiled(kbnn.training.Trainer(model, indexed=negatives == "bank"), None)
+
+
 def _mixture(model: keras.Model) -> keras.Model:
     share = keras.optimizers.schedules.PolynomialDecay(0.0, 1000, 1.0)
     return kbnn.training.LatentMixtureModel(model, share)
@@ -112,6 +119,12 @@ VARIANTS = {
         }.items()
     },
     "chain-teacher": Variant(functools.partial(trained_by, taught), "chain-ste_sign"),
+    **{
+        f"chain-contrast_{negatives}": Variant(
+            functools.partial(contrast, negatives), "chain-ste_sign"
+        )
+        for negatives in ("batch", "queue", "bank")
+    },
     "residual-ste_sign": Variant(residual),
     "residual-reactnet": Variant(functools.partial(residual, reactnet=True), "residual-ste_sign"),
     "residual-self_binarizing": Variant(

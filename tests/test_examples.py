@@ -10,6 +10,7 @@ import pytest
 FOLDER = pathlib.Path(__file__).parent.parent / "examples"
 
 SHORT = {
+    "contrastive.py": ["--epochs", "1", "--negatives", "bank"],
     "latent_weights.py": ["--epochs", "1"],
     "noisy_supervision.py": ["--epochs", "1", "--more", "1"],
     "self_binarizing.py": ["--epochs", "1"],

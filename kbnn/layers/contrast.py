@@ -231,7 +231,7 @@ class Contrast(keras.layers.Layer):
     def _scored(
         self, binary: tf.Tensor, real: tf.Tensor, labels: Any, indices: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss of a joint batch, before the memory has seen it, and whether it has negatives."""
+        """The loss of a joint batch, scored before the memory takes it, and whether any was."""
         if isinstance(self.memory, EmbeddingQueue):
             others = self.memory.negatives(tf.shape(binary)[0], labels)
             losses = info_nce_loss(

@@ -52,7 +52,7 @@ def mean_of_replicas(value: tf.Tensor) -> tf.Tensor:
 
 
 def gathered(variable: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
-    """Rows of a variable that its replica writes itself, without reading, and copying, the whole."""
+    """Rows of a variable that each replica writes itself; the whole is not read, nor copied."""
     copies = tf.distribute.get_strategy().experimental_local_results(variable)
     context = _context()
     replica = 0 if context is None else tf.get_static_value(context.replica_id_in_sync_group)

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -116,10 +116,12 @@ class LatentSupervision:
         layers: names of the layers whose outputs the term wants to see in `Paths`; None for those
             in front of the binary layers and of the classifier.
         needs_classes: whether it takes the logits in `Paths`.
+        trained: layers that the term has and that are trained beside the model.
     """
 
     layers: tuple[str, ...] | None = ()
     needs_classes = False
+    trained: Sequence[keras.layers.Layer] = ()
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
         is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)

@@ -68,7 +68,7 @@ class ContrastiveSign(lq.quantizers.Quantizer):
         self.precision = getattr(self.base, "precision", None)
 
     def build(self, input_shape: Any) -> None:
-        # Larq's layers read kernels, whose shape is known, inside this scope; and apply activations,
+        # Inside this scope Larq's layers read kernels, whose shape is known, and apply activations,
         # which are built with an open batch size.
         if lq.context.should_quantize() and tf.TensorShape(input_shape).is_fully_defined():
             self.check_kernel(input_shape)

@@ -9,6 +9,7 @@ from kbnn.training.requantize import requantize
 from kbnn.training.rewrite import REMOVE, Replacement, layers_of, rewrite
 from kbnn.training.smooth_network import smooth_network
 from kbnn.training.smooth_validation import SmoothValidation
+from kbnn.training.teacher_contrast import TeacherContrast
 from kbnn.training.teacher_model import TeacherModel
 from kbnn.training.trainer import Trainer
 from kbnn.training.with_contrast import tappable, with_contrast
@@ -21,6 +22,7 @@ __all__ = [
     "NoiseRate",
     "Replacement",
     "SmoothValidation",
+    "TeacherContrast",
     "TeacherModel",
     "Trainer",
     "estimate_noise_rate",

@@ -55,6 +55,8 @@ class SupervisedTrainer(Trainer):
                 )
         super().__init__(model, terms=[term.name for term in terms], indexed=indexed, name=name)
         self.supervision = terms
+        # So that Keras finds their weights.
+        self.trained_by_supervision = [layer for term in terms for layer in term.trained]
         self._usual_features = tuple(usual_features)
         self._logits = _logits_of(model)
 

@@ -116,7 +116,7 @@ def test_settings_that_cannot_be_are_refused(options, message):
 
 def test_taps_that_the_network_has_not_are_refused():
     config = RunConfig(data=SAMPLE, width=8, contrast="batch", contrast_taps="conv_9")
-    with pytest.raises(InputError, match="--contrast-taps.*conv_1, conv_2, conv_3"):
+    with pytest.raises(InputError, match=r"--contrast-taps.*conv_1, conv_2, conv_3"):
         with_terms(build_model(config), config)
     config = RunConfig(data=SAMPLE, contrast="batch", contrast_taps="all", contrast_decay=2.0)
     with pytest.raises(InputError, match="--contrast-decay"):

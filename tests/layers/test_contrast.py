@@ -213,7 +213,7 @@ def test_a_bank_without_indices_says_where_they_come_from():
     made = contrast("bank")
     with pytest.raises(ValueError, match=r"indices.*Trainer\(model, indexed=True\)"):
         made(views(), training=True)
-    with pytest.raises(ValueError, match="to be integers. Received: float32"):
+    with pytest.raises(ValueError, match=r"to be integers. Received: float32"):
         given(made, *views(), index=tf.zeros([8]))
 
 

@@ -1,4 +1,4 @@
-"""Contrastive losses and bounds: against the paper's ratio form, exact values and known information."""
+"""Contrastive losses and bounds: the ratio form, exact values, information that is known."""
 
 import math
 
@@ -228,7 +228,7 @@ def test_arguments_that_contradict_each_other_are_refused():
     memory = {"binary_negatives": view, "real_negatives": view}
     with pytest.raises(ValueError, match="both kinds of negatives"):
         kbnn.losses.info_nce_loss(view, view, binary_negatives=view)
-    with pytest.raises(ValueError, match="`keep` beside negatives. Received: `keep` without"):
+    with pytest.raises(ValueError, match=r"`keep` beside negatives. Received: `keep` without"):
         kbnn.losses.info_nce_loss(view, view, keep=np.ones((2, 2), bool))
     with pytest.raises(ValueError, match="Received: `labels`"):
         kbnn.losses.info_nce_loss(view, view, labels=[0, 1], **memory)

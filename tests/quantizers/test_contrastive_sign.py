@@ -1,4 +1,4 @@
-"""A quantizer with a contrastive term: outputs and gradients of its base, and what it freezes to."""
+"""A quantizer with a contrastive term: what of it is its base, and what it freezes to."""
 
 import larq as lq
 import numpy as np
@@ -158,7 +158,7 @@ def test_a_kernel_is_refused():
 
 @pytest.mark.parametrize("base", [None, ContrastiveSign(), 3])
 def test_a_base_that_is_none_is_refused(base):
-    with pytest.raises(TypeError, match="Expected `(base|quantizer)` to be"):
+    with pytest.raises(TypeError, match=r"Expected `(base|quantizer)` to be"):
         ContrastiveSign(base)
     with pytest.raises(TypeError, match="no_such"):
         ContrastiveSign(no_such=1)

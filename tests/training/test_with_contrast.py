@@ -44,6 +44,13 @@ def tapped(model):
     return found
 
 
+def host_weights(model):
+    """Those that are not of terms."""
+    terms = [layer for layer in model.submodules if isinstance(layer, Contrast)]
+    of_terms = {id(weight) for layer in terms for weight in layer.weights}
+    return [weight.numpy() for weight in model.weights if id(weight) not in of_terms]
+
+
 def test_by_default_the_last_binary_layer_is_tapped():
     assert tapped(with_contrast(chain())) == {"conv_3": 0.1}
     assert tapped(with_contrast(chain(binary_classifier=True))) == {"classifier": 0.1}
@@ -113,10 +120,7 @@ def test_quantizers_weights_and_their_state_are_inside(base, data):
     if isinstance(base, SmoothSign):
         assert float(quantizer.base.sharpness) == 5.0
     np.testing.assert_array_equal(copy(data[0]), host(data[0]))
-    terms = {
-        id(w) for layer in copy.submodules if isinstance(layer, Contrast) for w in layer.weights
-    }
-    own = [weight.numpy() for weight in copy.weights if id(weight) not in terms]
+    own = host_weights(copy)
     for one, other, old in zip(own, host.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(other, old)
@@ -141,10 +145,7 @@ def test_without_weight_the_host_trains_as_it_would_to_the_bit(options, data):
         )
         histories.append(trainer.fit(given, validation_data=plain, epochs=3, verbose=0).history)
     assert histories[0] == histories[1]
-    terms = {
-        id(w) for layer in copy.submodules if isinstance(layer, Contrast) for w in layer.weights
-    }
-    own = [weight.numpy() for weight in copy.weights if id(weight) not in terms]
+    own = host_weights(copy)
     for one, other in zip(host.get_weights(), own, strict=True):
         np.testing.assert_array_equal(one, other)
     assert copy.get_layer("conv_3").input_quantizer.contrast.means().loss > 0

@@ -1,0 +1,81 @@
+"""A real-valued path as the other view of a contrastive term."""
+
+from collections.abc import Collection
+from typing import Any
+
+import tensorflow as tf
+
+from kbnn import _batch_context
+from kbnn.layers import Contrast
+from kbnn.losses import LatentSupervision, Paths
+
+
+class TeacherContrast(LatentSupervision):
+    r"""The contrastive term between a binary network's features and those of a real-valued path.
+
+    $$\lambda\, L_{contrast}\big(f_B, \mathrm{sg}(f_R)\big)$$
+
+    No gradient goes to the real-valued path; the heads of both are trained. In a
+    `kbnn.training.LatentWeightModel` that path is the network's twin, with a teacher a network that
+    was trained before.
+
+    Args:
+        weight: lambda, as for `LatentSupervision`; by default that of `Contrast`.
+        layers: names of the layers whose outputs are compared, each with a term of its own, whose
+            mean is taken; by default the last of those in front of the binary layers and of the
+            classifier.
+        labelled: whether samples of one class are no negatives of each other.
+        name: of the term in the logs.
+        **contrast: the other arguments of `kbnn.layers.Contrast`.
+
+    In validation it is 0.
+
+    Raises:
+        ValueError: no names in `layers`; as `Contrast`; in training, paths without features.
+
+    >>> import kbnn
+    >>> model = kbnn.models.vgg_tiny(width=8)
+    >>> terms = [kbnn.losses.RealPathLoss(), kbnn.training.TeacherContrast()]
+    >>> trainer = kbnn.training.LatentWeightModel(model, terms)
+
+    Source: the code of CMIM (docs/contrastive.md), whose heads are not trained.
+    """
+
+    def __init__(
+        self,
+        weight: Any = None,
+        layers: Collection[str] | None = None,
+        *,
+        labelled: bool = True,
+        name: str = "teacher_contrast",
+        **contrast: Any,
+    ) -> None:
+        if isinstance(layers, str) or (layers is not None and not layers):
+            raise ValueError(f"Expected `layers` to be names of layers. Received: {layers!r}")
+        self.layers = None if layers is None else tuple(layers)
+        self.trained = [
+            Contrast(**contrast, name=f"teacher_contrast_{i}")
+            for i in range(len(self.layers or "1"))
+        ]
+        super().__init__(self.trained[0].weight if weight is None else weight, name)
+        self.labelled = bool(labelled)
+
+    def __call__(self, paths: Paths) -> tf.Tensor:
+        if not paths.real_features or not paths.binary_features:
+            raise ValueError(
+                f"Expected features of both paths for {self.name!r}. Received: none. Give `layers`."
+            )
+        batch = _batch_context.current()
+        if batch is _batch_context.NOTHING:
+            return tf.zeros([])
+        names = list(paths.binary_features)[-1:] if self.layers is None else self.layers
+        terms = [
+            contrast.term(
+                paths.binary_features[name],
+                tf.stop_gradient(paths.real_features[name]),
+                paths.labels if self.labelled else None,
+                batch.indices,
+            )
+            for name, contrast in zip(names, self.trained, strict=True)
+        ]
+        return tf.add_n(terms) / len(terms)
