@@ -1,4 +1,4 @@
-"""What a device needs to know besides the file: how images become inputs, what classes are called."""
+"""What a device needs besides the file: how images become inputs, what the classes are called."""
 
 import json
 import math

@@ -8,6 +8,7 @@ from kbnn.cli.errors import FAILED, input_errors
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
 
+
 @exit_codes
 def verify(
     source: options.RunOrModel,
