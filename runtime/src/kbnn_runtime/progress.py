@@ -6,9 +6,7 @@ from collections.abc import Callable
 _WIDTH = 30
 
 
-def reporter(
-    progress: bool | Callable[[int, int], None], total: int
-) -> Callable[[int], None]:
+def reporter(progress: bool | Callable[[int, int], None], total: int) -> Callable[[int], None]:
     """What is called with the number of examples done: a bar on standard error, or a function.
 
     Args:

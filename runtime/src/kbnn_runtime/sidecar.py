@@ -43,8 +43,8 @@ class Prediction(NamedTuple):
 class Sidecar:
     """How images become a model's input, and its outputs classes.
 
-    stored = image * scale + offset, where image is uint8, 0 to 255. For integer types it is rounded,
-    halves to even, and clipped to the type's range.
+    stored = image * scale + offset, where image is uint8, 0 to 255. For integer types it is
+    rounded, halves to even, and clipped to the type's range.
 
     Attributes:
         dtype: "uint8", "int8" or "float32": the model's input.
@@ -90,9 +90,7 @@ class Sidecar:
         _check_keys("the sidecar", document, _KEYS)
         preprocessing = document.get("preprocessing")
         if not isinstance(preprocessing, dict):
-            raise ValueError(
-                f"Expected preprocessing to be an object. Received: {preprocessing!r}"
-            )
+            raise ValueError(f"Expected preprocessing to be an object. Received: {preprocessing!r}")
         _check_keys("preprocessing", preprocessing, _PREPROCESSING_KEYS)
         labels = document.get("labels")
         if labels is not None and not (
@@ -126,7 +124,7 @@ class Sidecar:
         return found
 
     def check(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Raise a ValueError if this is not the sidecar of a model with these inputs and outputs."""
+        """Raise a ValueError unless a model with these inputs and outputs can have this sidecar."""
         if len(inputs) != 1 or len(inputs[0].shape) not in (3, 4):
             raise ValueError(
                 "Expected a model with one input of images. "
@@ -156,9 +154,7 @@ class Sidecar:
                     f"Received: {len(values)} numbers"
                 )
 
-    def preprocessed(
-        self, images: np.ndarray | Sequence[np.ndarray], tensor: Tensor
-    ) -> np.ndarray:
+    def preprocessed(self, images: np.ndarray | Sequence[np.ndarray], tensor: Tensor) -> np.ndarray:
         """The model's input for images: see `Interpreter.classify`."""
         if not isinstance(images, np.ndarray | list | tuple):
             raise TypeError(
