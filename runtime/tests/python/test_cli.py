@@ -160,7 +160,7 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
 def test_the_installed_command(model):
     command = pathlib.Path(sys.executable).with_name("kbnn-run")
     done = subprocess.run([command, "info", model, "--json"], capture_output=True, text=True)
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["bytes"] == len(models.classifier())
     failed = subprocess.run([command, "info", model + "x"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (2, "")
