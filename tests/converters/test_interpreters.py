@@ -64,8 +64,7 @@ def _text(parity):
 
 def test_a_wrong_file_is_found_by_both(converted):
     _, path = converted
-    other = chain(classifier_activation=None, width=32)
-    randomised(other, seed=3)
+    other = randomised(chain(classifier_activation=None), seed=3)
     for name in converters.INTERPRETERS:
         parity = converters.verify(other, path, images(other, 20), interpreter=name)
         assert not parity.passed
