@@ -30,10 +30,15 @@ wheel: $(VENV)/.installed
 	rm -rf build dist
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
-$(VENV)/.installed: setup.cfg pyproject.toml
+# The runtime is built from source, by the C++ compiler; CMake comes with its build requirements.
+RUNTIME_SOURCES := $(shell find runtime/native runtime/src runtime/CMakeLists.txt \
+	runtime/pyproject.toml -type f -not -name "*.pyc")
+
+$(VENV)/.installed: setup.cfg pyproject.toml $(RUNTIME_SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable ".[test,lint]"
+	$(BIN)/pip install --quiet --no-deps --force-reinstall ./runtime
 	touch $@
 
 clean:

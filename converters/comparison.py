@@ -30,12 +30,16 @@ class Comparison:
 
     Args:
         model: the trained or the frozen model.
+        interpreter: what runs the file.
         int8_agreement: for a file that computes in int8, the least share of equal classes; None
             for one that must give Keras's outputs.
     """
 
-    def __init__(self, model: keras.Model, int8_agreement: float | None = None) -> None:
+    def __init__(
+        self, model: keras.Model, interpreter: str, int8_agreement: float | None = None
+    ) -> None:
         self.samples = 0
+        self._interpreter = interpreter
         self._int8_agreement = int8_agreement
         self._model = model
         self._predict = _traced(model)
@@ -159,6 +163,7 @@ class Comparison:
             class_ties=self._class_ties,
             mean_relative_error=float(relative_error),
             chain=self._chain,
+            interpreter=self._interpreter,
             int8=self._int8_agreement is not None,
             failures=(
                 self._failures(differences, agree)

@@ -141,14 +141,34 @@ def predict(
     path = str(pathlib.Path(path).resolve())
     with tempfile.TemporaryDirectory() as folder:
         for batch in batches:
-            inputs = [os.path.join(folder, f"input_{i}.npy") for i in range(len(batch))]
-            for file, array in zip(inputs, batch, strict=True):
-                np.save(file, array, allow_pickle=False)
+            inputs = _handed_over(batch, folder)
             outputs = os.path.join(folder, "output")
             count = WORKER.call(
                 "predict", model=path, inputs=inputs, outputs=outputs, reference=reference
             )
             yield [np.load(f"{outputs}_{i}.npy", allow_pickle=False) for i in range(count)]
+
+
+def seconds(path: str | os.PathLike, image: list[np.ndarray], count: int) -> list[float]:
+    """How long LCE's interpreter takes for a checked file, run by run.
+
+    Args:
+        path: an LCE file that `check_file` has accepted.
+        image: the model's inputs, a batch of one image.
+        count: of runs.
+    """
+    path = str(pathlib.Path(path).resolve())
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = _handed_over(image, folder)
+        return WORKER.call("seconds", model=path, inputs=inputs, count=count)
+
+
+def _handed_over(batch: list[np.ndarray], folder: str) -> list[str]:
+    """Files of a batch's arrays, for the worker."""
+    files = [os.path.join(folder, f"input_{i}.npy") for i in range(len(batch))]
+    for file, array in zip(files, batch, strict=True):
+        np.save(file, array, allow_pickle=False)
+    return files
 
 
 def check_file(content: bytes, name: str) -> None:

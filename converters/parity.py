@@ -30,6 +30,7 @@ class Parity:
         mean_relative_error: mean over the images of |device - Keras| / |Keras|, Euclidean norms
             over all outputs.
         chain: no layer of the model merges branches.
+        interpreter: what ran the file, "kbnn-runtime" or "lce".
         int8: the file computes in int8, so that classes are compared and not outputs.
         failures: why the file is not to be trusted; empty if it passed.
     """
@@ -45,6 +46,7 @@ class Parity:
     class_ties: list[int]
     mean_relative_error: float
     chain: bool
+    interpreter: str
     int8: bool
     failures: list[str]
 
@@ -62,6 +64,7 @@ class Parity:
     def __rich__(self) -> Table:
         table = Table(title="Keras and the device file", show_header=False)
         table.add_row("images", f"{self.samples}")
+        table.add_row("interpreter", self.interpreter)
         table.add_row("largest difference", f"{self.max_difference:.3g}")
         if self.int8:
             table.add_row("mean relative error (int8)", f"{self.mean_relative_error:.3g}")

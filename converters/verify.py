@@ -10,7 +10,7 @@ import numpy as np
 import tf_keras as keras
 
 from kbnn import _keras_check
-from kbnn.converters import flatbuffer, lce, samples
+from kbnn.converters import flatbuffer, interpreters, lce, samples
 from kbnn.converters.comparison import Comparison
 from kbnn.converters.parity import Parity
 from kbnn.training.float32 import in_float32
@@ -27,17 +27,18 @@ def verify(
     data: Any,
     *,
     int8_agreement: float | None = None,
+    interpreter: str | None = None,
     progress: Progress | None = None,
 ) -> Parity:
     """Compare a device file with the Keras model that it was made of, image by image.
 
-    The file runs in LCE's own interpreter. Every output must be within 1e-3 of Keras's (or 1e-5 of
-    the image's largest output, where that is more). An image beyond that needs an explanation: an
-    activation so close to zero (|z| < 1e-4) that rounding decides its sign. The explanation must be
-    proven: with the tied bits flipped, Keras's outputs are within the tolerance of the device's.
-    All other classes must be equal, unless Keras's outputs for the two are closer than 1e-4. In a
-    classifier with merged branches, where flips cascade, a tie need only be there, and 99.9 % of
-    the classes must be equal.
+    The file runs in kbnn-runtime where it is installed, else in LCE's own interpreter. Every output
+    must be within 1e-3 of Keras's (or 1e-5 of the image's largest output, where that is more). An
+    image beyond that needs an explanation: an activation so close to zero (|z| < 1e-4) that
+    rounding decides its sign. The explanation must be proven: with the tied bits flipped, Keras's
+    outputs are within the tolerance of the device's. All other classes must be equal, unless
+    Keras's outputs for the two are closer than 1e-4. In a classifier with merged branches, where
+    flips cascade, a tie need only be there, and 99.9 % of the classes must be equal.
 
     A model of mixed precision is compared as it computes in float32, which is what ships.
 
@@ -55,18 +56,21 @@ def verify(
         int8_agreement: the share of equal classes that an int8 file must reach (None is
             `kbnn.converters.INT8_AGREEMENT`, 0.95); in a model without classes, the outputs' mean
             relative error may be at most 1 - int8_agreement.
+        interpreter: "kbnn-runtime" or "lce"; None for the former where it is installed.
         progress: called as `progress(done, total)` after each batch; `total` may be None.
 
     Raises:
         TypeError: data of another kind.
         ValueError: a file that is not a valid `.tflite`, or of another model; data that do not
-            fit the model, are not finite, or have labels that are not its classes; no data.
+            fit the model, are not finite, or have labels that are not its classes; no data; an
+            interpreter that is unknown or not installed.
         FileNotFoundError: no such file.
-        ConversionError: LCE's interpreter failed.
+        ConversionError: the interpreter failed.
     """
     _keras_check.check_model(model)
     int8_agreement = INT8_AGREEMENT if int8_agreement is None else int8_agreement
     check_agreement(int8_agreement)
+    interpreter = interpreters.chosen(interpreter)
     check_sizes(model)
     content = pathlib.Path(path).read_bytes()
     lce.check_file(content, str(path))
@@ -77,7 +81,7 @@ def verify(
     total = samples.count(data)
 
     int8 = any(flatbuffer.computes_in_int8(operator) for operator in file.operators)
-    comparison = Comparison(in_float32(model), int8_agreement if int8 else None)
+    comparison = Comparison(in_float32(model), interpreter, int8_agreement if int8 else None)
     pending: list[tuple[list[np.ndarray], np.ndarray | None]] = []
 
     def device_inputs() -> Iterator[list[np.ndarray]]:
@@ -85,7 +89,7 @@ def verify(
             pending.append((inputs, labels))
             yield [inputs[inputs_at.index(i)] for i in range(len(inputs))]
 
-    for outputs in lce.predict(path, device_inputs()):
+    for outputs in interpreters.predict(path, device_inputs(), interpreter):
         inputs, labels = pending.pop()
         comparison.add(inputs, labels, [outputs[i] for i in outputs_at])
         if progress is not None:

@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -25,12 +26,29 @@ def convert(saved_model: str, output: str) -> None:
 def predict(model: str, inputs: list[str], outputs: str, reference: bool) -> int:
     """Run the file on a batch and write `<outputs>_<i>.npy`, one per output of the model."""
     interpreter = _interpreter(pathlib.Path(model).read_bytes(), reference)
-    batch = [np.load(path, allow_pickle=False) for path in inputs]
-    results = interpreter.predict(batch if len(batch) > 1 else batch[0])
+    results = interpreter.predict(_batch(inputs))
     results = results if isinstance(results, list) else [results]
     for i, result in enumerate(results):
         np.save(f"{outputs}_{i}.npy", result, allow_pickle=False)
     return len(results)
+
+
+def seconds(model: str, inputs: list[str], count: int) -> list[float]:
+    """Run the file on an image a few times; the time of each run."""
+    interpreter = _interpreter(pathlib.Path(model).read_bytes(), reference=False)
+    image = _batch(inputs)
+    found = []
+    for _ in range(count):
+        start = time.perf_counter()
+        interpreter.predict(image)
+        found.append(time.perf_counter() - start)
+    return found
+
+
+def _batch(inputs: list[str]) -> Any:
+    """The arrays of the files, as the interpreter takes them."""
+    arrays = [np.load(path, allow_pickle=False) for path in inputs]
+    return arrays if len(arrays) > 1 else arrays[0]
 
 
 @functools.lru_cache(maxsize=1)
@@ -47,7 +65,11 @@ def main() -> None:
     # Native code prints to standard output too: answers get a descriptor of their own.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    commands: dict[str, Callable[..., Any]] = {"convert": convert, "predict": predict}
+    commands: dict[str, Callable[..., Any]] = {
+        "convert": convert,
+        "predict": predict,
+        "seconds": seconds,
+    }
     for line in sys.stdin:
         request = json.loads(line)
         try:

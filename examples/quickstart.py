@@ -40,9 +40,22 @@ def main() -> None:
     )
     model.fit(train, validation_data=validation, epochs=arguments.epochs, verbose=2)
 
-    file = arguments.out / "quickstart.tflite"
+    # Beside it goes a sidecar, fashion.json: what `kbnn-run classify` needs to know.
+    file = arguments.out / "fashion.tflite"
     report = converters.convert(model, file, verify_data=test).report
     Console().print(report)
+    names = kbnn.data.describe("fashion_mnist_sample").class_names
+    converters.write_sidecar(file, model, labels=names, scale=1 / 127.5, offset=-1.0)
+
+    # In both interpreters: what a Raspberry Pi runs (kbnn-runtime) and LCE's own.
+    by_interpreter = {
+        name: converters.verify(model, file, test, interpreter=name)
+        for name in converters.INTERPRETERS
+    }
+    for name, of_interpreter in by_interpreter.items():
+        if not of_interpreter.passed:
+            raise SystemExit(f"{name}: {'; '.join(of_interpreter.failures)}")
+    latency = {one.interpreter: one.median for one in converters.latency(file)}
 
     # The same network with real weights and ReLUs: what its file would take.
     real = kbnn.models.vgg_tiny(
@@ -64,6 +77,11 @@ def main() -> None:
         "images_with_a_tie": len(parity.ties),
         "file_bytes": report.file_bytes,
         "float_model_bytes": float_model_bytes,
+        "device_accuracy_by_interpreter": {
+            name: found.device_accuracy for name, found in by_interpreter.items()
+        },
+        # Of one image, median; machines differ, and so do their moods: compare the two.
+        "milliseconds_by_interpreter": {name: round(ms, 3) for name, ms in latency.items()},
         "binary_ops": report.binary_ops,
         "float_ops": report.float_ops,
         "test_images": parity.samples,

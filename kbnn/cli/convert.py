@@ -3,14 +3,16 @@
 import pathlib
 from typing import Annotated, Any
 
+import tensorflow as tf
 import tf_keras as keras
 import typer
 
 from kbnn import converters
 from kbnn.cli import model_source, options
-from kbnn.cli.errors import InputError
+from kbnn.cli.errors import InputError, input_errors
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
+from kbnn.converters import sidecar
 
 
 @exit_codes
@@ -66,6 +68,9 @@ def convert(
                 )
             found = model_source.load(source, best=best)
             path = _output(source, output)
+            with input_errors():
+                sidecar.place(path)
+            facts = _facts(found, data, data_dir)
             splits = model_source.load_data(found, data, data_dir) if verify or int8 else None
             report = _convert(
                 found.model,
@@ -75,16 +80,25 @@ def convert(
                 verify_data=splits.test if splits and verify else None,
                 int8_agreement=int8_agreement,
             )
+            beside = None
+            if facts is not None:
+                beside = converters.write_sidecar(path, found.model, **facts)
     except converters.VerificationError as error:
         parity = error.parity
         show(parity, {"path": None, "verified": False, "parity": parity.to_dict()}, as_json=as_json)
         raise
     show(
         report,
-        {"path": str(path), "verified": verify, "report": report.to_dict()},
+        {
+            "path": str(path),
+            "sidecar": None if beside is None else str(beside),
+            "verified": verify,
+            "report": report.to_dict(),
+        },
         as_json=as_json,
     )
-    note(f"Wrote {path}" + ("" if verify else ", not verified"))
+    written = str(path) if beside is None else f"{path} and {beside}"
+    note(f"Wrote {written}" + ("" if verify else ", not verified"))
 
 
 def _convert(
@@ -110,6 +124,21 @@ def _convert(
         raise converters.ConversionError(str(error)) from error
     except OSError as error:
         raise InputError(f"Expected --output to be a file that can be written. {error}") from error
+
+
+def _facts(
+    found: model_source.ModelSource, data: str | None, data_dir: pathlib.Path | None
+) -> dict[str, Any] | None:
+    """What a sidecar says besides the model; None for a model that is no classifier of images."""
+    # As in `model_source.load_data`: bytes, or float32 in -1 to 1.
+    ends = {} if found.model.inputs[0].dtype == tf.uint8 else {"scale": 1 / 127.5, "offset": -1.0}
+    try:
+        sidecar.described(found.model, **ends)
+    except ValueError:
+        return None
+    names = model_source.class_names(found, data, data_dir)
+    fits = names is not None and len(names) == found.model.output_shape[-1]
+    return {"labels": names if fits else None, **ends}
 
 
 def _output(source: pathlib.Path, output: pathlib.Path | None) -> pathlib.Path:

@@ -31,8 +31,7 @@ def inspect(
     Example: `kbnn inspect first.tflite`
     """
     if source.suffix == ".tflite":
-        if not source.is_file():
-            raise InputError(f"Expected a .tflite file. Received: {source}, not found")
+        options.check_exists(source)
         if best:
             raise InputError(f"Expected the folder of a run with --best. Received: {source}")
         with only_results_on_stdout(), input_errors():

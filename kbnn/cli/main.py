@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from kbnn._version import __version__
+from kbnn.cli.benchmark import benchmark
 from kbnn.cli.convert import convert
 from kbnn.cli.inspect import inspect
 from kbnn.cli.output import EXIT_CODES
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, convert, verify, inspect):
+for command in (train, convert, verify, inspect, benchmark):
     app.command(epilog=EXIT_CODES)(command)
 
 

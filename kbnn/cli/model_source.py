@@ -88,15 +88,12 @@ def load_data(source: ModelSource, name: str | None, directory: pathlib.Path | N
         InputError: no data is named, or it cannot be used with the model.
     """
     config = source.config
+    name, directory = _named(source, name, directory)
     if name is None:
-        if config is None:
-            raise InputError(
-                "Expected --data NAME, the data to calibrate and verify on. Received: a model that "
-                "is not in a run folder, and no --data."
-            )
-        name = config.data
-        if directory is None and config.data_dir is not None:
-            directory = pathlib.Path(config.data_dir)
+        raise InputError(
+            "Expected --data NAME, the data to calibrate and verify on. Received: a model that "
+            "is not in a run folder, and no --data."
+        )
     shape = source.model.input_shape
     if not isinstance(shape, tuple) or len(shape) != 4:
         raise InputError(f"Expected a model with one image input. Received: input shape {shape}")
@@ -125,6 +122,38 @@ def load_data(source: ModelSource, name: str | None, directory: pathlib.Path | N
 
 def _sha256(file: pathlib.Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def class_names(
+    source: ModelSource, name: str | None, directory: pathlib.Path | None
+) -> tuple[str, ...] | None:
+    """What the classes of a model's data are called; None where no data are named.
+
+    Raises:
+        InputError: the data cannot be looked at.
+    """
+    name, directory = _named(source, name, directory)
+    if name is None:
+        return None
+    shape = source.model.input_shape
+    with input_errors():
+        found = data.describe(
+            name,
+            directory=directory,
+            image_size=shape[1:3] if name == "folder" and None not in shape[1:3] else None,
+        )
+    return found.class_names
+
+
+def _named(
+    source: ModelSource, name: str | None, directory: pathlib.Path | None
+) -> tuple[str | None, pathlib.Path | None]:
+    """The data that the user names, or those of the run."""
+    if name is None and source.config is not None:
+        name = source.config.data
+        if directory is None and source.config.data_dir is not None:
+            directory = pathlib.Path(source.config.data_dir)
+    return name, directory
 
 
 def _load_model(path: pathlib.Path) -> keras.Model:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from kbnn.cli.errors import InputError
+from kbnn.converters import INTERPRETERS
 
 Data = Annotated[
     str | None,
@@ -28,6 +29,9 @@ RunOrModel = Annotated[
         show_default=False,
     ),
 ]
+TfliteFile = Annotated[
+    pathlib.Path, typer.Argument(help="The device file.", metavar="FILE.tflite", show_default=False)
+]
 Int8Agreement = Annotated[
     float | None,
     typer.Option(
@@ -37,12 +41,25 @@ Int8Agreement = Annotated[
         show_default=False,
     ),
 ]
+Interpreter = Annotated[
+    str | None,
+    typer.Option(
+        help=f"{' or '.join(INTERPRETERS)}. (default: the former, where it is installed)",
+        show_default=False,
+    ),
+]
 Best = Annotated[
     bool,
     typer.Option(
         "--best", help="Of a run, take the epoch of the highest validation accuracy, not the last."
     ),
 ]
+
+
+def check_exists(file: pathlib.Path) -> None:
+    """Raise InputError unless a device file is there."""
+    if not file.is_file():
+        raise InputError(f"Expected a .tflite file. Received: {file}, not found")
 
 
 def image_size(text: str | None) -> tuple[int, int] | None:

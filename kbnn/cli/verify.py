@@ -1,28 +1,22 @@
 """`kbnn verify`: a device file against the Keras model."""
 
-import pathlib
-from typing import Annotated
-
 import typer
 
 from kbnn import converters
 from kbnn.cli import model_source, options
-from kbnn.cli.errors import FAILED, InputError, input_errors
+from kbnn.cli.errors import FAILED, input_errors
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
-
-TfliteFile = Annotated[
-    pathlib.Path, typer.Argument(help="The device file.", metavar="FILE.tflite", show_default=False)
-]
 
 
 @exit_codes
 def verify(
     source: options.RunOrModel,
-    file: TfliteFile,
+    file: options.TfliteFile,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     int8_agreement: options.Int8Agreement = None,
+    interpreter: options.Interpreter = None,
     best: options.Best = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -31,13 +25,15 @@ def verify(
     Example: `kbnn verify runs/first first.tflite`
     """
     with only_results_on_stdout():
-        if not file.is_file():
-            raise InputError(f"Expected a .tflite file. Received: {file}, not found")
+        options.check_exists(file)
         found = model_source.load(source, best=best)
         test = model_source.load_data(found, data, data_dir).test
         with progress_bar("verifying") as progress, input_errors():
             parity = converters.verify(
-                found.model, file, test, int8_agreement=int8_agreement, progress=progress
+                *(found.model, file, test),
+                int8_agreement=int8_agreement,
+                interpreter=interpreter,
+                progress=progress,
             )
     show(parity, parity.to_dict(), as_json=as_json)
     if not parity.passed:

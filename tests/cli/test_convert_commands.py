@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 import tf_keras as keras
+from kbnn_runtime import Interpreter
 from typer.testing import CliRunner
 
 from kbnn import converters, models
@@ -57,6 +58,55 @@ def test_convert_verifies_on_the_data_of_the_run(converted):
     assert file.read_bytes()[4:8] == b"TFL3"
 
 
+def test_convert_writes_a_sidecar_with_the_names_of_the_classes(converted):
+    file, result = converted
+    sidecar = file.with_suffix(".json")
+    assert json.loads(result.stdout)["sidecar"] == str(sidecar)
+    document = json.loads(sidecar.read_text())
+    assert document["labels"] == ["0", "1", "2"]
+    assert document["preprocessing"] == {"dtype": "uint8", "scale": 1.0, "offset": 0.0}
+    assert document["scores"] == "logits"
+    images = np.zeros((1, *Interpreter(file).inputs[0].shape[1:]), np.uint8)
+    assert Interpreter(file).classify(images)[0][0].label in document["labels"]
+
+
+def test_a_model_without_data_has_a_sidecar_without_names(small_model, tmp_path):
+    file = tmp_path / "small.tflite"
+    result = kbnn("convert", small_model, "--output", file, "--no-verify")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads((tmp_path / "small.json").read_text())
+    assert "labels" not in document
+    assert document["preprocessing"] == {"dtype": "float32", "scale": 1 / 127.5, "offset": -1.0}
+
+
+def test_a_file_that_is_no_sidecar_is_not_replaced(small_model, tmp_path):
+    other = tmp_path / "small.json"
+    other.write_text("[]")
+    result = kbnn("convert", small_model, "--output", tmp_path / "small.tflite", "--no-verify")
+    assert (result.exit_code, "which is another file" in result.stderr) == (2, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["small.json"]
+    assert other.read_text() == "[]"
+
+
+def test_benchmark_times_both_interpreters(converted):
+    result = kbnn("benchmark", converted[0], "--runs", 5, "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    names = [row["interpreter"] for row in document["latency"]]
+    assert names == ["kbnn-runtime", "lce"]
+    assert all(row["median"] > 0 for row in document["latency"])
+    table = kbnn("benchmark", converted[0], "--runs", 5, "--interpreter", "lce")
+    assert ("kbnn-runtime" in table.stdout, "lce" in table.stdout) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("absent.tflite",), (__file__,), (__file__, "--interpreter", "tflite")]
+)
+def test_benchmark_refuses_what_it_cannot_run(arguments):
+    result = kbnn("benchmark", *arguments)
+    assert (result.exit_code, "Expected" in result.stderr) == (2, True)
+
+
 def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     file = tmp_path / "int8.tflite"
     agreement = ("--int8-agreement", 0.5)  # three epochs leave many images between two classes
@@ -71,10 +121,13 @@ def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     assert (alone.exit_code, "together with --int8" in alone.stderr) == (2, True)
 
 
-def test_verify_passes_on_the_file_of_the_run(finished, converted):
-    result = kbnn("verify", finished[0], converted[0], "--json")
+@pytest.mark.parametrize("interpreter", ["kbnn-runtime", "lce"])
+def test_verify_passes_on_the_file_of_the_run(finished, converted, interpreter):
+    named = ("--interpreter", interpreter)
+    result = kbnn("verify", finished[0], converted[0], *named, "--json")
     assert result.exit_code == 0, result.stderr
     document = json.loads(result.stdout)
+    assert document["interpreter"] == interpreter
     assert document["passed"] is True
     assert document["class_agreement"] == 1.0
 

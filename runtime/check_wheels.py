@@ -1,0 +1,114 @@
+"""Check the wheels that build_wheels.py wrote.
+
+    python check_wheels.py [dist/*.whl]
+
+Of each: the tags, the size, that the library is one of the tagged platform, exports the two entry
+points of a delegate and nothing else, asks for no executable stack, for system libraries alone and
+for no newer glibc than the tag says.
+"""
+
+import argparse
+import pathlib
+import re
+import sys
+import zipfile
+
+from binaries import Library, elf, macho, pe
+
+HERE = pathlib.Path(__file__).resolve().parent
+ENTRY_POINTS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
+MAXIMUM_BYTES = 1_000_000
+_READERS = {".so": elf.read, ".dylib": macho.read, ".dll": pe.read}
+_TAGS = {
+    "manylinux_2_17_x86_64": (".so", "x86_64"),
+    "manylinux2014_x86_64": (".so", "x86_64"),
+    "manylinux_2_17_aarch64": (".so", "aarch64"),
+    "manylinux2014_aarch64": (".so", "aarch64"),
+    "manylinux_2_17_armv7l": (".so", "arm"),
+    "manylinux2014_armv7l": (".so", "arm"),
+    "macosx_11_0_arm64": (".dylib", "aarch64"),
+    "win_amd64": (".dll", "x86_64"),
+}
+# What every system has: glibc's libraries (of manylinux's list), macOS's and Windows's C library.
+_SYSTEM = re.compile(
+    r"lib(c|m|dl|rt|pthread)\.so\.[0-9]+|ld-linux[-a-z0-9_]*\.so\.[0-9]+"
+    r"|/usr/lib/libSystem\.B\.dylib"
+    r"|(kernel32|ntdll|api-ms-win-crt-[a-z0-9-]+)\.dll",
+    re.IGNORECASE,
+)
+_GLIBC = (2, 17)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("wheels", nargs="*", type=pathlib.Path)
+    wheels = parser.parse_args().wheels or sorted((HERE / "dist").glob("*.whl"))
+    if not wheels:
+        parser.error(f"Expected wheels in {HERE / 'dist'}. Received none")
+    failed = False
+    for wheel in wheels:
+        problems = check_wheel(wheel)
+        failed |= bool(problems)
+        print(f"{wheel.name}: {wheel.stat().st_size:,} bytes: {'; '.join(problems) or 'good'}")
+    return int(failed)
+
+
+def check_wheel(wheel: pathlib.Path) -> list[str]:
+    """What is wrong with a wheel; nothing, if it is good."""
+    problems = []
+    size = wheel.stat().st_size
+    if size >= MAXIMUM_BYTES:
+        problems.append(f"Expected less than {MAXIMUM_BYTES} bytes. Received: {size}")
+    distribution, version, python, abi, tags = wheel.name.removesuffix(".whl").split("-")
+    if (distribution, python, abi) != ("kbnn_runtime", "py3", "none"):
+        problems.append(f"Expected kbnn_runtime-...-py3-none. Received: {wheel.name}")
+    expected = {_TAGS.get(tag, (tag, "unknown")) for tag in tags.split(".")}
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        metadata = archive.read(f"{distribution}-{version}.dist-info/WHEEL").decode()
+        inside = set(re.findall(r"^Tag: py3-none-(\S+)$", metadata, re.MULTILINE))
+        if inside != set(tags.split(".")):
+            problems.append(f"Expected the tags {tags} in WHEEL. Received: {sorted(inside)}")
+        libraries = [name for name in names if pathlib.PurePath(name).suffix in _READERS]
+        if len(libraries) != 1:
+            return [*problems, f"Expected one library. Received: {libraries}"]
+        suffix = pathlib.PurePath(libraries[0]).suffix
+        library = _READERS[suffix](archive.read(libraries[0]))
+    if expected != {(suffix, library.machine)}:
+        problems.append(f"Expected {expected}. Received: {suffix} for {library.machine}")
+    strangers = [
+        name
+        for name in names
+        if not name.startswith(("kbnn_runtime/", f"{distribution}-{version}.dist-info/"))
+    ]
+    if strangers:
+        problems.append(f"Expected files of kbnn_runtime alone. Received: {strangers}")
+    return problems + check_library(library)
+
+
+def check_library(library: Library) -> list[str]:
+    """What is wrong with a library, whatever the platform."""
+    problems = []
+    if library.exports != ENTRY_POINTS:
+        problems.append(f"Expected exports {ENTRY_POINTS}. Received: {library.exports}")
+    foreign = [name for name in library.needs if not _SYSTEM.fullmatch(name)]
+    if foreign:
+        problems.append(f"Expected system libraries alone. Received: {foreign}")
+    newer = [
+        version
+        for version in library.versions
+        if not version.startswith("GLIBC_") or _number(version) > _GLIBC
+    ]
+    if newer:
+        problems.append(f"Expected symbols up to GLIBC_2.17. Received: {newer}")
+    if library.executable_stack:
+        problems.append("Expected no executable stack. Received one")
+    return problems
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,417 @@
+// LceBconv2d: the convolution of bits, and what follows it fused.
+//
+// Inputs: packed activations (int32, NHWC), packed filters (int32, OHWI), multiplier and bias (float32,
+// a value a channel) for float32 and int8 outputs, thresholds (int32) for packed ones. With s the sum
+// of the products of +-1, c channels and K the number of products in s:
+//   float32  activation(s) * multiplier + bias
+//   int8     that / scale + zero point, rounded, halves away from zero
+//   packed   bit = (K - s) / 2 > threshold
+// The semantics are those of Larq Compute Engine's reference kernel. Where we depart from it: zero
+// padding is exact for an odd number of channels too, and is taken with every activation and output.
+#include <climits>
+#include <cmath>
+#include <new>
+
+#include "bconv2d_bands.h"
+#include "bconv2d_correction.h"
+#include "operator.h"
+
+namespace kbnn {
+namespace {
+
+// Values of the option fused_activation_function, which are those of TensorFlow Lite's schema.
+enum : int32_t { kNone = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
+
+// Products that a sum can hold so that twice the sum and its correction fit 32 bits.
+constexpr int64_t kMaxProducts = int64_t{1} << 28;
+
+class BConv2d : public Operator {
+ public:
+  using Operator::Operator;
+
+  TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) override;
+  TfLiteStatus invoke(TfLiteContext* context) override;
+
+ protected:
+  TfLiteStatus read_options(TfLiteContext* context, const FlexbufferMap& options) override;
+  const char* name() const override { return "LceBconv2d"; }
+
+ private:
+  // Pointers of one run.
+  struct Run {
+    const BConv2d* self;
+    const uint32_t* input;
+    uint8_t* output;
+    uint8_t* scratch;
+  };
+
+  TfLiteStatus check_shapes(TfLiteContext* context);
+  TfLiteStatus pack_constants(TfLiteContext* context);
+  TfLiteStatus pack_thresholds(TfLiteContext* context);
+  TfLiteStatus fuse_output(TfLiteContext* context);
+  TfLiteStatus request_scratch(TfLiteContext* context, TfLiteNode* node);
+  void compute(const Run& run, size_t index, int worker) const;
+  void compute_tile(const Run& run, int64_t tile_index, Tile tile) const;
+
+  bool zero_padding() const { return padding_ == kSame && pad_values_ == 0; }
+  int64_t products() const { return shape_.height * shape_.width * group_channels_; }
+  size_t output_words() const {
+    return static_cast<size_t>(output_type_ == kTfLiteInt32 ? packed_words(shape_.channels)
+                                                            : shape_.channels);
+  }
+  size_t output_bytes() const { return output_type_ == kTfLiteInt8 ? 1 : 4; }
+  // Of a worker: offsets of patches, offsets of corrections, lines.
+  size_t offset_bytes() const { return divide_up_to_alignment(bands_.positions() * sizeof(size_t)); }
+  size_t worker_bytes() const {
+    return 2 * offset_bytes() + divide_up_to_alignment(bands_.line_words * sizeof(uint32_t));
+  }
+  static size_t divide_up_to_alignment(size_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+
+  int32_t padding_ = kSame;
+  int32_t pad_values_ = 0;
+  int32_t channels_in_ = 0;
+  int32_t activation_ = kNone;
+  TfLiteType output_type_ = kTfLiteFloat32;
+
+  Window rows_ = {};
+  Window columns_ = {};
+  FilterShape shape_ = {};
+  int64_t images_ = 0;
+  int64_t group_channels_ = 0;
+  bool packed_outputs_merge_ = false;  // a group's first channel is not the first bit of a word
+  bool in_place_ = false;
+
+  bool constants_ready_ = false;
+  PackedFilter filter_;
+  Buffer<float> multiplier_;
+  Buffer<float> bias_;
+  Buffer<int32_t> thresholds_;
+  int32_t clamp_min_ = INT32_MIN;
+  int32_t clamp_max_ = INT32_MAX;
+  PaddingCorrection correction_;
+
+  Lines lines_;
+  Bands bands_;
+  int scratch_index_ = -1;
+};
+
+TfLiteStatus BConv2d::read_options(TfLiteContext* context, const FlexbufferMap& options) {
+  int32_t stride_height, stride_width, dilation_height, dilation_width;
+  KBNN_RETURN_IF_ERROR(read_option(context, options, "stride_height", 1, INT_MAX, &stride_height));
+  KBNN_RETURN_IF_ERROR(read_option(context, options, "stride_width", 1, INT_MAX, &stride_width));
+  KBNN_RETURN_IF_ERROR(
+      read_option(context, options, "dilation_height_factor", 1, INT_MAX, &dilation_height));
+  KBNN_RETURN_IF_ERROR(
+      read_option(context, options, "dilation_width_factor", 1, INT_MAX, &dilation_width));
+  KBNN_RETURN_IF_ERROR(read_option(context, options, "padding", kSame, kValid, &padding_));
+  KBNN_RETURN_IF_ERROR(read_option(context, options, "pad_values", 0, 1, &pad_values_));
+  KBNN_RETURN_IF_ERROR(read_option(context, options, "channels_in", 1, INT_MAX, &channels_in_));
+  KBNN_RETURN_IF_ERROR(
+      read_option(context, options, "fused_activation_function", kNone, kRelu6, &activation_));
+  rows_ = {0, 0, stride_height, dilation_height, 0, 0};
+  columns_ = {0, 0, stride_width, dilation_width, 0, 0};
+  return kTfLiteOk;
+}
+
+TfLiteStatus BConv2d::prepare(TfLiteContext* context, TfLiteNode* node) {
+  // Files leave out thresholds, or what a packed output has no use for.
+  KBNN_RETURN_IF_ERROR(check_tensors(context, 5, 2));
+  KBNN_RETURN_IF_ERROR(check_shapes(context));
+  if (!constants_ready_) {
+    KBNN_RETURN_IF_ERROR(pack_constants(context));
+    constants_ready_ = true;
+  }
+  if (zero_padding()) {
+    KBNN_EXPECT(context,
+                correction_.compute(rows_, columns_, shape_, group_channels_, filter_,
+                                    static_cast<const uint32_t*>(input(context, 1).data),
+                                    resources_.kernels->channels_per_tile),
+                "Expected memory for LceBconv2d's padding. Received none.");
+  }
+  // Words that several tiles write must be one thread's.
+  const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
+  const int64_t splittable = packed_outputs_merge_ ? 1 : divide_up(filter_.tiles(), word_tiles);
+  in_place_ = resources_.kernels->word_parts == 1 && shape_.height == 1 && shape_.width == 1;
+  KBNN_EXPECT(context,
+              plan_bands(rows_, columns_, shape_, resources_.kernels->word_parts, in_place_,
+                         images_, resources_.pool->size(), splittable, &bands_),
+              "Expected LceBconv2d's patches to fit the memory. Received a filter of %d x %d on %d "
+              "channels.",
+              static_cast<int>(shape_.height), static_cast<int>(shape_.width), channels_in_);
+  lines_ = Lines(rows_, columns_, shape_, resources_.kernels->word_parts, bands_.columns);
+  const int64_t sizes[] = {images_, rows_.output, columns_.output,
+                           static_cast<int64_t>(output_words())};
+  KBNN_RETURN_IF_ERROR(resize(context, "LceBconv2d's output", &output(context), sizes, 4));
+  return request_scratch(context, node);
+}
+
+TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
+  const TfLiteTensor& in = input(context, 0);
+  const TfLiteTensor& filter = input(context, 1);
+  KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's input", in, 4, kTfLiteInt32));
+  KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's filter", filter, 4, kTfLiteInt32));
+  KBNN_RETURN_IF_ERROR(
+      check_constant(context, "LceBconv2d's filter", filter, sizeof(uint32_t)));
+  output_type_ = output(context).type;
+  KBNN_EXPECT(context,
+              output_type_ == kTfLiteFloat32 || output_type_ == kTfLiteInt8 ||
+                  output_type_ == kTfLiteInt32,
+              "Expected LceBconv2d's output to be float32, int8 or int32. Received type %d.",
+              static_cast<int>(output_type_));
+  for (int axis = 0; axis < 4; ++axis) {
+    KBNN_EXPECT(context, dimension(filter, axis) > 0 && (axis == 0 || dimension(in, axis) > 0),
+                "Expected LceBconv2d's input and filter of sizes above 0. Received %d and %d along "
+                "axis %d.",
+                static_cast<int>(dimension(in, axis)), static_cast<int>(dimension(filter, axis)),
+                axis);
+  }
+  const int64_t words = packed_words(channels_in_);
+  KBNN_EXPECT(context, dimension(in, 3) == words,
+              "Expected LceBconv2d's input of %d words for %d channels. Received %d.",
+              static_cast<int>(words), channels_in_, static_cast<int>(dimension(in, 3)));
+  shape_ = {dimension(filter, 0), dimension(filter, 1), dimension(filter, 2),
+            dimension(filter, 3), 1};
+  KBNN_EXPECT(context, words % shape_.words == 0,
+              "Expected LceBconv2d's filter of words that divide the input's %d. Received %d.",
+              static_cast<int>(words), static_cast<int>(shape_.words));
+  shape_.groups = words / shape_.words;
+  group_channels_ = channels_in_ / shape_.groups;
+  KBNN_EXPECT(context,
+              shape_.groups == 1 || (channels_in_ % shape_.groups == 0 &&
+                                     group_channels_ % kWordBits == 0 &&
+                                     shape_.channels % shape_.groups == 0),
+              "Expected LceBconv2d's %d groups to have as many output channels each, and a multiple "
+              "of 32 input channels. Received %d output and %d input channels.",
+              static_cast<int>(shape_.groups), static_cast<int>(shape_.channels), channels_in_);
+  // The filter is in the file, so its sizes' product fits.
+  KBNN_EXPECT(context, shape_.patch_words() <= kMaxProducts / kWordBits,
+              "Expected LceBconv2d's filter of at most 2^28 products. Received %d x %d x %d.",
+              static_cast<int>(shape_.height), static_cast<int>(shape_.width),
+              static_cast<int>(group_channels_));
+  packed_outputs_merge_ =
+      output_type_ == kTfLiteInt32 && shape_.groups > 1 && shape_.channels_per_group() % 32 != 0;
+  images_ = dimension(in, 0);
+  rows_.input = dimension(in, 1);
+  columns_.input = dimension(in, 2);
+  rows_.taps = shape_.height;
+  columns_.taps = shape_.width;
+  KBNN_EXPECT(context, place_windows(padding_, &rows_) && place_windows(padding_, &columns_),
+              "Expected LceBconv2d's filter within the input. Received %d x %d (dilated %d x %d) in "
+              "%d x %d.",
+              static_cast<int>(rows_.taps), static_cast<int>(columns_.taps),
+              static_cast<int>(rows_.dilation), static_cast<int>(columns_.dilation),
+              static_cast<int>(rows_.input), static_cast<int>(columns_.input));
+  return kTfLiteOk;
+}
+
+TfLiteStatus BConv2d::pack_constants(TfLiteContext* context) {
+  const auto* filter = static_cast<const uint32_t*>(input(context, 1).data);
+  KBNN_EXPECT(context, filter_.pack(*resources_.kernels, shape_, filter),
+              "Expected memory for LceBconv2d's filters. Received none.");
+  return output_type_ == kTfLiteInt32 ? pack_thresholds(context) : fuse_output(context);
+}
+
+TfLiteStatus BConv2d::pack_thresholds(TfLiteContext* context) {
+  KBNN_RETURN_IF_ERROR(check_input(context, 4));
+  const TfLiteTensor& given = input(context, 4);
+  KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's thresholds", given, 1, kTfLiteInt32));
+  KBNN_RETURN_IF_ERROR(check_constant(context, "LceBconv2d's thresholds", given, sizeof(int32_t)));
+  KBNN_EXPECT(context, dimension(given, 0) == shape_.channels,
+              "Expected LceBconv2d's thresholds for %d channels. Received %d.",
+              static_cast<int>(shape_.channels), static_cast<int>(dimension(given, 0)));
+  KBNN_EXPECT(context, thresholds_.allocate(filter_.slots()),
+              "Expected memory for LceBconv2d's thresholds. Received none.");
+  // Counts are 0 to `most`: what is beyond is always or never exceeded, whatever its value.
+  const int32_t most = static_cast<int32_t>(shape_.patch_words() * kWordBits);
+  for (size_t slot = 0; slot < filter_.slots(); ++slot) {
+    const int64_t channel = filter_.channel(slot);
+    if (channel < 0) {
+      thresholds_[slot] = INT32_MAX;
+      continue;
+    }
+    const int32_t threshold = static_cast<const int32_t*>(given.data)[channel];
+    // Tiles compare twice the count.
+    thresholds_[slot] = 2 * (threshold < 0 ? -1 : threshold > most ? most : threshold);
+  }
+  return kTfLiteOk;
+}
+
+TfLiteStatus BConv2d::fuse_output(TfLiteContext* context) {
+  const char* names[] = {"LceBconv2d's multiplier", "LceBconv2d's bias"};
+  for (size_t i = 0; i < 2; ++i) {
+    KBNN_RETURN_IF_ERROR(check_input(context, 2 + i));
+    const TfLiteTensor& given = input(context, 2 + i);
+    KBNN_RETURN_IF_ERROR(check_tensor(context, names[i], given, 1, kTfLiteFloat32));
+    KBNN_RETURN_IF_ERROR(check_constant(context, names[i], given, sizeof(float)));
+    KBNN_EXPECT(context, dimension(given, 0) == shape_.channels,
+                "Expected %s for %d channels. Received %d.", names[i],
+                static_cast<int>(shape_.channels), static_cast<int>(dimension(given, 0)));
+  }
+  const TfLiteTensor& out = output(context);
+  double scale = 1.0, zero_point = 0.0;
+  if (output_type_ == kTfLiteInt8) {
+    scale = out.params.scale;
+    zero_point = out.params.zero_point;
+    KBNN_EXPECT(context, out.quantization.type == kTfLiteAffineQuantization && scale > 0.0,
+                "Expected LceBconv2d's int8 output with a scale above 0. Received %g.", scale);
+  }
+  KBNN_EXPECT(context,
+              multiplier_.allocate(filter_.slots()) && bias_.allocate(filter_.slots()),
+              "Expected memory for LceBconv2d's multipliers. Received none.");
+  // s = K - x with x twice the differing bits, so s * m + b = x * -m + (b + K m).
+  const double all = static_cast<double>(products());
+  for (size_t slot = 0; slot < filter_.slots(); ++slot) {
+    const int64_t channel = filter_.channel(slot);
+    if (channel < 0) continue;
+    const double multiplier = static_cast<const float*>(input(context, 2).data)[channel];
+    const double bias = static_cast<const float*>(input(context, 3).data)[channel];
+    multiplier_[slot] = static_cast<float>(-multiplier / scale);
+    bias_[slot] = static_cast<float>((bias + all * multiplier) / scale + zero_point);
+  }
+  // The activation's range of s, turned into that of x.
+  int64_t lowest = -products(), highest = products();
+  if (activation_ != kNone) lowest = activation_ == kReluN1To1 ? -1 : 0;
+  if (activation_ == kReluN1To1) highest = 1;
+  if (activation_ == kRelu6 && highest > 6) highest = 6;
+  clamp_min_ = static_cast<int32_t>(products() - highest);
+  clamp_max_ = static_cast<int32_t>(products() - lowest);
+  return kTfLiteOk;
+}
+
+TfLiteStatus BConv2d::request_scratch(TfLiteContext* context, TfLiteNode* node) {
+  if (scratch_index_ < 0) {
+    KBNN_EXPECT(context, context->AddTensors(context, 1, &scratch_index_) == kTfLiteOk,
+                "Expected a temporary tensor for LceBconv2d. Received none.");
+    TfLiteIntArray* temporaries = new_int_array(context, 1);
+    KBNN_EXPECT(context, temporaries != nullptr,
+                "Expected memory for LceBconv2d's temporary tensors. Received none.");
+    temporaries->data[0] = scratch_index_;
+    free_int_array(context, node->temporaries);
+    node->temporaries = temporaries;
+  }
+  TfLiteTensor* scratch = tensor_at(context, scratch_index_);
+  scratch->type = kTfLiteUInt8;
+  scratch->allocation_type = kTfLiteArenaRw;
+  const int64_t size = static_cast<int64_t>(worker_bytes()) * resources_.pool->size();
+  return resize(context, "LceBconv2d's temporary tensor", scratch, &size, 1);
+}
+
+TfLiteStatus BConv2d::invoke(TfLiteContext* context) {
+  const TfLiteTensor& in = input(context, 0);
+  const TfLiteTensor& out = output(context);
+  const TfLiteTensor& scratch = *tensor_at(context, scratch_index_);
+  KBNN_RETURN_IF_ERROR(check_memory(
+      context, "LceBconv2d's input", in,
+      static_cast<size_t>(images_ * rows_.input * columns_.input * shape_.words * shape_.groups),
+      sizeof(uint32_t)));
+  KBNN_RETURN_IF_ERROR(check_memory(
+      context, "LceBconv2d's output", out,
+      static_cast<size_t>(images_ * rows_.output * columns_.output) * output_words(),
+      output_bytes()));
+  KBNN_RETURN_IF_ERROR(
+      check_memory(context, "LceBconv2d's temporary tensor", scratch,
+                   worker_bytes() * static_cast<size_t>(resources_.pool->size()), 1));
+  Run run{this, static_cast<const uint32_t*>(in.data), static_cast<uint8_t*>(out.data),
+          static_cast<uint8_t*>(scratch.data)};
+  resources_.pool->run(
+      static_cast<size_t>(bands_.count(images_)),
+      [](void* argument, size_t index, int worker) {
+        const Run& run = *static_cast<const Run*>(argument);
+        run.self->compute(run, index, worker);
+      },
+      &run);
+  return kTfLiteOk;
+}
+
+// The index-th piece of work: a band's lines are copied, then its tiles computed.
+void BConv2d::compute(const Run& run, size_t index, int worker) const {
+  int64_t rest = static_cast<int64_t>(index);
+  const int64_t part = rest % bands_.channel_parts;
+  rest /= bands_.channel_parts;
+  const int64_t x = rest % bands_.across * bands_.columns;
+  rest /= bands_.across;
+  const int64_t y = rest % bands_.down * bands_.rows;
+  const int64_t image = rest / bands_.down;
+  const int64_t height = rows_.output - y < bands_.rows ? rows_.output - y : bands_.rows;
+  const int64_t width = columns_.output - x < bands_.columns ? columns_.output - x : bands_.columns;
+
+  uint8_t* scratch = run.scratch + static_cast<size_t>(worker) * worker_bytes();
+  auto* offsets = reinterpret_cast<size_t*>(scratch);
+  auto* correction_offsets = reinterpret_cast<size_t*>(scratch + offset_bytes());
+  auto* lines = reinterpret_cast<uint32_t*>(scratch + 2 * offset_bytes());
+  const size_t pixel_words = static_cast<size_t>(shape_.words * shape_.groups);
+  const uint32_t* input =
+      run.input + static_cast<size_t>(image * rows_.input * columns_.input) * pixel_words;
+  size_t position = 0;
+  for (int64_t row = 0; row < height; ++row) {
+    if (!in_place_) {
+      lines_.copy(*resources_.kernels, input, y + row, x, width,
+                  lines + static_cast<size_t>(row) * lines_.row_step());
+    }
+    for (int64_t column = 0; column < width; ++column, ++position) {
+      offsets[position] =
+          in_place_ ? static_cast<size_t>(rows_.start(y + row) * columns_.input +
+                                          columns_.start(x + column)) * pixel_words
+                    : static_cast<size_t>(row) * lines_.row_step() + lines_.patch_offset(column);
+      if (zero_padding()) {
+        correction_offsets[position] = correction_.offset(y + row, x + column);
+      }
+    }
+  }
+
+  Tile tile = {};
+  tile.lines = in_place_ ? input : lines;
+  tile.offsets = offsets;
+  tile.positions = position;
+  tile.correction_offsets = zero_padding() ? correction_offsets : nullptr;
+  tile.words = filter_.words();
+  tile.clamp_min = clamp_min_;
+  tile.clamp_max = clamp_max_;
+  tile.output_step = output_words();
+  const int64_t first_pixel = (image * rows_.output + y) * columns_.output + x;
+  uint8_t* output =
+      run.output + static_cast<size_t>(first_pixel) * output_words() * output_bytes();
+  tile.output = output;
+  if (packed_outputs_merge_) std::memset(output, 0, position * output_words() * output_bytes());
+
+  const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
+  const int64_t pieces = divide_up(filter_.tiles(), word_tiles);
+  const int64_t begin = pieces * part / bands_.channel_parts * word_tiles;
+  const int64_t end = pieces * (part + 1) / bands_.channel_parts * word_tiles;
+  for (int64_t i = begin; i < end && i < filter_.tiles(); ++i) compute_tile(run, i, tile);
+}
+
+void BConv2d::compute_tile(const Run&, int64_t index, Tile tile) const {
+  const Kernels& kernels = *resources_.kernels;
+  const size_t slot = static_cast<size_t>(index * kernels.channels_per_tile);
+  const size_t channel = static_cast<size_t>(filter_.first_channel(index));
+  const size_t group = static_cast<size_t>(index / filter_.tiles_per_group());
+  tile.lines += group * (in_place_ ? static_cast<size_t>(shape_.words) : lines_.group_step());
+  tile.weights = filter_.weights(index);
+  tile.channels = filter_.tile_channels(index);
+  if (zero_padding()) tile.corrections = correction_.tile(index);
+  if (output_type_ == kTfLiteInt32) {
+    tile.thresholds = thresholds_.data() + slot;
+    tile.first_bit = channel;
+    if (!packed_outputs_merge_) {
+      // The last tile writes up to the end of the word.
+      const bool last = index + 1 == filter_.tiles();
+      const size_t tile_bytes = static_cast<size_t>(kernels.channels_per_tile) / 8;
+      tile.packed_bytes = last ? output_words() * sizeof(uint32_t) - channel / 8 : tile_bytes;
+    }
+    kernels.tile_packed(tile);
+    return;
+  }
+  tile.multiplier = multiplier_.data() + slot;
+  tile.bias = bias_.data() + slot;
+  tile.output = static_cast<uint8_t*>(tile.output) + channel * output_bytes();
+  (output_type_ == kTfLiteInt8 ? kernels.tile_int8 : kernels.tile_float)(tile);
+}
+
+}  // namespace
+
+Operator* new_bconv2d(const Resources& resources) { return new (std::nothrow) BConv2d(resources); }
+
+}  // namespace kbnn

@@ -1,0 +1,58 @@
+// Memory that a value owns, aligned for every kernel set, whose failure to be had is an answer.
+#ifndef KBNN_BUFFER_H_
+#define KBNN_BUFFER_H_
+
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+
+#include "checks.h"
+
+namespace kbnn {
+
+constexpr size_t kAlignment = 64;
+
+// Elements are zero at first. std::vector would throw where memory is short, and this library is
+// built without exceptions.
+template <class T>
+class Buffer {
+  static_assert(std::is_trivial<T>::value, "elements are made by writing zero bytes");
+
+ public:
+  Buffer() = default;
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() { std::free(memory_); }
+
+  // False, and empty, where there is no such memory.
+  bool allocate(size_t count) {
+    std::free(memory_);
+    memory_ = nullptr;
+    data_ = nullptr;
+    size_ = 0;
+    size_t bytes;
+    if (!multiply(count, sizeof(T), &bytes) || !add(bytes, kAlignment, &bytes)) return false;
+    memory_ = std::calloc(bytes, 1);
+    if (memory_ == nullptr) return false;
+    const uintptr_t address = reinterpret_cast<uintptr_t>(memory_);
+    data_ = reinterpret_cast<T*>((address + kAlignment - 1) / kAlignment * kAlignment);
+    size_ = count;
+    return true;
+  }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  size_t size() const { return size_; }
+  T& operator[](size_t i) { return data_[i]; }
+  const T& operator[](size_t i) const { return data_[i]; }
+
+ private:
+  void* memory_ = nullptr;
+  T* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace kbnn
+
+#endif  // KBNN_BUFFER_H_

@@ -1,0 +1,183 @@
+// The delegate: what LiteRT loads, and how it takes over the operators of Larq Compute Engine.
+//
+// tflite_plugin_create_delegate(keys, values, count, report_error) understands the options
+//   num_threads   "1" (default) to "128"
+//   kernels       "auto" (default), or a kernel set by name: "portable", "avx2", "avx512",
+//                 "avx512_vpopcntdq", "neon"; refused where the processor cannot run it
+// and answers anything else with a message to report_error and null.
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include <stdio.h>
+
+#include "operator.h"
+
+#ifdef _WIN32
+#define KBNN_EXPORT extern "C" __declspec(dllexport)
+#else
+#define KBNN_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+namespace kbnn {
+namespace {
+
+using ReportError = void (*)(const char*);
+
+struct Delegate {
+  TfLiteDelegate interface;
+  ThreadPool pool;
+  Resources resources;
+};
+
+struct OperatorName {
+  const char* name;
+  Operator* (*create)(const Resources&);
+};
+
+constexpr OperatorName kOperators[] = {
+    {"LceQuantize", new_quantize},
+    {"LceDequantize", new_dequantize},
+    {"LceBMaxPool2d", new_bmaxpool},
+    {"LceBconv2d", new_bconv2d},
+};
+
+const OperatorName* find_operator(const TfLiteRegistration& registration) {
+  if (registration.custom_name == nullptr) return nullptr;
+  for (const OperatorName& candidate : kOperators) {
+    if (std::strcmp(registration.custom_name, candidate.name) == 0) return &candidate;
+  }
+  return nullptr;
+}
+
+// Null where the node cannot be run: `prepare` then fails. Why has been reported.
+void* init_node(TfLiteContext* context, const char* buffer, size_t) {
+  const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
+  auto* delegate = static_cast<Delegate*>(params->delegate->data_);
+  TfLiteNode* node = nullptr;
+  TfLiteRegistration* registration = nullptr;
+  // Nodes are taken over one by one, so that the tensors between them stay the interpreter's.
+  if (params->nodes_to_replace->size != 1 ||
+      context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &node,
+                                      &registration) != kTfLiteOk) {
+    context->ReportError(context, "kbnn: Expected one node of the model. Received %d.",
+                         params->nodes_to_replace->size);
+    return nullptr;
+  }
+  Operator* op = find_operator(*registration)->create(delegate->resources);
+  if (op == nullptr) {
+    context->ReportError(context, "kbnn: Expected memory for %s. Received none.",
+                         registration->custom_name);
+    return nullptr;
+  }
+  if (op->take_over(context, *node) != kTfLiteOk) {
+    delete op;
+    return nullptr;
+  }
+  return op;
+}
+
+void free_node(TfLiteContext*, void* op) { delete static_cast<Operator*>(op); }
+
+TfLiteStatus prepare_node(TfLiteContext* context, TfLiteNode* node) {
+  if (node->user_data == nullptr) return kTfLiteError;
+  return static_cast<Operator*>(node->user_data)->prepare(context, node);
+}
+
+TfLiteStatus invoke_node(TfLiteContext* context, TfLiteNode* node) {
+  return static_cast<Operator*>(node->user_data)->invoke(context);
+}
+
+TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
+  TfLiteIntArray* plan = nullptr;
+  KBNN_RETURN_IF_ERROR(context->GetExecutionPlan(context, &plan));
+  const size_t count = static_cast<size_t>(plan->size);
+  // The plan is the interpreter's, which changes it with each node that is taken over.
+  Buffer<int> nodes;
+  KBNN_EXPECT(context, nodes.allocate(count), "Expected memory for the list of nodes.");
+  for (size_t i = 0; i < count; ++i) nodes[i] = plan->data[i];
+  for (size_t i = 0; i < count; ++i) {
+    TfLiteNode* node = nullptr;
+    TfLiteRegistration* registration = nullptr;
+    KBNN_RETURN_IF_ERROR(
+        context->GetNodeAndRegistration(context, nodes[i], &node, &registration));
+    const OperatorName* found = find_operator(*registration);
+    if (found == nullptr || node->delegate != nullptr) continue;
+    TfLiteRegistration replacement = {};
+    replacement.init = init_node;
+    replacement.free = free_node;
+    replacement.prepare = prepare_node;
+    replacement.invoke = invoke_node;
+    replacement.custom_name = found->name;
+    replacement.version = 1;
+    const TfLiteIntArray one = {1, {nodes[i]}};
+    KBNN_RETURN_IF_ERROR(
+        context->ReplaceNodeSubsetsWithDelegateKernels(context, replacement, &one, delegate));
+  }
+  return kTfLiteOk;
+}
+
+void report(ReportError report_error, const char* expected, const char* received) {
+  if (report_error == nullptr) return;
+  char message[256];
+  snprintf(message, sizeof(message), "kbnn: Expected %s. Received %.100s.", expected, received);
+  report_error(message);
+}
+
+bool read_threads(const char* value, int* threads) {
+  char* end = nullptr;
+  const long number = std::strtol(value, &end, 10);
+  if (*value < '0' || *value > '9' || *end != '\0' || number < 1 || number > kMaxThreads) {
+    return false;
+  }
+  *threads = static_cast<int>(number);
+  return true;
+}
+
+TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError report_error) {
+  int threads = 1;
+  const char* kernels_name = "auto";
+  for (size_t i = 0; i < count; ++i) {
+    if (std::strcmp(keys[i], "num_threads") == 0) {
+      if (!read_threads(values[i], &threads)) {
+        report(report_error, "num_threads to be a number from 1 to 128", values[i]);
+        return nullptr;
+      }
+    } else if (std::strcmp(keys[i], "kernels") == 0) {
+      kernels_name = values[i];
+    } else {
+      report(report_error, "the options num_threads and kernels", keys[i]);
+      return nullptr;
+    }
+  }
+  const Kernels* kernels = choose_kernels(kernels_name, detect_processor());
+  if (kernels == nullptr) {
+    report(report_error, "kernels to be \"auto\" or a set that this processor can run",
+           kernels_name);
+    return nullptr;
+  }
+  auto* delegate = new (std::nothrow) Delegate();
+  if (delegate == nullptr || !delegate->pool.start(threads)) {
+    report(report_error, "as many threads as num_threads says", "fewer");
+    delete delegate;
+    return nullptr;
+  }
+  delegate->resources = {kernels, &delegate->pool};
+  delegate->interface.data_ = delegate;
+  delegate->interface.Prepare = take_over_nodes;
+  // Applied before any node is prepared: the model's own have no implementation that could be.
+  delegate->interface.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
+  return &delegate->interface;
+}
+
+}  // namespace
+}  // namespace kbnn
+
+KBNN_EXPORT TfLiteDelegate* tflite_plugin_create_delegate(char** keys, char** values, size_t count,
+                                                          void (*report_error)(const char*)) {
+  return kbnn::create(keys, values, count, report_error);
+}
+
+KBNN_EXPORT void tflite_plugin_destroy_delegate(TfLiteDelegate* delegate) {
+  if (delegate != nullptr) delete static_cast<kbnn::Delegate*>(delegate->data_);
+}

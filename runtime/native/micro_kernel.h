@@ -1,0 +1,247 @@
+// The binary matrix multiplication that every kernel set shares: several positions times several
+// vectors of output channels, counted in registers, then transformed and written from there.
+//
+// `Isa` names the instructions. A lane is an output channel; its weights are 32-bit words that stand
+// side by side with those of the tile's other channels, so that a word of the input is broadcast to
+// all lanes and nothing is summed across them. Differing bits are counted in `Count`, of which up to
+// kMaxSteps steps fit before it is widened to 32-bit integers.
+//
+// Everything here has internal linkage: each kernel set's file is compiled for another processor,
+// and the linker must never give one the other's code. No function of the standard library is called
+// for the same reason.
+#ifndef KBNN_MICRO_KERNEL_H_
+#define KBNN_MICRO_KERNEL_H_
+
+#include "kernels.h"
+
+#define KBNN_INLINE inline __attribute__((always_inline))
+#define KBNN_UNROLL _Pragma("GCC unroll 16")
+
+namespace kbnn {
+namespace {
+
+struct FloatOutput {
+  template <class Isa>
+  static KBNN_INLINE void write(const Tile& tile, size_t position,
+                                const typename Isa::Ints (&sums)[Isa::kVectors]) {
+    float* output = static_cast<float*>(tile.output) + position * tile.output_step;
+    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+      const int first = v * Isa::kLanes;
+      if (first >= tile.channels) return;
+      Isa::store_floats(output + first, transform<Isa>(tile, sums[v], first),
+                        tile.channels - first);
+    }
+  }
+
+  template <class Isa>
+  static KBNN_INLINE typename Isa::Floats transform(const Tile& tile, typename Isa::Ints x,
+                                                    int first) {
+    x = Isa::max(Isa::min(x, Isa::set(tile.clamp_max)), Isa::set(tile.clamp_min));
+    return Isa::add(Isa::multiply(Isa::to_floats(x), Isa::load(tile.multiplier + first)),
+                    Isa::load(tile.bias + first));
+  }
+};
+
+struct Int8Output {
+  template <class Isa>
+  static KBNN_INLINE void write(const Tile& tile, size_t position,
+                                const typename Isa::Ints (&sums)[Isa::kVectors]) {
+    int8_t* output = static_cast<int8_t*>(tile.output) + position * tile.output_step;
+    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+      const int first = v * Isa::kLanes;
+      if (first >= tile.channels) return;
+      Isa::store_rounded(output + first, FloatOutput::transform<Isa>(tile, sums[v], first),
+                         tile.channels - first);
+    }
+  }
+};
+
+struct PackedOutput {
+  template <class Isa>
+  static KBNN_INLINE void write(const Tile& tile, size_t position,
+                                const typename Isa::Ints (&sums)[Isa::kVectors]) {
+    uint32_t* words = static_cast<uint32_t*>(tile.output) + position * tile.output_step;
+    uint32_t bits = 0;
+    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+      const int first = v * Isa::kLanes;
+      bits |= Isa::greater(sums[v], Isa::load(tile.thresholds + first)) << first;
+    }
+    if (tile.packed_bytes == 4) {
+      words[tile.first_bit / 32] = bits;
+    } else if (tile.packed_bytes > 0) {
+      // Bits of a byte are in the same order as bits of a word: every target is little-endian.
+      uint8_t* bytes = reinterpret_cast<uint8_t*>(words) + tile.first_bit / 8;
+      for (size_t i = 0; i < tile.packed_bytes; ++i) bytes[i] = static_cast<uint8_t>(bits >> 8 * i);
+    } else {
+      const uint64_t shifted = uint64_t{bits} << tile.first_bit % 32;
+      words[tile.first_bit / 32] |= static_cast<uint32_t>(shifted);
+      // The next word may be beyond the position's last one, where there are no bits for it.
+      if (shifted >> 32 != 0) words[tile.first_bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
+    }
+  }
+};
+
+template <class Isa, class Output, int kPositions>
+KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
+  constexpr int kVectors = Isa::kVectors;
+  const uint32_t* patches[kPositions];
+  typename Isa::Ints sums[kPositions][kVectors];
+  KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+    patches[p] = tile.lines + tile.offsets[first + p];
+    KBNN_UNROLL for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::set(0);
+  }
+  const uint32_t* weights = tile.weights;
+  for (size_t done = 0; done < tile.words;) {
+    const size_t left = tile.words - done;
+    const size_t steps = left < Isa::kMaxSteps ? left : Isa::kMaxSteps;
+    typename Isa::Count counts[kPositions][kVectors];
+    KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) counts[p][v] = Isa::no_count();
+    }
+    for (size_t k = 0; k < steps; ++k) {
+      typename Isa::Words filter[kVectors];
+      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+        filter[v] = Isa::load(weights + v * Isa::kLanes);
+      }
+      weights += kVectors * Isa::kLanes;
+      KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+        const typename Isa::Words input = Isa::broadcast(patches[p] + k);
+        KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+          counts[p][v] = Isa::count(counts[p][v], filter[v], input);
+        }
+      }
+    }
+    KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+        sums[p][v] = Isa::widen(sums[p][v], counts[p][v]);
+      }
+      patches[p] += steps;
+    }
+    done += steps;
+  }
+  KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+    KBNN_UNROLL for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::twice(sums[p][v]);
+    if (tile.correction_offsets != nullptr) {
+      const int32_t* correction = tile.corrections + tile.correction_offsets[first + p];
+      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+        sums[p][v] = Isa::add(sums[p][v], Isa::load(correction + v * Isa::kLanes));
+      }
+    }
+    Output::template write<Isa>(tile, first + p, sums[p]);
+  }
+}
+
+// The last positions, fewer than a full step takes.
+template <class Isa, class Output, int kPositions>
+struct Remainder {
+  static void compute(const Tile& tile, size_t first) {
+    if (tile.positions - first == kPositions) {
+      compute_positions<Isa, Output, kPositions>(tile, first);
+    } else {
+      Remainder<Isa, Output, kPositions - 1>::compute(tile, first);
+    }
+  }
+};
+template <class Isa, class Output>
+struct Remainder<Isa, Output, 0> {
+  static void compute(const Tile&, size_t) {}
+};
+
+template <class Isa, class Output>
+void compute_tile(const Tile& tile) {
+  size_t first = 0;
+  for (; first + Isa::kPositions <= tile.positions; first += Isa::kPositions) {
+    compute_positions<Isa, Output, Isa::kPositions>(tile, first);
+  }
+  Remainder<Isa, Output, Isa::kPositions - 1>::compute(tile, first);
+}
+
+// copy_line of kernel sets that read words as they are, ...
+template <size_t kWords>
+KBNN_INLINE void copy_words(const uint32_t* source, size_t source_step, size_t columns,
+                            size_t words, uint32_t* target, size_t target_step) {
+  const size_t count = kWords == 0 ? words : kWords;
+  for (size_t column = 0; column < columns; ++column) {
+    for (size_t i = 0; i < count; ++i) target[i] = source[i];
+    source += source_step;
+    target += target_step;
+  }
+}
+
+// ... and of those that read them as lower and upper halves of bytes.
+template <size_t kWords>
+KBNN_INLINE void copy_halves(const uint32_t* source, size_t source_step, size_t columns,
+                             size_t words, uint32_t* target, size_t target_step) {
+  const size_t count = kWords == 0 ? words : kWords;
+  for (size_t column = 0; column < columns; ++column) {
+    for (size_t i = 0; i < count; ++i) {
+      target[i] = source[i] & 0x0f0f0f0fu;
+      target[count + i] = source[i] >> 4 & 0x0f0f0f0fu;
+    }
+    source += source_step;
+    target += target_step;
+  }
+}
+
+#define KBNN_COPY_LINE(copy)                                                              \
+  void copy_line(const uint32_t* source, size_t source_step, size_t columns, size_t words, \
+                 uint32_t* target, size_t target_step) {                                   \
+    switch (words) {                                                                       \
+      case 1:                                                                              \
+        return copy<1>(source, source_step, columns, words, target, target_step);          \
+      case 2:                                                                              \
+        return copy<2>(source, source_step, columns, words, target, target_step);          \
+      case 4:                                                                              \
+        return copy<4>(source, source_step, columns, words, target, target_step);          \
+      case 8:                                                                              \
+        return copy<8>(source, source_step, columns, words, target, target_step);          \
+      default:                                                                             \
+        return copy<0>(source, source_step, columns, words, target, target_step);          \
+    }                                                                                      \
+  }
+
+// Packs and unpacks row by row in steps of kStep channels that the kernel set has a function for;
+// what is left of a row goes one by one. Rows that fill their words are one long row.
+template <class Value, class PackStep, class IsSet>
+KBNN_INLINE void pack_rows(const Value* values, size_t rows, size_t channels, uint32_t* words,
+                           PackStep pack_step, IsSet is_set) {
+  if (channels % 32 == 0) {
+    channels *= rows;
+    rows = channels > 0 ? 1 : 0;
+  }
+  for (size_t row = 0; row < rows; ++row) {
+    size_t channel = 0;
+    for (; channel + 32 <= channels; channel += 32) *words++ = pack_step(values + channel);
+    if (channel < channels) {
+      uint32_t word = 0;
+      for (int bit = 0; channel < channels; ++channel, ++bit) {
+        word |= uint32_t{is_set(values[channel])} << bit;
+      }
+      *words++ = word;
+    }
+    values += channels;
+  }
+}
+
+template <class Value, class UnpackStep>
+KBNN_INLINE void unpack_rows(const uint32_t* words, size_t rows, size_t channels, Value zero,
+                             Value one, Value* values, UnpackStep unpack_step) {
+  if (channels % 32 == 0) {
+    channels *= rows;
+    rows = channels > 0 ? 1 : 0;
+  }
+  for (size_t row = 0; row < rows; ++row) {
+    size_t channel = 0;
+    for (; channel + 32 <= channels; channel += 32) unpack_step(*words++, values + channel);
+    if (channel < channels) {
+      uint32_t word = *words++;
+      for (; channel < channels; ++channel, word >>= 1) values[channel] = word & 1 ? one : zero;
+    }
+    values += channels;
+  }
+}
+
+}  // namespace
+}  // namespace kbnn
+
+#endif  // KBNN_MICRO_KERNEL_H_

@@ -1,0 +1,55 @@
+#include "operator.h"
+
+namespace kbnn {
+namespace {
+
+bool copy_indices(const TfLiteIntArray* from, Buffer<int>* to) {
+  const size_t count = from == nullptr ? 0 : static_cast<size_t>(from->size);
+  if (!to->allocate(count)) return false;
+  for (size_t i = 0; i < count; ++i) (*to)[i] = from->data[i];
+  return true;
+}
+
+}  // namespace
+
+TfLiteStatus Operator::take_over(TfLiteContext* context, const TfLiteNode& node) {
+  KBNN_EXPECT(context, copy_indices(node.inputs, &inputs_) && copy_indices(node.outputs, &outputs_),
+              "Expected memory for the tensors of %s. Received none.", name());
+  const size_t size = node.custom_initial_data_size > 0
+                          ? static_cast<size_t>(node.custom_initial_data_size)
+                          : 0;
+  return read_options(context, FlexbufferMap(node.custom_initial_data, size));
+}
+
+TfLiteStatus Operator::read_option(TfLiteContext* context, const FlexbufferMap& options,
+                                   const char* option, int32_t minimum, int32_t maximum,
+                                   int32_t* value) const {
+  KBNN_EXPECT(context, options.read_int32(option, value),
+              "Expected %s with the integer option %s. Received none.", name(), option);
+  KBNN_EXPECT(context, *value >= minimum && *value <= maximum,
+              "Expected %s with %s from %d to %d. Received %d.", name(), option, minimum, maximum,
+              *value);
+  return kTfLiteOk;
+}
+
+TfLiteStatus Operator::check_tensors(TfLiteContext* context, size_t inputs,
+                                     size_t required) const {
+  KBNN_EXPECT(context, inputs_.size() == inputs && outputs_.size() == 1,
+              "Expected %s with %d inputs and 1 output. Received %d and %d.", name(),
+              static_cast<int>(inputs), static_cast<int>(inputs_.size()),
+              static_cast<int>(outputs_.size()));
+  for (size_t i = 0; i < required; ++i) KBNN_RETURN_IF_ERROR(check_input(context, i));
+  KBNN_EXPECT(context, tensor_at(context, outputs_[0]) != nullptr,
+              "Expected the output of %s to be a tensor of the model. Received index %d.", name(),
+              outputs_[0]);
+  return kTfLiteOk;
+}
+
+TfLiteStatus Operator::check_input(TfLiteContext* context, size_t i) const {
+  KBNN_EXPECT(context, tensor_at(context, inputs_[i]) != nullptr,
+              "Expected input %d of %s to be a tensor of the model. Received index %d.",
+              static_cast<int>(i), name(), inputs_[i]);
+  return kTfLiteOk;
+}
+
+}  // namespace kbnn

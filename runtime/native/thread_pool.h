@@ -1,0 +1,79 @@
+// A few threads that share the rows of one operator.
+#ifndef KBNN_THREAD_POOL_H_
+#define KBNN_THREAD_POOL_H_
+
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+
+#ifndef _WIN32
+#include <pthread.h>
+#endif
+
+namespace kbnn {
+
+constexpr int kMaxThreads = 128;
+
+class ThreadPool {
+ public:
+  // `worker` is 0 for the thread that called `run`, below `size()`, and no two tasks that run at the
+  // same time have the same one.
+  using Task = void (*)(void* argument, size_t task, int worker);
+
+  ThreadPool() = default;
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool();
+
+  // Starts threads - 1 threads, 1 <= threads <= kMaxThreads. False where the system gives none.
+  bool start(int threads);
+
+  // Threads that work on a run, the caller's included.
+  int size() const { return started_ + 1; }
+
+  // Calls task(argument, i, worker) once for each i < tasks and returns when all have returned.
+  // Several threads may call it: while one's run is under way, another's tasks run in its own thread.
+  // Allocates nothing. A thread that sleeps is woken but not waited for: where the others are done
+  // before it is awake, it has missed the run.
+  void run(size_t tasks, Task task, void* argument);
+
+ private:
+  struct Worker {
+    ThreadPool* pool;
+    int index;
+#ifdef _WIN32
+    void* thread;
+#else
+    pthread_t thread;
+#endif
+  };
+
+  static void work(Worker* worker);
+#ifdef _WIN32
+  static unsigned long __stdcall entry(void* worker);
+#else
+  static void* entry(void* worker);
+#endif
+  void take_tasks(int worker);
+
+  std::mutex running_;  // held by the one caller whose run is shared
+  std::mutex state_;    // guards open_, stopping_, sleepers_, and what a run publishes
+  std::condition_variable wake_;
+  bool open_ = false;
+  int sleepers_ = 0;
+  size_t tasks_ = 0;
+  Task task_ = nullptr;
+  void* argument_ = nullptr;
+  std::atomic<bool> stopping_{false};
+  std::atomic<uint32_t> generation_{0};  // counts runs
+  std::atomic<size_t> next_{0};
+  std::atomic<int> active_{0};
+  Worker workers_[kMaxThreads];
+  int started_ = 0;
+};
+
+}  // namespace kbnn
+
+#endif  // KBNN_THREAD_POOL_H_

@@ -1,0 +1,5 @@
+"""The command `kbnn-run`."""
+
+from kbnn_runtime.cli.main import main
+
+__all__ = ["main"]

@@ -1,0 +1,149 @@
+"""`kbnn-run benchmark`: how long a model takes, and how much memory."""
+
+import argparse
+import json
+import platform
+import sys
+import time
+from typing import Any
+
+import numpy as np
+
+from kbnn_runtime._version import __version__
+from kbnn_runtime.cli.errors import InputError
+from kbnn_runtime.cli.options import (
+    add_interpreter_options,
+    integer_from,
+    open_model,
+    read_arrays,
+)
+from kbnn_runtime.profile import Profile
+from kbnn_runtime.tensor import Tensor
+
+HELP = "Measure how long a model takes."
+_PERCENTILES = (10, 90, 99)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--runs", type=integer_from(1), default=50, help="timed runs (50)")
+    parser.add_argument("--warmup", type=integer_from(0), default=5, help="runs before them (5)")
+    parser.add_argument("--batch-size", type=integer_from(1), default=1, help="examples a run (1)")
+    parser.add_argument(
+        "--input", help=".npz with an array for each input by name, instead of random values"
+    )
+    parser.add_argument("--profile", action="store_true", help="also time each operator")
+    add_interpreter_options(parser)
+
+
+def run(given: argparse.Namespace) -> None:
+    interpreter = open_model(given, sidecar=None)
+    batch = _batch(given, interpreter.inputs)
+
+    def predict() -> None:
+        interpreter.predict(batch, batch_size=given.batch_size)
+
+    try:
+        # The first run checks the batch, and resizes the interpreter, even without a warm-up.
+        predict()
+    except (TypeError, ValueError) as error:
+        raise InputError(error) from error
+    for _ in range(given.warmup):
+        predict()
+    times = []
+    for _ in range(given.runs):
+        start = time.perf_counter()
+        predict()
+        times.append(1000 * (time.perf_counter() - start))
+    memory = peak_memory()
+    # After the memory was read: a profile holds all values between the operators.
+    profile = interpreter.profile(batch, runs=given.runs) if given.profile else None
+    document = _document(given, times, memory, profile)
+    if given.json:
+        print(json.dumps(document, indent=2))
+    else:
+        _show(document, profile)
+
+
+def peak_memory() -> int | None:
+    """The most memory that the process has held so far, in bytes; None where nobody tells.
+
+    Python, NumPy and LiteRT are in it.
+    """
+    try:
+        import resource
+    except ImportError:
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # macOS gives bytes, Linux units of 1024.
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _batch(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+    if given.input:
+        arrays = read_arrays(given.input)
+        return {name: array[: given.batch_size] for name, array in arrays.items()}
+    generator = np.random.default_rng(0)
+    return {tensor.name: _random(generator, tensor, given.batch_size) for tensor in inputs}
+
+
+def _random(generator: np.random.Generator, tensor: Tensor, batch_size: int) -> np.ndarray:
+    if None in tensor.shape[1:]:
+        raise InputError(
+            f"Expected --input, since the model's input {tensor.name!r} has sizes that are free. "
+            "Received none"
+        )
+    shape = (batch_size, *(size for size in tensor.shape[1:] if size is not None))
+    if tensor.dtype.kind == "b":
+        return generator.integers(0, 2, shape).astype(bool)
+    if tensor.dtype.kind in "iu" and tensor.dtype.itemsize == 1:
+        bounds = np.iinfo(tensor.dtype)
+        return generator.integers(bounds.min, bounds.max + 1, shape).astype(tensor.dtype)
+    if tensor.dtype.kind == "f":
+        return generator.standard_normal(shape).astype(tensor.dtype)
+    # Random integers of other types may be numbers of classes or words: any is out of some range.
+    raise InputError(
+        f"Expected --input for an input of {tensor.dtype.name}, {tensor.name!r}. Received none"
+    )
+
+
+def _document(
+    given: argparse.Namespace, times: list[float], memory: int | None, profile: Profile | None
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "model": given.model,
+        "kbnn-runtime": __version__,
+        "machine": platform.machine(),
+        "threads": given.threads,
+        "kernels": given.kernels,
+        "batch_size": given.batch_size,
+        "runs": given.runs,
+        "warmup": given.warmup,
+        "median_milliseconds": float(np.median(times)),
+        "minimum_milliseconds": min(times),
+        "percentile_milliseconds": {
+            str(percent): float(np.percentile(times, percent)) for percent in _PERCENTILES
+        },
+        "peak_memory_bytes": memory,
+    }
+    if profile is not None:
+        document["profile"] = profile.to_dict()
+    return document
+
+
+def _show(document: dict[str, Any], profile: Profile | None) -> None:
+    percentiles = ", ".join(
+        f"{percent} % {milliseconds:.3f}"
+        for percent, milliseconds in document["percentile_milliseconds"].items()
+    )
+    print(
+        f"median {document['median_milliseconds']:.3f} ms of {document['runs']} runs "
+        f"(minimum {document['minimum_milliseconds']:.3f}, percentiles: {percentiles}); "
+        f"{document['threads']} threads, batches of {document['batch_size']}"
+    )
+    if document["peak_memory_bytes"] is not None:
+        megabytes = document["peak_memory_bytes"] / 1e6
+        print(f"peak memory of the process, Python included: {megabytes:.1f} MB")
+    if profile is not None:
+        print(profile)
+        for kind, entry in profile.by_type().items():
+            print(f"{kind}: {entry.share:.1%}, {entry.milliseconds:.4f} ms, {entry.name}")

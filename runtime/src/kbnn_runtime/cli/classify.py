@@ -1,0 +1,119 @@
+"""`kbnn-run classify`: the classes of images."""
+
+import argparse
+import json
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from kbnn_runtime.cli.errors import InputError
+from kbnn_runtime.cli.options import (
+    add_interpreter_options,
+    integer_from,
+    open_model,
+    read_arrays,
+)
+from kbnn_runtime.sidecar import Prediction
+
+HELP = "Say what images show, best class first."
+# Names under which archives hold images and their classes, those of kbnn and Keras.
+_IMAGES, _LABELS = ("images", "x_test", "x"), ("labels", "y_test", "y")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", nargs="+", help="image files, or one .npz of uint8 images")
+    parser.add_argument("--top", type=integer_from(1), default=1, help="classes to show (1)")
+    parser.add_argument("--sidecar", help="the sidecar (by default the model's name with .json)")
+    parser.add_argument("--array", help=f"images in the .npz (one of {', '.join(_IMAGES)})")
+    parser.add_argument("--labels", help=f"classes in the .npz (one of {', '.join(_LABELS)})")
+    add_interpreter_options(parser)
+
+
+def run(given: argparse.Namespace) -> None:
+    interpreter = open_model(given, sidecar=given.sidecar or "auto")
+    names, images, labels = _given_images(given)
+    try:
+        found = interpreter.classify(images, top=given.top)
+    except (ImportError, TypeError, ValueError) as error:
+        raise InputError(error) from error
+    accuracy = None
+    if labels is not None:
+        accuracy = float(np.mean([best[0].index for best in found] == labels))
+    if given.json:
+        print(json.dumps(_document(names, found, labels, accuracy), indent=2))
+        return
+    for name, predictions in zip(names, found, strict=True):
+        scores = "  ".join(f"{entry.label} {entry.score:.4f}" for entry in predictions)
+        print(f"{name}: {scores}")
+    if accuracy is not None:
+        print(f"accuracy: {accuracy:.4f} of {len(names)} images")
+
+
+def _document(
+    names: list[str],
+    found: list[list[Prediction]],
+    labels: np.ndarray | None,
+    accuracy: float | None,
+) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "images": [
+            {"image": name, "predictions": [entry._asdict() for entry in predictions]}
+            for name, predictions in zip(names, found, strict=True)
+        ]
+    }
+    if labels is not None:
+        document["accuracy"] = accuracy
+    return document
+
+
+def _given_images(
+    given: argparse.Namespace,
+) -> tuple[list[str], Any, np.ndarray | None]:
+    """Names, images and, where an archive holds them, the numbers of their classes."""
+    archives = [path for path in given.images if path.endswith(".npz")]
+    if not archives:
+        return given.images, [_read_image(path) for path in given.images], None
+    if len(given.images) > 1:
+        raise InputError(f"Expected image files, or one .npz alone. Received: {given.images}")
+    arrays = read_arrays(archives[0])
+    name = _name_in(arrays, given.array, _IMAGES, "--array")
+    if name is None:
+        raise InputError(
+            f"Expected images under one of the names {_IMAGES}, or --array NAME. "
+            f"Received an archive of {sorted(arrays)}"
+        )
+    images = arrays[name]
+    label_name = _name_in(arrays, given.labels, _LABELS, "--labels")
+    labels = None if label_name is None else arrays[label_name].reshape(-1)
+    if labels is not None and len(labels) != len(images):
+        raise InputError(
+            f"Expected a label for each of {len(images)} images. Received: {len(labels)} labels"
+        )
+    return [f"{name}[{i}]" for i in range(len(images))], images, labels
+
+
+def _name_in(
+    arrays: dict[str, np.ndarray], wanted: str | None, usual: tuple[str, ...], option: str
+) -> str | None:
+    if wanted is not None and wanted not in arrays:
+        raise InputError(f"Expected {option} to be one of {sorted(arrays)}. Received: {wanted}")
+    return wanted or next((name for name in usual if name in arrays), None)
+
+
+def _read_image(path: str) -> np.ndarray:
+    """An image file as uint8 (height, width, 1 or 3), turned as its camera says."""
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise InputError(
+            "Expected Pillow to read image files. Received none: `pip install kbnn-runtime[images]`"
+        ) from error
+    try:
+        with Image.open(pathlib.Path(path)) as file:
+            upright = ImageOps.exif_transpose(file)
+            gray = upright.mode in ("1", "L", "LA")
+            pixels = np.asarray(upright.convert("L" if gray else "RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"Expected an image file. Received: {path}: {error}") from error
+    return pixels[..., None] if gray else pixels

@@ -1,0 +1,79 @@
+"""What the commands share: options, opening the model, reading archives of arrays."""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from kbnn_runtime.cli.errors import InputError
+from kbnn_runtime.delegate import KERNELS
+from kbnn_runtime.interpreter import Interpreter
+
+
+def add_interpreter_options(parser: argparse.ArgumentParser) -> None:
+    """The options of `open_model`."""
+    parser.add_argument("--threads", type=integer_from(1), default=1, help="to compute with (1)")
+    parser.add_argument("--kernels", choices=KERNELS, default="auto", help="(auto)")
+
+
+def open_model(given: argparse.Namespace, *, sidecar: str | None = "auto") -> Interpreter:
+    """The interpreter for the model that the user named.
+
+    Raises:
+        InputError: It is no model that can be run.
+    """
+    try:
+        with _quiet_litert():
+            return Interpreter(
+                given.model, num_threads=given.threads, kernels=given.kernels, sidecar=sidecar
+            )
+    except (OSError, ValueError) as error:
+        raise InputError(error) from error
+
+
+def integer_from(least: int) -> Callable[[str], int]:
+    """A type for argparse: integers from `least`."""
+
+    def integer(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"Expected an integer from {least}. Received: {text}")
+        return value
+
+    return integer
+
+
+@contextlib.contextmanager
+def _quiet_litert() -> Iterator[None]:
+    """Keep LiteRT's notes off standard error, where scripts look for errors; those it raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def read_arrays(path: str) -> dict[str, np.ndarray]:
+    """The arrays of an `.npz` file.
+
+    Raises:
+        InputError: It is none, or holds objects other than numbers.
+    """
+    try:
+        with np.load(pathlib.Path(path), allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("a single array, not an archive")
+            return {name: archive[name] for name in archive.files}
+    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"Expected an .npz file of plain arrays. Received: {path}: {error}") from (
+            error
+        )

@@ -1,0 +1,8 @@
+"""Tests run against the installed package, as users have it."""
+
+import pathlib
+import sys
+
+FOLDER = pathlib.Path(__file__).parent
+# The models of the tests, and the programs beside the package.
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent.parent)]

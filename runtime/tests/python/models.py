@@ -1,0 +1,94 @@
+"""The models of the tests, each for one way in which models differ."""
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from model_builder import ModelBuilder
+
+HEIGHT, WIDTH, CLASSES = 4, 6, 3
+IMAGE = (1, HEIGHT, WIDTH, 1)
+_PIXELS = HEIGHT * WIDTH
+
+
+def weights() -> np.ndarray:
+    """The kernel of `classifier`, (classes, pixels), of small whole numbers."""
+    return np.random.default_rng(5).integers(-3, 4, (CLASSES, _PIXELS)).astype(np.float32)
+
+
+def classifier(dtype: str = "uint8", *, channels: int = 1, reshape_batch: int = -1) -> bytes:
+    """Images (n, 4, 6, channels) to the logits weights() @ pixels.
+
+    Args:
+        dtype: Of the images.
+        channels: Of the images; the mean over them is taken.
+        reshape_batch: The first size that the images are reshaped to. -1 follows the batch; with
+            1 the model cannot be resized.
+    """
+    model = ModelBuilder()
+    image = model.tensor("image:0", (*IMAGE[:3], channels), dtype)
+    real = image
+    if dtype != "float32":
+        real = model.tensor("real", (*IMAGE[:3], channels))
+        model.operator("CAST", [image], [real])
+    gray = model.tensor("gray", IMAGE)
+    axis = model.tensor("axis", (1,), "int32", data=[3])
+    mean = schema.ReducerOptionsT()
+    mean.keepDims = True
+    model.operator("MEAN", [real, axis], [gray], mean)
+    flat = model.tensor("flat", (1, _PIXELS))
+    size = model.tensor("size", (2,), "int32", data=[reshape_batch, _PIXELS])
+    model.operator("RESHAPE", [gray, size], [flat], schema.ReshapeOptionsT())
+    kernel = model.tensor("kernel", (CLASSES, _PIXELS), data=weights())
+    logits = model.tensor("logits:0", (1, CLASSES))
+    model.operator("FULLY_CONNECTED", [flat, kernel, -1], [logits], schema.FullyConnectedOptionsT())
+    return model.build([image], [logits], ({"image": image}, {"logits": logits}))
+
+
+def flattened() -> bytes:
+    """(n, 4) reshaped to one row: resized, it has one row for all examples."""
+    model = ModelBuilder()
+    given = model.tensor("x", (1, 4))
+    size = model.tensor("size", (2,), "int32", data=[1, -1])
+    flat = model.tensor("y", (1, 4))
+    model.operator("RESHAPE", [given, size], [flat], schema.ReshapeOptionsT())
+    return model.build([given], [flat])
+
+
+def pairs(batch: int = 1) -> bytes:
+    """a (n, 4) and b (n, 4) to their sum and their product, made for batches of `batch`."""
+    model = ModelBuilder()
+    a, b = (model.tensor(name, (batch, 4)) for name in "ab")
+    total, product = (model.tensor(name, (batch, 4)) for name in ("total", "product"))
+    model.operator("ADD", [a, b], [total], schema.AddOptionsT())
+    model.operator("MUL", [a, b], [product], schema.MulOptionsT())
+    return model.build([a, b], [total, product])
+
+
+def fixed_pairs(batch: int) -> bytes:
+    """x (batch, 4), doubled and reshaped to (batch, 2, 2): it cannot be resized."""
+    model = ModelBuilder()
+    given = model.tensor("x", (batch, 4))
+    double = model.tensor("double", (batch, 4))
+    model.operator("ADD", [given, given], [double], schema.AddOptionsT())
+    size = model.tensor("size", (3,), "int32", data=[batch, 2, 2])
+    squares = model.tensor("y", (batch, 2, 2))
+    model.operator("RESHAPE", [double, size], [squares], schema.ReshapeOptionsT())
+    return model.build([given], [squares])
+
+
+def any_size() -> bytes:
+    """Images (n, height, width, 1) of any size to their means, (n, 1)."""
+    model = ModelBuilder()
+    image = model.tensor("image", (1, 1, 1, 1), signature=(-1, -1, -1, 1))
+    axes = model.tensor("axes", (2,), "int32", data=[1, 2])
+    mean = model.tensor("mean", (1, 1), signature=(-1, 1))
+    model.operator("MEAN", [image, axes], [mean], schema.ReducerOptionsT())
+    return model.build([image], [mean])
+
+
+def quantized() -> bytes:
+    """Real (n, 4) to int8, real = 0.5 * (stored + 3)."""
+    model = ModelBuilder()
+    given = model.tensor("x", (1, 4))
+    stored = model.tensor("y", (1, 4), "int8", quantization=(0.5, -3))
+    model.operator("QUANTIZE", [given], [stored], schema.QuantizeOptionsT())
+    return model.build([given], [stored])

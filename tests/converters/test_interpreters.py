@@ -1,0 +1,147 @@
+"""Both interpreters run a file alike, the choice between them, and how long they take."""
+
+import builtins
+import importlib.util
+import json
+
+import kbnn_runtime
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras as keras
+from networks import chain, images, randomised, residual
+
+from kbnn import converters
+from kbnn.converters import interpreters
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory):
+    model = chain(classifier_activation=None)
+    path = tmp_path_factory.mktemp("file") / "model.tflite"
+    converters.convert(model, path)
+    return model, path
+
+
+@pytest.fixture
+def without_runtime(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "kbnn_runtime" else find(name)
+    )
+    really_import = builtins.__import__
+
+    def refuse(name, *arguments, **options):
+        if name == "kbnn_runtime":
+            raise ModuleNotFoundError(name)
+        return really_import(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+
+
+@pytest.mark.parametrize("build", [lambda: chain(classifier_activation=None), residual])
+def test_both_agree_with_keras(build, tmp_path):
+    model = build()
+    path = tmp_path / "model.tflite"
+    converters.convert(model, path)
+    x = images(model, 20)
+    found = {name: converters.verify(model, path, x, interpreter=name) for name in ("lce", None)}
+    for name, parity in found.items():
+        assert parity.passed, parity.failures
+        assert parity.interpreter == (name or "kbnn-runtime")
+        assert parity.to_dict()["interpreter"] == parity.interpreter
+        assert parity.interpreter in str(_text(parity))
+
+
+def _text(parity):
+    from rich.console import Console
+
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(parity)
+    return capture.get()
+
+
+def test_a_wrong_file_is_found_by_both(converted):
+    _, path = converted
+    other = randomised(chain(classifier_activation=None), seed=3)
+    for name in converters.INTERPRETERS:
+        parity = converters.verify(other, path, images(other, 20), interpreter=name)
+        assert not parity.passed
+        assert parity.interpreter == name
+
+
+def test_several_inputs_and_outputs_find_their_places(tmp_path):
+    left, right = keras.Input((4,), name="left"), keras.Input((3,), name="right")
+    both = keras.layers.Concatenate()([right, left])
+    one = keras.layers.Dense(2, name="one")(both)
+    two = keras.layers.Dense(5, name="two")(both)
+    model = randomised(keras.Model([left, right], [one, two]))
+    path = tmp_path / "model.tflite"
+    converters.convert(model, path)
+    draw = np.random.default_rng(0)
+    data = ((draw.normal(size=(20, 4)).astype("f"), draw.normal(size=(20, 3)).astype("f")),)
+    for name in converters.INTERPRETERS:
+        assert converters.verify(model, path, data, interpreter=name).passed
+
+
+def test_lces_interpreter_serves_where_kbnn_runtime_is_not_installed(converted, without_runtime):
+    model, path = converted
+    assert interpreters.available() == ("lce",)
+    assert converters.verify(model, path, images(model, 4)).interpreter == "lce"
+    with pytest.raises(ValueError, match="Expected an interpreter that is installed"):
+        converters.verify(model, path, images(model, 4), interpreter="kbnn-runtime")
+    assert [one.interpreter for one in converters.latency(path, runs=5)] == ["lce"]
+
+
+def test_an_unknown_interpreter_is_refused_before_any_work(converted):
+    model, _ = converted
+    for call in (
+        lambda: converters.verify(model, "absent.tflite", None, interpreter="tflite"),
+        lambda: converters.latency("absent.tflite", interpreter="tflite"),
+    ):
+        with pytest.raises(ValueError, match=r"Expected `interpreter` to be one of kbnn-runtime"):
+            call()
+
+
+def test_a_failure_of_the_runtime_is_an_error_of_the_conversion(converted, monkeypatch):
+    model, path = converted
+
+    def fail(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(kbnn_runtime.Interpreter, "predict", fail)
+    with pytest.raises(converters.ConversionError, match="kbnn-runtime failed: out of memory"):
+        converters.verify(model, path, images(model, 4), interpreter="kbnn-runtime")
+
+
+def test_latency_is_measured_for_each_interpreter(converted):
+    _, path = converted
+    found = converters.latency(path, num_threads=2, runs=7)
+    assert [(one.interpreter, one.num_threads, one.runs) for one in found] == [
+        ("kbnn-runtime", 2, 7),
+        ("lce", 1, 7),
+    ]
+    for one in found:
+        assert 0 < one.percentile_10 <= one.median <= one.percentile_90
+        assert json.dumps(one.to_dict())
+    (alone,) = converters.latency(path, interpreter="lce", runs=5)
+    assert alone.interpreter == "lce"
+
+
+@pytest.mark.parametrize("argument", ["runs", "num_threads"])
+@pytest.mark.parametrize("value", [0, 2.5, True])
+def test_latency_refuses_numbers_out_of_range(converted, argument, value):
+    with pytest.raises(ValueError, match=f"Expected `{argument}` to be a whole number"):
+        converters.latency(converted[1], **{argument: value})
+
+
+def test_latency_of_inputs_of_every_type(tmp_path):
+    image = keras.Input((8, 8, 1), dtype=tf.uint8, name="image")
+    index = keras.Input((), dtype=tf.int32, name="index")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+    x = keras.layers.Concatenate()([x, keras.layers.Embedding(2, 3)(index)])
+    model = keras.Model([image, index], keras.layers.Dense(2)(x))
+    path = tmp_path / "model.tflite"
+    converters.convert(model, path)
+    assert len(converters.latency(path, runs=5)) == 2
