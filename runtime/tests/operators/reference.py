@@ -52,7 +52,9 @@ def convolution_sums(convolution: Convolution, inputs: np.ndarray) -> np.ndarray
                     y * d_y : y * d_y + (rows - 1) * s_y + 1 : s_y,
                     x * d_x : x * d_x + (columns - 1) * s_x + 1 : s_x,
                 ]
-                sums[..., outputs] += reached @ convolution.filters[outputs, y, x].T.astype(np.int64)
+                sums[..., outputs] += reached @ convolution.filters[outputs, y, x].T.astype(
+                    np.int64
+                )
     return sums
 
 
@@ -99,9 +101,7 @@ def max_pool(
     """The maximum of inputs +-1, int64; padding takes no part."""
     rows, top, bottom = windows(inputs.shape[1], size[0], strides[0], 1, same)
     columns, left, right = windows(inputs.shape[2], size[1], strides[1], 1, same)
-    padded = np.pad(
-        inputs, [(0, 0), (top, bottom), (left, right), (0, 0)], constant_values=-1
-    )
+    padded = np.pad(inputs, [(0, 0), (top, bottom), (left, right), (0, 0)], constant_values=-1)
     output = np.full((inputs.shape[0], rows, columns, inputs.shape[3]), -1, np.int64)
     for y in range(rows):
         for x in range(columns):

@@ -21,9 +21,7 @@ def convolutions(draw):
     """Any convolution that LCE's format can hold, and inputs for it."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
-    group_channels = (
-        32 * draw(st.integers(1, 3)) if groups > 1 else draw(st.integers(1, 140))
-    )
+    group_channels = 32 * draw(st.integers(1, 3)) if groups > 1 else draw(st.integers(1, 140))
     channels = groups * draw(st.integers(1, 70 if groups == 1 else 40))
     height, width = draw(st.integers(1, 4)), draw(st.integers(1, 4))
     strides = draw(st.tuples(st.integers(1, 4), st.integers(1, 4)))
