@@ -116,7 +116,8 @@ TfLiteStatus BConv2d::read_options(TfLiteContext* context, const FlexbufferMap& 
 }
 
 TfLiteStatus BConv2d::prepare(TfLiteContext* context, TfLiteNode* node) {
-  KBNN_RETURN_IF_ERROR(check_tensors(context, 5));
+  // Files leave out thresholds, or what a packed output has no use for.
+  KBNN_RETURN_IF_ERROR(check_tensors(context, 5, 2));
   KBNN_RETURN_IF_ERROR(check_shapes(context));
   if (!constants_ready_) {
     KBNN_RETURN_IF_ERROR(pack_constants(context));
@@ -213,6 +214,7 @@ TfLiteStatus BConv2d::pack_constants(TfLiteContext* context) {
 }
 
 TfLiteStatus BConv2d::pack_thresholds(TfLiteContext* context) {
+  KBNN_RETURN_IF_ERROR(check_input(context, 4));
   const TfLiteTensor& given = input(context, 4);
   KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's thresholds", given, 1, kTfLiteInt32));
   KBNN_RETURN_IF_ERROR(check_constant(context, "LceBconv2d's thresholds", given, sizeof(int32_t)));
@@ -239,6 +241,7 @@ TfLiteStatus BConv2d::pack_thresholds(TfLiteContext* context) {
 TfLiteStatus BConv2d::fuse_output(TfLiteContext* context) {
   const char* names[] = {"LceBconv2d's multiplier", "LceBconv2d's bias"};
   for (size_t i = 0; i < 2; ++i) {
+    KBNN_RETURN_IF_ERROR(check_input(context, 2 + i));
     const TfLiteTensor& given = input(context, 2 + i);
     KBNN_RETURN_IF_ERROR(check_tensor(context, names[i], given, 1, kTfLiteFloat32));
     KBNN_RETURN_IF_ERROR(check_constant(context, names[i], given, sizeof(float)));

@@ -16,7 +16,7 @@ class BMaxPool : public Operator {
   using Operator::Operator;
 
   TfLiteStatus prepare(TfLiteContext* context, TfLiteNode*) override {
-    KBNN_RETURN_IF_ERROR(check_tensors(context, 1));
+    KBNN_RETURN_IF_ERROR(check_tensors(context, 1, 1));
     const TfLiteTensor& in = input(context, 0);
     TfLiteTensor& out = output(context);
     KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBMaxPool2d's input", in, 4, kTfLiteInt32));

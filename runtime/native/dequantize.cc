@@ -18,7 +18,7 @@ class Dequantize : public Operator {
   using Operator::Operator;
 
   TfLiteStatus prepare(TfLiteContext* context, TfLiteNode*) override {
-    KBNN_RETURN_IF_ERROR(check_tensors(context, 1));
+    KBNN_RETURN_IF_ERROR(check_tensors(context, 1, 1));
     const TfLiteTensor& in = input(context, 0);
     TfLiteTensor& out = output(context);
     const int dimensions = rank(in);

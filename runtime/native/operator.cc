@@ -32,19 +32,23 @@ TfLiteStatus Operator::read_option(TfLiteContext* context, const FlexbufferMap& 
   return kTfLiteOk;
 }
 
-TfLiteStatus Operator::check_tensors(TfLiteContext* context, size_t inputs) const {
+TfLiteStatus Operator::check_tensors(TfLiteContext* context, size_t inputs,
+                                     size_t required) const {
   KBNN_EXPECT(context, inputs_.size() == inputs && outputs_.size() == 1,
               "Expected %s with %d inputs and 1 output. Received %d and %d.", name(),
               static_cast<int>(inputs), static_cast<int>(inputs_.size()),
               static_cast<int>(outputs_.size()));
-  for (size_t i = 0; i < inputs; ++i) {
-    KBNN_EXPECT(context, tensor_at(context, inputs_[i]) != nullptr,
-                "Expected input %d of %s to be a tensor of the model. Received index %d.",
-                static_cast<int>(i), name(), inputs_[i]);
-  }
+  for (size_t i = 0; i < required; ++i) KBNN_RETURN_IF_ERROR(check_input(context, i));
   KBNN_EXPECT(context, tensor_at(context, outputs_[0]) != nullptr,
               "Expected the output of %s to be a tensor of the model. Received index %d.", name(),
               outputs_[0]);
+  return kTfLiteOk;
+}
+
+TfLiteStatus Operator::check_input(TfLiteContext* context, size_t i) const {
+  KBNN_EXPECT(context, tensor_at(context, inputs_[i]) != nullptr,
+              "Expected input %d of %s to be a tensor of the model. Received index %d.",
+              static_cast<int>(i), name(), inputs_[i]);
   return kTfLiteOk;
 }
 

@@ -40,8 +40,10 @@ class Operator {
   TfLiteStatus read_option(TfLiteContext* context, const FlexbufferMap& options, const char* name,
                            int32_t minimum, int32_t maximum, int32_t* value) const;
 
-  // An error unless there are so many inputs and one output, all of them tensors of the model.
-  TfLiteStatus check_tensors(TfLiteContext* context, size_t inputs) const;
+  // An error unless there are so many inputs and one output, and the output and the first `required`
+  // inputs are tensors of the model. Others may be left out: their index is -1.
+  TfLiteStatus check_tensors(TfLiteContext* context, size_t inputs, size_t required) const;
+  TfLiteStatus check_input(TfLiteContext* context, size_t i) const;
   TfLiteTensor& input(TfLiteContext* context, size_t i) const {
     return *tensor_at(context, inputs_[i]);
   }

@@ -1,5 +1,6 @@
 """One interpreter of LiteRT with the delegate in it, and the shapes that it is set to."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,12 +27,15 @@ class Session:
         delegate = load_delegate(num_threads=num_threads, kernels=kernels)
         self._set_to: list[tuple[int, ...]] = []
         try:
-            self._litert: Any = LiteRTInterpreter(
-                model_content=content,
-                num_threads=num_threads,
-                experimental_delegates=[delegate],
-                experimental_preserve_all_tensors=preserve_all_tensors,
-            )
+            with warnings.catch_warnings():
+                # That preserving all tensors takes memory.
+                warnings.simplefilter("ignore", UserWarning)
+                self._litert: Any = LiteRTInterpreter(
+                    model_content=content,
+                    num_threads=num_threads,
+                    experimental_delegates=[delegate],
+                    experimental_preserve_all_tensors=preserve_all_tensors,
+                )
             self._litert.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise ValueError(

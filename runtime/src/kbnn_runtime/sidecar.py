@@ -175,11 +175,12 @@ class Sidecar:
     def best(self, rows: np.ndarray, top: int) -> list[list[Prediction]]:
         """The `top` classes of each row of scores, real values, the best first."""
         rows = rows.reshape(len(rows), -1).astype(np.float64)
+        # Before the softmax, which rounds small ones to 0. Stable: of equal scores the first class
+        # counts, as with argmax.
+        order = np.argsort(-rows, axis=1, kind="stable")[:, :top]
         if self.scores == "logits":
             rows = np.exp(rows - rows.max(axis=1, keepdims=True))
             rows /= rows.sum(axis=1, keepdims=True)
-        # Stable: of equal scores the first class counts, as with argmax.
-        order = np.argsort(-rows, axis=1, kind="stable")[:, :top]
         return [
             [
                 Prediction(self.labels[i] if self.labels else str(i), int(i), float(row[i]))

@@ -1,9 +1,12 @@
 """What the commands share: options, opening the model, reading archives of arrays."""
 
 import argparse
+import contextlib
+import os
 import pathlib
+import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -25,9 +28,10 @@ def open_model(given: argparse.Namespace, *, sidecar: str | None = "auto") -> In
         InputError: It is no model that can be run.
     """
     try:
-        return Interpreter(
-            given.model, num_threads=given.threads, kernels=given.kernels, sidecar=sidecar
-        )
+        with _quiet_litert():
+            return Interpreter(
+                given.model, num_threads=given.threads, kernels=given.kernels, sidecar=sidecar
+            )
     except (OSError, ValueError) as error:
         raise InputError(error) from error
 
@@ -42,6 +46,20 @@ def integer_from(least: int) -> Callable[[str], int]:
         return value
 
     return integer
+
+
+@contextlib.contextmanager
+def _quiet_litert() -> Iterator[None]:
+    """Keep LiteRT's notes off standard error, where scripts look for errors; those it raises."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def read_arrays(path: str) -> dict[str, np.ndarray]:

@@ -1,0 +1,166 @@
+"""`kbnn-run`, as a shell runs it."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import models
+import numpy as np
+import pytest
+from PIL import Image
+
+from kbnn_runtime.cli import main
+
+LABELS = ["cat", "dog", "bird"]
+
+
+@pytest.fixture
+def model(tmp_path: pathlib.Path) -> str:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(models.classifier())
+    sidecar = {"format": 1, "preprocessing": {"dtype": "uint8"}, "labels": LABELS}
+    path.with_suffix(".json").write_text(json.dumps(sidecar))
+    return str(path)
+
+
+@pytest.fixture
+def archive(tmp_path: pathlib.Path) -> pathlib.Path:
+    images = np.random.default_rng(1).integers(0, 256, (5, 4, 6), np.uint8)
+    classes = (images.reshape(5, -1) @ models.weights().T).argmax(axis=1)
+    # The last one is wrong.
+    classes[-1] = (classes[-1] + 1) % 3
+    path = tmp_path / "images.npz"
+    np.savez(path, x_test=images, y_test=classes)
+    return path
+
+
+def test_classify_an_archive_with_its_classes(model, archive, capsys):
+    assert main(["classify", model, str(archive)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines[:5]] == [f"x_test[{i}]" for i in range(5)]
+    assert lines[5] == "accuracy: 0.8000 of 5 images"
+
+
+def test_classify_as_json(model, archive, capsys):
+    assert main(["classify", model, str(archive), "--json", "--top", "2"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["accuracy"] == 0.8
+    first = document["images"][0]["predictions"]
+    assert len(first) == 2
+    assert first[0]["label"] == LABELS[first[0]["index"]]
+    assert first[0]["score"] >= first[1]["score"]
+
+
+def test_classify_image_files(model, tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    paths = [tmp_path / "gray.png", tmp_path / "colour.png"]
+    for path, shape in zip(paths, ((40, 60), (4, 6, 3)), strict=True):
+        Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(path)
+    assert main(["classify", model, *map(str, paths), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [entry["image"] for entry in document["images"]] == list(map(str, paths))
+    assert "accuracy" not in document
+
+
+def test_classify_turns_photos_upright(model, tmp_path, capsys):
+    upright = np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8)
+    straight, turned = tmp_path / "straight.png", tmp_path / "turned.png"
+    Image.fromarray(upright).save(straight)
+    exif = Image.Exif()
+    # Orientation 6: the camera was turned, show it rotated by 90 degrees clockwise.
+    exif[0x0112] = 6
+    Image.fromarray(np.rot90(upright).copy()).save(turned, exif=exif)
+    assert main(["classify", model, str(straight), str(turned), "--json"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["images"]
+    assert first["predictions"] == second["predictions"]
+
+
+def test_benchmark(model, capsys):
+    assert main(["benchmark", model, "--runs", "5", "--profile"]) == 0
+    shown = capsys.readouterr()
+    assert "of 5 runs" in shown.out
+    assert "FULLY_CONNECTED" in shown.out
+    assert shown.err == ""
+
+
+def test_benchmark_as_json(model, capsys):
+    arguments = ["benchmark", model, "--runs", "9", "--batch-size", "3", "--profile", "--json"]
+    assert main(arguments) == 0
+    document = json.loads(capsys.readouterr().out)
+    percentiles = document["percentile_milliseconds"]
+    assert 0 < document["minimum_milliseconds"] <= document["median_milliseconds"]
+    assert percentiles["10"] <= document["median_milliseconds"] <= percentiles["90"]
+    assert percentiles["90"] <= percentiles["99"]
+    # A Python with NumPy and LiteRT takes tens of megabytes.
+    assert 10e6 < document["peak_memory_bytes"] < 10e9
+    assert len(document["profile"]["operators"]) == 4
+    assert (document["batch_size"], document["runs"], document["threads"]) == (3, 9, 1)
+
+
+def test_benchmark_on_given_inputs(model, tmp_path, capsys):
+    path = tmp_path / "inputs.npz"
+    np.savez(path, image=np.zeros((4, 4, 6, 1), np.uint8))
+    assert main(["benchmark", model, "--runs", "2", "--input", str(path)]) == 0
+    np.savez(path, photo=np.zeros((4, 4, 6, 1), np.uint8))
+    assert main(["benchmark", model, "--runs", "2", "--input", str(path)]) == 2
+    assert "Received: ['photo']" in capsys.readouterr().err
+
+
+def test_info(model, capsys):
+    assert main(["info", model]) == 0
+    shown = capsys.readouterr().out
+    assert "image: uint8 (n, 4, 6, 1)" in shown
+    assert "1 FULLY_CONNECTED" in shown
+    assert main(["info", model, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["bytes"] == len(models.classifier())
+    assert document["inputs"][0]["shape"] == [None, 4, 6, 1]
+    assert document["labels"] == LABELS
+    assert "portable" in document["runtime"]["kernels"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["info", "{folder}/none.tflite"], "none.tflite"),
+        (["info", "{folder}/images.npz"], "Expected a model"),
+        (["classify", "{model}", "{folder}/none.png"], "none.png"),
+        (["classify", "{model}", "{model}"], "Expected an image file"),
+        (["classify", "{model}", "{folder}/none.npz"], "none.npz"),
+        (["classify", "{model}", "{folder}/images.npz", "x.png"], "or one .npz alone"),
+        (["classify", "{model}", "{folder}/images.npz", "--array", "z"], "--array"),
+        (["classify", "{model}", "{folder}/images.npz", "--labels", "z"], "--labels"),
+        (["classify", "{model}", "{folder}/images.npz", "--array", "y_test"], "Received"),
+        (["classify", "{model}", "{folder}/images.npz", "--sidecar", "{folder}/no"], "no"),
+        (["benchmark", "{model}", "--input", "{model}"], "Expected an .npz file"),
+    ],
+)
+def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(
+    arguments, message, model, archive, capsys
+):
+    folder = str(archive.parent)
+    given = [text.format(model=model, folder=folder) for text in arguments]
+    assert main(given) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("kbnn-run: ")
+    assert shown.err.count("\n") == 1
+    assert message in shown.err
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["info"], ["benchmark", "m", "--runs", "0"]])
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_the_installed_command(model):
+    command = pathlib.Path(sys.executable).with_name("kbnn-run")
+    done = subprocess.run([command, "info", model, "--json"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["bytes"] == len(models.classifier())
+    failed = subprocess.run([command, "info", model + "x"], capture_output=True, text=True)
+    assert (failed.returncode, failed.stdout) == (2, "")

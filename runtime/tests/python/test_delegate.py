@@ -1,0 +1,56 @@
+"""The shared library, and loading it into an interpreter of LiteRT's own."""
+
+import models
+import numpy as np
+import pytest
+from check_wheels import check_library
+
+from binaries import elf
+from kbnn_runtime import available_kernels, library_path, load_delegate
+from kbnn_runtime.litert import LiteRTInterpreter
+
+
+def test_the_library_exports_the_entry_points_alone():
+    library = elf.read(library_path().read_bytes())
+    # It was built for this machine, so its glibc may be newer than a wheel's.
+    problems = [text for text in check_library(library) if "GLIBC" not in text]
+    assert problems == []
+
+
+def test_the_delegate_works_in_an_interpreter_of_litert():
+    delegate = load_delegate(num_threads=2)
+    interpreter = LiteRTInterpreter(
+        model_content=models.flattened(), experimental_delegates=[delegate]
+    )
+    interpreter.allocate_tensors()
+    row = np.arange(4, dtype=np.float32)[None]
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], row)
+    interpreter.invoke()
+    output = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+    np.testing.assert_array_equal(output, row)
+
+
+def test_portable_kernels_run_everywhere():
+    kernels = available_kernels()
+    assert "portable" in kernels
+    assert "auto" not in kernels
+    for name in kernels:
+        load_delegate(kernels=name)
+
+
+def test_kernels_of_another_processor_are_refused():
+    (missing, *_) = set(("neon", "avx2")) - set(available_kernels())
+    with pytest.raises(ValueError, match="Expected"):
+        load_delegate(kernels=missing)
+
+
+@pytest.mark.parametrize("threads", [0, -3])
+def test_a_wrong_number_of_threads_is_refused(threads):
+    with pytest.raises(ValueError, match="Expected num_threads to be 1 or more"):
+        load_delegate(num_threads=threads)
+
+
+@pytest.mark.parametrize("threads", ["1", 1.0, True, None])
+def test_what_is_no_number_of_threads_is_refused(threads):
+    with pytest.raises(TypeError, match="Expected num_threads to be an integer"):
+        load_delegate(num_threads=threads)

@@ -1,0 +1,202 @@
+"""A Debian of another architecture in a folder, with Python and LiteRT, for qemu's user emulation.
+
+Made from Debian's packages, as apt is configured on this machine, and from wheels of PyPI, without
+root's rights: apt is told to keep its state in a folder of ours, and packages are unpacked, not
+installed.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+PYTHON = "3.11"
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """An architecture to test on.
+
+    Attributes:
+        debian: Debian's name of it.
+        qemu: The emulator.
+        platforms: The platform tags of its wheels.
+        wheels: What is installed from PyPI.
+        debian_packages: What is installed from Debian beside Python.
+        cpuinfo: What /proc/cpuinfo says of a Raspberry Pi of this architecture.
+    """
+
+    debian: str
+    qemu: str
+    platforms: tuple[str, ...]
+    wheels: tuple[str, ...]
+    debian_packages: tuple[str, ...]
+    cpuinfo: str
+
+
+# A Raspberry Pi 4's: four Cortex-A72.
+_CPUINFO = """\
+processor\t: 0
+BogoMIPS\t: 108.00
+Features\t: {features}
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x0
+CPU part\t: 0xd08
+CPU revision\t: 3
+
+"""
+
+ARCHITECTURES = {
+    "aarch64": Architecture(
+        debian="arm64",
+        qemu="qemu-aarch64-static",
+        platforms=("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64"),
+        wheels=("ai-edge-litert>=2.3", "numpy>=2"),
+        debian_packages=(),
+        cpuinfo=_CPUINFO.format(features="fp asimd evtstrm crc32 cpuid"),
+    ),
+    # PyPI has no NumPy for it. tflite-runtime was built against NumPy 1, as Debian's is.
+    "armv7l": Architecture(
+        debian="armhf",
+        qemu="qemu-arm-static",
+        platforms=("manylinux_2_34_armv7l", "manylinux2014_armv7l"),
+        wheels=("tflite-runtime==2.14.*",),
+        debian_packages=("python3-numpy",),
+        cpuinfo=_CPUINFO.format(features="half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 crc32"),
+    ),
+}
+
+
+def arm_root(name: str, cache: pathlib.Path) -> pathlib.Path:
+    """The folder of an architecture's Debian, made at the first call.
+
+    Args:
+        name: One of `ARCHITECTURES`.
+        cache: The folder that holds it; it is used again while what it is made of stays the same.
+
+    Raises:
+        FileNotFoundError: A program that this needs is not installed.
+        RuntimeError: apt, dpkg-deb or pip failed; the message ends with what it said.
+    """
+    architecture = ARCHITECTURES[name]
+    for program in (architecture.qemu, "apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            raise FileNotFoundError(
+                f"Expected {program} to be installed. Received none: on Debian, "
+                "`apt install qemu-user-static`"
+            )
+    recipe = f"{architecture} {PYTHON}".encode()
+    root = cache / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
+    if root.is_dir():
+        return root
+    unfinished = root.with_name(f"{root.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    _unpack_debian(architecture, unfinished, cache / f"apt-{architecture.debian}")
+    _install_wheels(architecture, unfinished)
+    # LiteRT asks it about the processor; the host's, which emulated programs would see, crashes it.
+    (unfinished / "proc").mkdir(exist_ok=True)
+    cores = [architecture.cpuinfo.replace("processor\t: 0", f"processor\t: {i}") for i in range(4)]
+    (unfinished / "proc" / "cpuinfo").write_text("".join(cores))
+    unfinished.rename(root)
+    return root
+
+
+def run_python(
+    name: str, root: pathlib.Path, path: list[pathlib.Path], arguments: list[str]
+) -> subprocess.CompletedProcess[str]:
+    """Run the Python of `arm_root` with arguments.
+
+    Args:
+        name: One of `ARCHITECTURES`.
+        root: Its folder.
+        path: Folders to import from, besides those of the root.
+        arguments: Of Python.
+    """
+    command = [ARCHITECTURES[name].qemu, "-L", root, root / "usr" / "bin" / f"python{PYTHON}"]
+    folders = [*path, root / "opt" / "wheels", root / "usr" / "lib" / "python3" / "dist-packages"]
+    # Where NumPy finds them once dpkg has installed, and not only unpacked, its packages.
+    algebra = [found for kind in ("blas", "lapack") for found in root.glob(f"usr/lib/*/{kind}")]
+    environment = {
+        "PATH": os.environ["PATH"],
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, algebra)),
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONNOUSERSITE": "1",
+    }
+    return subprocess.run(
+        [*map(str, command), *arguments], env=environment, capture_output=True, text=True
+    )
+
+
+def _unpack_debian(architecture: Architecture, root: pathlib.Path, state: pathlib.Path) -> None:
+    apt = _apt_of(architecture.debian, state)
+    try:
+        _checked([*apt, "update"])
+    except RuntimeError as error:
+        # Of several lists one may be unavailable; whether the others do shows below.
+        print(error, file=sys.stderr)
+    wanted = [f"python{PYTHON}", "libstdc++6", "zlib1g", *architecture.debian_packages]
+    # Nothing is installed in the state's list, so the plan holds all that they depend on.
+    plan = _checked([*apt, "install", "--simulate", "--no-install-recommends", *wanted])
+    packages = re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE)
+    archives = state / "archives"
+    archives.mkdir(exist_ok=True)
+    named = [f"{package.partition(':')[0]}={version}" for package, version in packages]
+    # apt verifies what it downloads against the signed lists.
+    _checked([*apt, "download", *named], cwd=archives)
+    for package, version in packages:
+        package = package.partition(":")[0]
+        # apt writes a version's colon as %3a.
+        (archive,) = archives.glob(f"{package}_{version.replace(':', '%3a')}_*.deb")
+        _checked(["dpkg-deb", "-x", str(archive), str(root)])
+
+
+def _apt_of(architecture: str, state: pathlib.Path) -> list[str]:
+    """apt-get with its state in a folder of ours, for one architecture alone."""
+    for folder in ("lists/partial", "cache/archives/partial"):
+        (state / folder).mkdir(parents=True, exist_ok=True)
+    (state / "status").touch()
+    options = {
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
+        "APT::Sandbox::User": "",
+        "Dir::State": state,
+        "Dir::State::status": state / "status",
+        "Dir::State::lists": state / "lists",
+        "Dir::Cache": state / "cache",
+        "Debug::NoLocking": "1",
+    }
+    return ["apt-get", "--quiet", *(f"-o{name}={value}" for name, value in options.items())]
+
+
+def _install_wheels(architecture: Architecture, root: pathlib.Path) -> None:
+    install_wheels([*architecture.wheels], architecture, root / "opt" / "wheels")
+
+
+def install_wheels(
+    wheels: list[str], architecture: Architecture, folder: pathlib.Path, *, alone: bool = False
+) -> None:
+    """Install wheels of another architecture into a folder; `alone`, without dependencies."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
+    # Those who made a package without dependencies, and Debian has NumPy.
+    if alone or architecture.debian_packages:
+        command.append("--no-deps")
+    command += [f"--platform={platform}" for platform in architecture.platforms]
+    command += [f"--python-version={PYTHON}", "--implementation=cp", "--upgrade"]
+    _checked([*command, f"--target={folder}", *wheels])
+
+
+def _checked(command: list[str], cwd: pathlib.Path | None = None) -> str:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(
+            f"Expected {' '.join(command[:2])} to work. Received exit code {done.returncode}: "
+            f"{done.stdout[-1000:]}{done.stderr[-2000:]}"
+        )
+    return done.stdout

@@ -1,0 +1,130 @@
+"""Run the ARM wheels under qemu's user emulation, and compare with the x86-64 wheel's results.
+
+    python run_arm.py [--dist FOLDER] [--cache FOLDER] [aarch64] [armv7l]
+
+Needs qemu-user-static, apt and an x86-64 Linux; no root's rights and no ARM hardware. The wheels
+are those of build_wheels.py, all from the same sources. The first run downloads a Debian with
+Python and LiteRT for each architecture, about 100 MB, which is kept in the cache.
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+from arm_root import ARCHITECTURES, arm_root, install_wheels, run_python
+from cases import NETWORK, RUNTIME, write_cases
+
+HERE = pathlib.Path(__file__).resolve().parent
+# The network's real-valued operators are LiteRT's, and round as each processor does.
+_TOLERANCE = 1e-4
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("architectures", nargs="*", metavar="ARCHITECTURE")
+    parser.add_argument("--dist", type=pathlib.Path, default=RUNTIME / "dist")
+    parser.add_argument(
+        "--cache", type=pathlib.Path, default=pathlib.Path.home() / ".cache" / "kbnn-runtime"
+    )
+    given = parser.parse_args()
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="kbnn-") as temporary:
+        folder = pathlib.Path(temporary)
+        write_cases(folder / "cases")
+        expected = run_here(wheel_for("x86_64", given.dist), folder)
+        for name in given.architectures or ARCHITECTURES:
+            received = run_there(name, wheel_for(name, given.dist), given.cache, folder)
+            problems = compare(expected, received)
+            failed |= bool(problems)
+            about = json.loads((received / "platform.json").read_text())
+            print(
+                f"{name}: Python {about['python']}, {about['litert']}, NumPy {about['numpy']}, "
+                f"kernels {', '.join(about['kernels'])}: {'; '.join(problems) or 'as on x86-64'}"
+            )
+    return int(failed)
+
+
+def wheel_for(machine: str, dist: pathlib.Path) -> pathlib.Path:
+    """The newest wheel of build_wheels.py for Linux on a machine."""
+    wheels = sorted(dist.glob(f"*manylinux*_{machine}.whl"), key=lambda path: path.stat().st_mtime)
+    if not wheels:
+        raise SystemExit(
+            f"Expected a Linux wheel for {machine} in {dist}. Received none: "
+            f"python build_wheels.py linux-{machine}"
+        )
+    return wheels[-1]
+
+
+def run_here(wheel: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The folder of results of the x86-64 wheel, in this Python."""
+    installed, results = folder / "installed-here", folder / "results-here"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", installed]
+    subprocess.run([*pip, wheel], check=True)
+    # The wheel comes before a kbnn-runtime that this Python has; LiteRT is this Python's.
+    program = (
+        f"import sys, runpy; sys.path.insert(0, {str(installed)!r}); "
+        f"sys.argv = ['run_cases.py', {str(folder / 'cases')!r}, {str(results)!r}]; "
+        f"runpy.run_path({str(HERE / 'run_cases.py')!r}, run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    _check_run(done, results, installed)
+    return results
+
+
+def run_there(
+    name: str, wheel: pathlib.Path, cache: pathlib.Path, folder: pathlib.Path
+) -> pathlib.Path:
+    """The folder of results of an ARM wheel, in an emulated Python."""
+    root = arm_root(name, cache)
+    installed, results = folder / f"installed-{name}", folder / f"results-{name}"
+    install_wheels([str(wheel)], ARCHITECTURES[name], installed, alone=True)
+    arguments = [str(HERE / "run_cases.py"), str(folder / "cases"), str(results)]
+    _check_run(run_python(name, root, [installed], arguments), results, installed)
+    return results
+
+
+def compare(expected: pathlib.Path, received: pathlib.Path) -> list[str]:
+    """How results differ from those of x86-64's portable kernels; nothing, if they do not."""
+    problems = []
+    here, there = (
+        json.loads((folder / "platform.json").read_text()) for folder in (expected, received)
+    )
+    if "neon" not in there["kernels"]:
+        problems.append(f"Expected NEON kernels. Received: {there['kernels']}")
+    for entry in ("kbnn-runtime", "operators", "classes"):
+        if here[entry] != there[entry]:
+            problems.append(f"Expected {entry} {here[entry]}. Received: {there[entry]}")
+    for kernels in there["kernels"]:
+        for path in sorted((expected / "portable").glob("*.npy")):
+            one = np.load(path, allow_pickle=False)
+            other = np.load(received / kernels / path.name, allow_pickle=False)
+            if path.stem == NETWORK:
+                same = one.shape == other.shape and np.allclose(one, other, 0, _TOLERANCE)
+            else:
+                same = one.dtype == other.dtype and np.array_equal(one, other)
+            if not same:
+                problems.append(
+                    f"Expected x86-64's output of {path.stem}. Received another: {kernels}"
+                )
+    return problems
+
+
+def _check_run(
+    done: subprocess.CompletedProcess[str], results: pathlib.Path, installed: pathlib.Path
+) -> None:
+    if done.returncode:
+        raise SystemExit(
+            f"Expected the cases to run. Received exit code {done.returncode}: "
+            f"{done.stderr[-3000:]}"
+        )
+    library = json.loads((results / "platform.json").read_text())["library"]
+    if not pathlib.Path(library).is_relative_to(installed):
+        raise SystemExit(f"Expected the library of the wheel. Received: {library}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
