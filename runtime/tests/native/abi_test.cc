@@ -61,8 +61,8 @@ SIZE(TfLiteQuantizationParams, 8, 8);
 SIZE(TfLiteQuantization, 16, 8);
 OFFSET(TfLiteIntArray, data, 4, 4);
 
-// Whole, as a delegate passes it by value; on 32-bit ARM without the last field, see tflite_abi.h.
-SIZE(TfLiteRegistration, 88, 40);
+// Whole, as a delegate passes it by value.
+SIZE(TfLiteRegistration, 88, 48);
 
 SIZE(TfLiteStatus, 4, 4);
 static_assert(kTfLiteOk == 0 && kTfLiteError == 1, "TfLiteStatus");

@@ -208,13 +208,30 @@ def test_too_few_and_too_many_tensors():
         load(operator_model("LceQuantize", tensors[:2], Tensor((1,), np.int32)))
 
 
-def test_a_tensor_that_is_left_out():
-    model = schema.ModelT.InitFromPackedBuf(constants(), 0)
-    model.subgraphs[0].operators[0].inputs = [0, 1, 2, -1, 4]
+def leave_out(model: bytes, index: int) -> bytes:
+    opened = schema.ModelT.InitFromPackedBuf(model, 0)
+    inputs = list(range(5))
+    inputs[index] = -1
+    opened.subgraphs[0].operators[0].inputs = inputs
     builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    with pytest.raises(RuntimeError, match="input 3 of LceBconv2d"):
-        load(bytes(builder.Output()))
+    builder.Finish(opened.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize(
+    ("dtype", "index"),
+    [(np.float32, 0), (np.float32, 1), (np.float32, 2), (np.float32, 3), (np.int32, 4)],
+)
+def test_a_tensor_that_is_needed_and_left_out(dtype, index):
+    model = leave_out(constants(output=Tensor((1, 1, 1, 1), dtype)), index)
+    with pytest.raises(RuntimeError, match=f"input {index} of LceBconv2d"):
+        load(model)
+
+
+@pytest.mark.parametrize(("dtype", "index"), [(np.float32, 4), (np.int32, 2), (np.int32, 3)])
+def test_a_tensor_that_is_left_out_because_the_output_has_no_use_for_it(dtype, index):
+    # LCE's converter leaves out the multiplier and the bias of packed outputs.
+    load(leave_out(constants(output=Tensor((1, 1, 1, 1), dtype)), index))
 
 
 POOL = {"filter_height": 2, "filter_width": 2, "stride_height": 2, "stride_width": 2, "padding": 1}
