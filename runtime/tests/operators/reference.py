@@ -5,7 +5,7 @@ from operator_models import Convolution
 
 
 def pack(values: np.ndarray) -> np.ndarray:
-    """Bits of the last axis, 1 where a value is below zero, 32 in an int32, the first the lowest."""
+    """Bits of the last axis, 1 for values below zero, 32 in an int32, the first the lowest."""
     bits = np.asarray(values) < 0
     missing = -bits.shape[-1] % 32
     bits = np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, missing)])
@@ -61,8 +61,8 @@ def convolution_sums(convolution: Convolution, inputs: np.ndarray) -> np.ndarray
 def convolve(convolution: Convolution, inputs: np.ndarray) -> np.ndarray:
     """The operator's output for inputs +-1.
 
-    Float and int8 outputs are computed as LCE computes them, multiplier and bias in float32 with the
-    back-transformation and the int8 scale folded in, so that they are the same to the last bit.
+    Float and int8 outputs are computed as LCE computes them, multiplier and bias in float32 with
+    the back-transformation and the int8 scale folded in, so that they are the same to the last bit.
     """
     sums = convolution_sums(convolution, inputs)
     products = convolution.filters[0].size

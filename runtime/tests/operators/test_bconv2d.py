@@ -119,7 +119,7 @@ def test_the_sums_themselves(kernels):
 
 
 def test_counts_of_bits_that_are_all_set_do_not_overflow(kernels):
-    # 9 x 2048 differing bits of a byte's worth of lanes: whatever counts in bytes must widen in time.
+    # Every bit differs, of 9 x 512 words: what counts in bytes must widen in time.
     convolution = Convolution(
         filters=-np.ones((32, 3, 3, 16384), int),
         channels_in=16384,
