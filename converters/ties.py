@@ -28,7 +28,8 @@ class Tie(NamedTuple):
 
     Attributes:
         nearest: the smallest |z| at the input of any sign.
-        flips: how many tied bits were flipped to get nearest to the device's outputs.
+        flips: how many tied bits were flipped to get nearest to the device's outputs; 0 if they are
+            Keras's own for the image alone, which rounds otherwise in a batch.
         difference: largest difference of the outputs after these flips.
     """
 

@@ -9,7 +9,7 @@ import tf_keras as keras
 from networks import chain, images, one_layer, residual
 
 import kbnn
-from kbnn.converters import convert, freeze, inspect, verify
+from kbnn.converters import comparison, convert, freeze, inspect, verify
 from kbnn.converters.ties import TieProbe
 
 
@@ -156,6 +156,36 @@ def test_a_tie_explains_every_output_or_none():
     assert probe.explain([x], watched, flipped, 1e-3).flips == 1
     wrong = [flipped[0], flipped[1] + 0.5]
     assert probe.explain([x], watched, wrong, 1e-3).difference > 0.1
+
+
+def test_a_tie_that_keras_rounds_otherwise_in_a_batch_is_one(tmp_path, monkeypatch):
+    model, tied = with_a_tie()
+    path = tmp_path / "model.tflite"
+    convert(model, path)
+    probe = TieProbe(freeze(model))
+    watched = probe.watch([tied])
+    (flip,) = [[(0, int(i))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
+    flipped = probe._run([tied], [flip]).outputs[0]
+    traced = comparison._traced
+
+    def in_a_batch(model):
+        """The tied bit is the other one where the image is not alone."""
+        predict = traced(model)
+
+        def run(x):
+            outputs = predict(x)[0].numpy()
+            if len(x) > 1:
+                outputs[2] = flipped[0]
+            return [tf.constant(outputs)]
+
+        return run
+
+    monkeypatch.setattr(comparison, "_traced", in_a_batch)
+    x = np.concatenate([images(model, 2), tied, images(model, 1)])
+    parity = verify(model, path, x)
+    assert parity.passed, parity.failures
+    assert {i: tie.flips for i, tie in parity.ties.items()} == {2: 0}
+    assert parity.max_difference > 1e-3 >= parity.max_difference_off_ties
 
 
 @pytest.mark.parametrize("kind", ["regression", "feature map"])
