@@ -129,7 +129,7 @@ def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.
     return np.max(
         [
             # NaN compares as false, and must not pass for agreement.
-            np.nan_to_num(np.abs(a - b), nan=np.inf).reshape(len(a), -1).max(axis=1)
+            np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf).reshape(len(a), -1).max(axis=1)
             for a, b in zip(ours, theirs, strict=True)
         ],
         axis=0,
