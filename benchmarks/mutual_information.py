@@ -25,6 +25,7 @@ from kbnn.cli import model_source
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_model import load_data
 from kbnn.losses import info_nce_bound, info_nce_loss
+from kbnn.training.with_contrast import last_tap
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -105,16 +106,8 @@ def main(
 
 
 def activations_of(model: keras.Model) -> tuple[str, keras.Model]:
-    """The last binary layer that signs its input, and a network of that input and its signs."""
-    names = [
-        layer.name
-        for layer in model.layers
-        if getattr(layer, "input_quantizer", None) is not None
-        or hasattr(getattr(layer, "activation", None), "precision")
-    ]
-    if not names:
-        raise typer.BadParameter(f"Expected a network with binary inputs. Received: {model.name}")
-    layer = model.get_layer(names[-1])
+    """The layer that signs the input of the last binary one, and a network of input and signs."""
+    layer = last_tap(model)
     if getattr(layer, "input_quantizer", None) is not None:
         real, quantizer = layer.input, layer.input_quantizer
         return layer.name, keras.Model(model.input, [quantizer(real), real])

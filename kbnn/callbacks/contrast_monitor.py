@@ -78,7 +78,7 @@ def contrasts(model: keras.Model) -> dict[str, Contrast]:
             owners.setdefault(id(layer.contrast), layer.name)
     found: dict[str, Contrast] = {}
     for term in {id(one): one for one in layers if isinstance(one, Contrast)}.values():
-        name = owners.get(id(term), term.name)
+        name = str(owners.get(id(term), term.name))
         number = sum(key.split("#")[0] == name for key in found)
         found[f"{name}#{number + 1}" if number else name] = term
     return found

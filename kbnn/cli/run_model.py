@@ -112,8 +112,9 @@ def with_terms(model: keras.Model, config: RunConfig) -> keras.Model:
         return model
     rows = None
     if config.contrast == "bank":
-        place = {"directory": config.data_dir, "image_size": config.image_size}
-        rows = data.describe(config.data, **place).train_size
+        rows = data.describe(
+            config.data, directory=config.data_dir, image_size=config.image_size
+        ).train_size
     taps = config.contrast_taps
     try:
         return with_contrast(

@@ -109,7 +109,7 @@ def _chosen(model: keras.Model, layers: Layers) -> list[keras.layers.Layer]:
     taps = _taps(model)
     names = [layer.name for layer in taps]
     if layers == "last":
-        chosen = _last(model, taps)
+        chosen = [] if not taps else [last_tap(model)]
     elif layers == "all":
         chosen = taps
     elif callable(layers):
@@ -136,13 +136,22 @@ def _chosen(model: keras.Model, layers: Layers) -> list[keras.layers.Layer]:
     return chosen
 
 
-def _last(model: keras.Model, taps: list[keras.layers.Layer]) -> list[keras.layers.Layer]:
-    """The tap whose signs the last layer with a binary kernel multiplies."""
+def last_tap(model: keras.Model) -> keras.layers.Layer:
+    """The layer whose signs the last one with a binary kernel multiplies, or the last with signs.
+
+    Raises:
+        ValueError: a model without quantized inputs.
+    """
+    taps = _taps(model)
+    if not taps:
+        raise ValueError(
+            f"Expected a model with quantized inputs. Received: model={model.name!r} without one"
+        )
     for layer in reversed([one for one in layers_of(model) if has_binary_kernel(one)]):
         found = _before(layer, {id(tap) for tap in taps})
         if found is not None:
-            return [found]
-    return taps[-1:]
+            return found
+    return taps[-1]
 
 
 def _before(layer: keras.layers.Layer, taps: Collection[int]) -> keras.layers.Layer | None:

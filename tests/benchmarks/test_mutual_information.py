@@ -15,7 +15,7 @@ MEASURED = {"batch_size": 64, "temperature": 0.1}
 
 def activations(rng, count, kinds, features=32):
     """Signs that tell which of some kinds a sample is of, and noise beside."""
-    means = np.random.default_rng(7).normal(size=(kinds, features))
+    means = np.random.default_rng(7).choice([-1.0, 1.0], (kinds, features))
     kind = rng.integers(0, kinds, count)
     real = means[kind] + 0.01 * rng.normal(size=(count, features))
     return np.where(real >= 0, 1, -1).astype(np.int8), real.astype(np.float16)
@@ -54,6 +54,6 @@ def test_runs_are_measured(normalization, images, tmp_path):
     assert result.exit_code == 0
     with (tmp_path / "table.csv").open(newline="") as lines:
         (row,) = csv.DictReader(lines)
-    assert row["layer"] == ("conv_3" if normalization == "batch" else "conv_3_bn")
+    assert row["layer"] == ("conv_3" if normalization == "batch" else "conv_2_bn")
     assert (row["run"], row["test_images"], row["steps"]) == ("runs/final/run", "40", "20")
     assert float(row["bound"]) < np.log(40)
