@@ -161,9 +161,16 @@ class Sidecar:
             raise TypeError(
                 f"Expected an array or a list of images. Received: {type(images).__name__}"
             )
-        ready = np.stack([self._one(image, tensor) for image in images]) if len(images) else None
-        if ready is None:
+        if not len(images):
             raise ValueError("Expected at least one image. Received: none")
+        fitted = [self._one(image, tensor) for image in images]
+        shapes = {image.shape for image in fitted}
+        if len(shapes) > 1:
+            raise ValueError(
+                "Expected images of one size for a model that takes any size. "
+                f"Received: {sorted(shapes)}"
+            )
+        ready = np.stack(fitted)
         stored = ready
         if self.scale != (1.0,) or self.offset != (0.0,) or self.dtype != "uint8":
             real = ready.astype(np.float32) * np.array(self.scale, np.float32)
