@@ -25,6 +25,7 @@ lint: $(VENV)/.installed
 # kbnn-runtime, built from source, in an environment of its own: its users have no TensorFlow.
 test-runtime: $(RUNTIME_VENV)/.installed
 	$(RUNTIME_BIN)/pip install --quiet "./runtime[test]"
+	cd runtime/src && ../../$(RUNTIME_BIN)/mypy --config-file ../pyproject.toml -p kbnn_runtime
 	cd runtime && ../$(RUNTIME_BIN)/python -m pytest -m "not slow"
 
 # The first time Zig compiles its C++ library for each platform, some minutes each.

@@ -350,13 +350,14 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
       lines_.copy(*resources_.kernels, input, y + row, x, width,
                   lines + static_cast<size_t>(row) * lines_.row_step());
     }
+    const size_t row_correction = zero_padding() ? correction_.row_offset(y + row) : 0;
     for (int64_t column = 0; column < width; ++column, ++position) {
       offsets[position] =
           in_place_ ? static_cast<size_t>(rows_.start(y + row) * columns_.input +
                                           columns_.start(x + column)) * pixel_words
                     : static_cast<size_t>(row) * lines_.row_step() + lines_.patch_offset(column);
       if (zero_padding()) {
-        correction_offsets[position] = correction_.offset(y + row, x + column);
+        correction_offsets[position] = row_correction + correction_.column_offset(x + column);
       }
     }
   }

@@ -3,27 +3,6 @@
 namespace kbnn {
 namespace {
 
-// Numbers the cases along one axis. Which taps are outside changes at the edges alone, so a position
-// mostly has the case of the one before it; a case never comes back after another.
-bool find_cases(const Window& window, Buffer<uint32_t>* cases, Buffer<int64_t>* outside) {
-  const size_t positions = static_cast<size_t>(window.output);
-  if (!cases->allocate(positions)) return false;
-  uint32_t last = 0;
-  for (size_t i = 1; i < positions; ++i) {
-    const int64_t position = static_cast<int64_t>(i);
-    const bool same = window.taps_before(position) == window.taps_before(position - 1) &&
-                      window.taps_behind(position) == window.taps_behind(position - 1);
-    last += same ? 0 : 1;
-    (*cases)[i] = last;
-  }
-  if (!outside->allocate(2 * (size_t{last} + 1))) return false;
-  for (size_t i = 0; i < positions; ++i) {
-    (*outside)[2 * (*cases)[i]] = window.taps_before(static_cast<int64_t>(i));
-    (*outside)[2 * (*cases)[i] + 1] = window.taps_behind(static_cast<int64_t>(i));
-  }
-  return true;
-}
-
 int set_bits(uint32_t word) {
   word -= word >> 1 & 0x55555555u;
   word = (word & 0x33333333u) + (word >> 2 & 0x33333333u);
@@ -31,6 +10,31 @@ int set_bits(uint32_t word) {
 }
 
 }  // namespace
+
+bool PaddingCorrection::Cases::list(const Window& window) {
+  window_ = window;
+  const size_t numbers = 2 * static_cast<size_t>(window.taps) + 1;
+  Buffer<int64_t> found;
+  if (!ids_.allocate(numbers) || !found.allocate(2 * numbers)) return false;
+  uint32_t count = 0;
+  for (int64_t position = 0; position < window.output; ++count) {
+    const size_t current = number(position);
+    ids_[current] = count;
+    found[2 * count] = window.taps_before(position);
+    found[2 * count + 1] = window.taps_behind(position);
+    // The first position with a higher number, by bisection: an axis may be long.
+    int64_t same = position;
+    int64_t beyond = window.output;
+    while (beyond - same > 1) {
+      const int64_t middle = same + (beyond - same) / 2;
+      (number(middle) == current ? same : beyond) = middle;
+    }
+    position = beyond;
+  }
+  if (!outside_.allocate(2 * count)) return false;
+  for (size_t i = 0; i < outside_.size(); ++i) outside_[i] = found[i];
+  return true;
+}
 
 bool PaddingCorrection::compute(const Window& rows, const Window& columns,
                                 const FilterShape& shape, int64_t group_channels,
@@ -40,14 +44,13 @@ bool PaddingCorrection::compute(const Window& rows, const Window& columns,
   const size_t height = static_cast<size_t>(shape.height);
   const size_t width = static_cast<size_t>(shape.width);
   Buffer<int32_t> sums;  // (height + 1) x (width + 1): of the taps above and to the left
-  if (!find_cases(rows, &row_cases_, &row_outside_) ||
-      !find_cases(columns, &column_cases_, &column_outside_) ||
-      !multiply_all(&size, packed.slots(), cases()) || !values_.allocate(size) ||
-      !multiply_all(&size, height + 1, width + 1) || !sums.allocate(size)) {
+  if (!rows_.list(rows) || !columns_.list(columns) ||
+      !multiply_all(&size, packed.slots(), rows_.count(), columns_.count()) ||
+      !values_.allocate(size) || !multiply_all(&size, height + 1, width + 1) ||
+      !sums.allocate(size)) {
     return false;
   }
-  const size_t row_cases = row_outside_.size() / 2;
-  const size_t column_cases = column_outside_.size() / 2;
+  const size_t cases = rows_.count() * columns_.count();
   for (size_t slot = 0; slot < packed.slots(); ++slot) {
     if (packed.channel(slot) < 0) continue;
     const uint32_t* word = filter + static_cast<size_t>(packed.channel(slot) * shape.patch_words());
@@ -60,13 +63,13 @@ bool PaddingCorrection::compute(const Window& rows, const Window& columns,
         sums[(y + 1) * (width + 1) + x + 1] = sums[y * (width + 1) + x + 1] + row;
       }
     }
-    int32_t* to = values_.data() + slot / lanes_ * cases() * lanes_ + slot % lanes_;
-    for (size_t row_case = 0; row_case < row_cases; ++row_case) {
-      const size_t top = static_cast<size_t>(row_outside_[2 * row_case]);
-      const size_t bottom = height - static_cast<size_t>(row_outside_[2 * row_case + 1]);
-      for (size_t column_case = 0; column_case < column_cases; ++column_case, to += lanes_) {
-        const size_t left = static_cast<size_t>(column_outside_[2 * column_case]);
-        const size_t right = width - static_cast<size_t>(column_outside_[2 * column_case + 1]);
+    int32_t* to = values_.data() + slot / lanes_ * cases * lanes_ + slot % lanes_;
+    for (size_t row = 0; row < rows_.count(); ++row) {
+      const size_t top = rows_.before(row);
+      const size_t bottom = height - rows_.behind(row);
+      for (size_t column = 0; column < columns_.count(); ++column, to += lanes_) {
+        const size_t left = columns_.before(column);
+        const size_t right = width - columns_.behind(column);
         const int32_t all = sums[height * (width + 1) + width];
         // Nothing is inside where the window hangs over both edges at once with a hole between taps.
         const bool nothing = top >= bottom || left >= right;

@@ -21,25 +21,40 @@ class PaddingCorrection {
                int64_t group_channels, const PackedFilter& packed, const uint32_t* filter,
                int lanes);
 
-  // A tile's corrections, and where in them those of an output position are.
+  // A tile's corrections, and where in them those of an output position are: the sum of both.
   const int32_t* tile(int64_t tile) const {
-    return values_.data() + static_cast<size_t>(tile) * cases() * lanes_;
+    return values_.data() + static_cast<size_t>(tile) * rows_.count() * columns_.count() * lanes_;
   }
-  size_t offset(int64_t y, int64_t x) const {
-    const size_t row_case = row_cases_[static_cast<size_t>(y)];
-    const size_t column_case = column_cases_[static_cast<size_t>(x)];
-    return (row_case * column_outside_.size() / 2 + column_case) * lanes_;
-  }
+  size_t row_offset(int64_t y) const { return rows_.find(y) * columns_.count() * lanes_; }
+  size_t column_offset(int64_t x) const { return columns_.find(x) * lanes_; }
 
  private:
-  size_t cases() const { return row_outside_.size() / 2 * (column_outside_.size() / 2); }
+  // Along one axis the taps in front of the input become fewer from position to position and those
+  // behind it more, so that a case is known by one number, which never falls:
+  //   taps - taps in front + taps behind
+  class Cases {
+   public:
+    bool list(const Window& window);
+    size_t count() const { return outside_.size() / 2; }
+    size_t find(int64_t position) const { return ids_[number(position)]; }
+    size_t before(size_t i) const { return static_cast<size_t>(outside_[2 * i]); }
+    size_t behind(size_t i) const { return static_cast<size_t>(outside_[2 * i + 1]); }
+
+   private:
+    size_t number(int64_t position) const {
+      return static_cast<size_t>(window_.taps - window_.taps_before(position) +
+                                 window_.taps_behind(position));
+    }
+
+    Window window_ = {};
+    Buffer<uint32_t> ids_;     // of each number that occurs
+    Buffer<int64_t> outside_;  // of each case: taps in front, taps behind
+  };
 
   size_t lanes_ = 1;
-  Buffer<uint32_t> row_cases_;     // of each output row
-  Buffer<uint32_t> column_cases_;
-  Buffer<int64_t> row_outside_;    // of each case: taps before, taps behind
-  Buffer<int64_t> column_outside_;
-  Buffer<int32_t> values_;         // tiles x row cases x column cases x lanes
+  Cases rows_;
+  Cases columns_;
+  Buffer<int32_t> values_;  // tiles x cases of rows x cases of columns x lanes
 };
 
 }  // namespace kbnn

@@ -48,6 +48,7 @@ class BMaxPool : public Operator {
         context, "LceBMaxPool2d's output", out,
         static_cast<size_t>(batches_ * rows_.output * columns_.output) * words_,
         sizeof(uint32_t)));
+    if (words_ == 0) return kTfLiteOk;
     Run run{this, static_cast<const uint32_t*>(in.data), static_cast<uint32_t*>(out.data)};
     resources_.pool->run(static_cast<size_t>(batches_ * rows_.output), task, &run);
     return kTfLiteOk;

@@ -84,6 +84,7 @@ class Convolution:
     thresholds: np.ndarray | None = None
     output: str = "float32"  # "float32", "int8" or "packed"
     quantization: tuple[float, int] | None = None
+    input_size: tuple[int, int] = (1, 1)  # in the file; an interpreter may be given another
 
     def options(self) -> dict[str, int]:
         return {
@@ -107,7 +108,7 @@ class Convolution:
         words = -(-self.channels_in // 32)
         dtype = {"float32": np.float32, "int8": np.int8, "packed": np.int32}[self.output]
         inputs = [
-            Tensor((1, 1, 1, words), np.int32),
+            Tensor((1, *self.input_size, words), np.int32),
             Tensor.constant(pack(self.filters)),
             _constant(self.multiplier, channels, np.float32),
             _constant(self.bias, channels, np.float32),

@@ -4,10 +4,11 @@ import pathlib
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 
 import pytest
-from check_wheels import ENTRY_POINTS, check_library, check_wheel
+from check_wheels import ENTRY_POINTS, SOURCES, check_library, check_sdist, check_wheel
 
 from binaries import Library, elf, macho, pe
 from kbnn_runtime import library_path
@@ -124,6 +125,22 @@ def test_a_wheel_is_checked_whole(tmp_path):
     assert "Expected less than 1000000 bytes" in large
     (two,) = problems(extra={"kbnn_runtime/other.so": library})
     assert "Expected one library" in two
+
+
+def test_a_source_distribution_is_checked(tmp_path):
+    def problems(*names: str) -> list[str]:
+        path = tmp_path / "kbnn_runtime-1.tar.gz"
+        with tarfile.open(path, "w:gz") as archive:
+            for name in names:
+                archive.addfile(tarfile.TarInfo(f"kbnn_runtime-1/{name}"))
+        return check_sdist(path)
+
+    good = [*SOURCES, "native/delegate.cc", "src/kbnn_runtime/cli/main.py"]
+    assert problems(*good) == []
+    (missing,) = problems(*good[1:])
+    assert good[0] in missing
+    (stranger,) = problems(*good, "build/native/delegate.cc.o")
+    assert "delegate.cc.o" in stranger
 
 
 @pytest.mark.parametrize("read", [elf.read, macho.read, pe.read])

@@ -1,0 +1,93 @@
+"""Fuzzes the delegate and writes what came of it.
+
+    python runtime/tests/fuzzing/fuzz.py --output results/runtime_fuzzing.txt
+
+First the libFuzzer target fuzz_delegate.cc, built by Clang with AddressSanitizer and
+UndefinedBehaviorSanitizer: operators of any shape and options, run to their end. Then fuzz_models.py:
+spoiled files in LiteRT. Ends with 1, and writes nothing, where either finds something.
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib import metadata
+
+FOLDER = pathlib.Path(__file__).parent
+NATIVE = FOLDER.parent.parent / "native"
+SANITIZERS = ["-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=all"]
+FLAGS = ["-std=c++17", "-O1", "-g", "-fno-omit-frame-pointer", "-ffp-contract=off", f"-I{NATIVE}"]
+AVX512 = ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl"]
+INSTRUCTIONS = {
+    "_avx2": ["-mavx2", "-mfma"],
+    "_avx512": AVX512,
+    "_avx512_vpopcntdq": [*AVX512, "-mavx512vpopcntdq"],
+}
+
+
+def build(clang: str, folder: pathlib.Path) -> pathlib.Path:
+    """The libFuzzer target."""
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    objects = []
+    for source in sorted(NATIVE.glob("*.cc")):
+        instructions = INSTRUCTIONS.get(source.stem.removeprefix("kernels"))
+        if (instructions is not None and not x86) or (source.stem == "kernels_neon" and x86):
+            continue
+        objects.append(folder / f"{source.stem}.o")
+        flags = [*FLAGS, *SANITIZERS, *(instructions or [])]
+        subprocess.run([clang, *flags, "-c", source, "-o", objects[-1]], check=True)
+    target = folder / "fuzz_delegate"
+    flags = [*FLAGS, "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+    sources = [FOLDER / "fuzz_delegate.cc", *objects]
+    subprocess.run([clang, *flags, *sources, "-lpthread", "-o", target], check=True)
+    return target
+
+
+def fuzz_delegate(clang: str, cases: int, seed: int) -> str:
+    """Runs the target; the line to write."""
+    with tempfile.TemporaryDirectory() as folder:
+        target = build(clang, pathlib.Path(folder))
+        arguments = [f"-runs={cases}", f"-seed={seed}", "-max_len=400", "-len_control=0"]
+        result = subprocess.run([target, *arguments], cwd=folder, capture_output=True, text=True)
+        if result.returncode != 0:
+            sys.exit(result.stderr[-20000:])
+        coverage = re.findall(r"cov: (\d+)", result.stderr)[-1]
+        # What it reached says whether the cases meant anything.
+        return (
+            f"{cases} operators under sanitizers, seed {seed}: no finding, {coverage} edges covered"
+        )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", type=int, default=100_000, help="of either kind")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--clang", default=shutil.which("clang++") or "clang++-14")
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    arguments = parser.parse_args()
+    line = fuzz_delegate(arguments.clang, arguments.cases, arguments.seed)
+    command = ["--cases", str(arguments.cases), "--seed", str(arguments.seed)]
+    models = subprocess.run(
+        [sys.executable, FOLDER / "fuzz_models.py", *command],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    if models.returncode != 0:
+        sys.exit(models.stdout + models.stderr)
+    clang = subprocess.run([arguments.clang, "--version"], capture_output=True, text=True).stdout
+    arguments.output.write_text(
+        f"{line}\n{models.stdout}"
+        f"{clang.splitlines()[0]}; ai-edge-litert {metadata.version('ai-edge-litert')}; "
+        f"{platform.machine()}\n"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
