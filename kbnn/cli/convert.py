@@ -131,14 +131,14 @@ def _facts(
 ) -> dict[str, Any] | None:
     """What a sidecar says besides the model; None for a model that is no classifier of images."""
     # As in `model_source.load_data`: bytes, or float32 in -1 to 1.
-    ends = {} if found.model.inputs[0].dtype == tf.uint8 else {"scale": 1 / 127.5, "offset": -1.0}
+    scale, offset = (1.0, 0.0) if found.model.inputs[0].dtype == tf.uint8 else (1 / 127.5, -1.0)
     try:
-        sidecar.described(found.model, **ends)
+        sidecar.described(found.model, scale=scale, offset=offset)
     except ValueError:
         return None
     names = model_source.class_names(found, data, data_dir)
     fits = names is not None and len(names) == found.model.output_shape[-1]
-    return {"labels": names if fits else None, **ends}
+    return {"labels": names if fits else None, "scale": scale, "offset": offset}
 
 
 def _output(source: pathlib.Path, output: pathlib.Path | None) -> pathlib.Path:

@@ -7,11 +7,11 @@ import zipfile
 import numpy as np
 import pytest
 import tf_keras as keras
-from kbnn_runtime import Interpreter
 from typer.testing import CliRunner
 
 from kbnn import converters, models
 from kbnn.cli.main import app
+from kbnn_runtime import Interpreter
 
 runner = CliRunner()
 

@@ -4,13 +4,13 @@ import builtins
 import importlib.util
 import json
 
-import kbnn_runtime
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
 from networks import chain, images, randomised, residual
 
+import kbnn_runtime
 from kbnn import converters
 from kbnn.converters import interpreters
 
