@@ -34,9 +34,9 @@ test-wheels: $(RUNTIME_VENV)/.installed
 	$(RUNTIME_BIN)/python runtime/build_wheels.py
 	$(RUNTIME_BIN)/python runtime/check_wheels.py
 
-# The Linux wheels of test-wheels under qemu's user emulation; needs qemu-user-static and apt.
+# The Linux wheels under qemu's user emulation; needs qemu-user-static and apt.
 test-arm: $(RUNTIME_VENV)/.installed
-	test -d runtime/dist || $(MAKE) test-wheels
+	$(RUNTIME_BIN)/python runtime/build_wheels.py linux-x86_64 linux-aarch64 linux-armv7l
 	$(RUNTIME_BIN)/python runtime/wheel_tests/run_arm.py
 
 # mypy does not know package_dir, which maps converters/ to kbnn.converters: it checks what a

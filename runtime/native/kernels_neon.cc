@@ -94,6 +94,77 @@ struct Neon {
   }
 };
 
+#if defined(__aarch64__)
+// Scheduled by hand, for processors that execute in order (Cortex-A53, A55): what an instruction
+// needs was begun eight instructions before, and the words of the next step are loaded, all at once,
+// before those of this one are counted. Compilers put dependent instructions closer together and
+// loads between them, each of which waits.
+//   v0-v3    filters             v4-v7    a word of each of the four inputs
+//   v8-v15   two inputs' bits    v16-v31  counts, four a position
+#define KBNN_DIFFER(a, b)                                                      \
+  "eor v8.16b, " a ".16b, v0.16b\n eor v12.16b, " b ".16b, v0.16b\n"           \
+  "eor v9.16b, " a ".16b, v1.16b\n eor v10.16b, " a ".16b, v2.16b\n"           \
+  "eor v11.16b, " a ".16b, v3.16b\n eor v13.16b, " b ".16b, v1.16b\n"          \
+  "eor v14.16b, " b ".16b, v2.16b\n eor v15.16b, " b ".16b, v3.16b\n"
+#define KBNN_COUNT                                                             \
+  "cnt v8.16b, v8.16b\n cnt v12.16b, v12.16b\n cnt v9.16b, v9.16b\n"           \
+  "cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v13.16b, v13.16b\n"       \
+  "cnt v14.16b, v14.16b\n cnt v15.16b, v15.16b\n"
+#define KBNN_ADD(c0, c1, c2, c3, c4, c5, c6, c7)                               \
+  "add " c0 ".16b, " c0 ".16b, v8.16b\n add " c4 ".16b, " c4 ".16b, v12.16b\n"  \
+  "add " c1 ".16b, " c1 ".16b, v9.16b\n add " c2 ".16b, " c2 ".16b, v10.16b\n"  \
+  "add " c3 ".16b, " c3 ".16b, v11.16b\n add " c5 ".16b, " c5 ".16b, v13.16b\n" \
+  "add " c6 ".16b, " c6 ".16b, v14.16b\n add " c7 ".16b, " c7 ".16b, v15.16b\n"
+#define KBNN_FIRST_PAIR                                                        \
+  KBNN_DIFFER("v4", "v5") KBNN_COUNT                                           \
+  KBNN_ADD("v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23")
+#define KBNN_SECOND_SUMS KBNN_ADD("v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31")
+
+template <>
+KBNN_INLINE void count_words<Neon, 4>(const uint32_t* const (&patches)[4], const uint32_t* weights,
+                                      size_t steps, Neon::Count (&counts)[4][4]) {
+  const uint32_t* p0 = patches[0];
+  const uint32_t* p1 = patches[1];
+  const uint32_t* p2 = patches[2];
+  const uint32_t* p3 = patches[3];
+  Neon::Count* to = &counts[0][0];
+  __asm__ volatile(
+      "ld1 {v16.16b, v17.16b, v18.16b, v19.16b}, [%[to]], #64\n"
+      "ld1 {v20.16b, v21.16b, v22.16b, v23.16b}, [%[to]], #64\n"
+      "ld1 {v24.16b, v25.16b, v26.16b, v27.16b}, [%[to]], #64\n"
+      "ld1 {v28.16b, v29.16b, v30.16b, v31.16b}, [%[to]], #64\n"
+      "sub %[to], %[to], #256\n"
+      "ldp q0, q1, [%[weights]]\n"
+      "ldp q2, q3, [%[weights], #32]\n"
+      "ld1r {v4.4s}, [%[p0]], #4\n"
+      "ld1r {v5.4s}, [%[p1]], #4\n"
+      "ld1r {v6.4s}, [%[p2]], #4\n"
+      "ld1r {v7.4s}, [%[p3]], #4\n"
+      "subs %[steps], %[steps], #1\n"
+      "b.eq 2f\n"
+      // Each step loads the next one's words, which the last has none of.
+      "1:\n" KBNN_FIRST_PAIR
+      KBNN_DIFFER("v6", "v7")
+      "ldp q0, q1, [%[weights], #64]!\n ldp q2, q3, [%[weights], #32]\n"
+      "ld1r {v4.4s}, [%[p0]], #4\n ld1r {v5.4s}, [%[p1]], #4\n"
+      "ld1r {v6.4s}, [%[p2]], #4\n ld1r {v7.4s}, [%[p3]], #4\n"
+      "subs %[steps], %[steps], #1\n" KBNN_COUNT KBNN_SECOND_SUMS
+      "b.ne 1b\n"
+      "2:\n" KBNN_FIRST_PAIR
+      KBNN_DIFFER("v6", "v7") KBNN_COUNT KBNN_SECOND_SUMS
+      "st1 {v16.16b, v17.16b, v18.16b, v19.16b}, [%[to]], #64\n"
+      "st1 {v20.16b, v21.16b, v22.16b, v23.16b}, [%[to]], #64\n"
+      "st1 {v24.16b, v25.16b, v26.16b, v27.16b}, [%[to]], #64\n"
+      "st1 {v28.16b, v29.16b, v30.16b, v31.16b}, [%[to]], #64\n"
+      : [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2), [p3] "+r"(p3), [weights] "+r"(weights),
+        [steps] "+r"(steps), [to] "+r"(to)
+      :
+      : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11",
+        "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24",
+        "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+}
+#endif
+
 // A bit for each of 32 bytes that are all ones or all zeros.
 KBNN_INLINE uint32_t first_bits(uint8x16_t low, uint8x16_t high) {
   const uint8_t which[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};

@@ -81,6 +81,26 @@ struct PackedOutput {
   }
 };
 
+// counts += differing bits of `steps` words, at most kMaxSteps, of the patches and the weights.
+template <class Isa, int kPositions>
+KBNN_INLINE void count_words(const uint32_t* const (&patches)[kPositions], const uint32_t* weights,
+                             size_t steps,
+                             typename Isa::Count (&counts)[kPositions][Isa::kVectors]) {
+  for (size_t k = 0; k < steps; ++k) {
+    typename Isa::Words filter[Isa::kVectors];
+    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+      filter[v] = Isa::load(weights + v * Isa::kLanes);
+    }
+    weights += Isa::kVectors * Isa::kLanes;
+    KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+      const typename Isa::Words input = Isa::broadcast(patches[p] + k);
+      KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+        counts[p][v] = Isa::count(counts[p][v], filter[v], input);
+      }
+    }
+  }
+}
+
 template <class Isa, class Output, int kPositions>
 KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
   constexpr int kVectors = Isa::kVectors;
@@ -98,19 +118,8 @@ KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
     KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
       KBNN_UNROLL for (int v = 0; v < kVectors; ++v) counts[p][v] = Isa::no_count();
     }
-    for (size_t k = 0; k < steps; ++k) {
-      typename Isa::Words filter[kVectors];
-      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
-        filter[v] = Isa::load(weights + v * Isa::kLanes);
-      }
-      weights += kVectors * Isa::kLanes;
-      KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
-        const typename Isa::Words input = Isa::broadcast(patches[p] + k);
-        KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
-          counts[p][v] = Isa::count(counts[p][v], filter[v], input);
-        }
-      }
-    }
+    count_words<Isa, kPositions>(patches, weights, steps, counts);
+    weights += steps * kVectors * Isa::kLanes;
     KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
       KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
         sums[p][v] = Isa::widen(sums[p][v], counts[p][v]);

@@ -59,6 +59,17 @@ def test_kernels_of_this_processor(compiler, tmp_path):
     assert "portable" in run(program, "300")
 
 
+@pytest.mark.parametrize("sanitizer", ["none", "thread"])
+def test_thread_pool(sanitizer, compiler, tmp_path):
+    program = tmp_path / "thread_pool_test"
+    sources = [FOLDER / "thread_pool_test.cc", NATIVE / "thread_pool.cc"]
+    flags = ["-g", f"-I{NATIVE}", "-pthread"]
+    if sanitizer != "none":
+        flags.append(f"-fsanitize={sanitizer}")
+    run(compiler, *FLAGS, *flags, *sources, "-o", program)
+    assert "no fault" in run(program)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("machine", ARM)
 def test_kernels_under_an_emulator(machine, tmp_path):
