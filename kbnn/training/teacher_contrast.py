@@ -16,8 +16,8 @@ class TeacherContrast(LatentSupervision):
     $$\lambda\, L_{contrast}\big(f_B, \mathrm{sg}(f_R)\big)$$
 
     No gradient goes to the real-valued path; the heads of both are trained. In a
-    `kbnn.training.LatentWeightModel` that path is the network's twin, with a teacher a network that
-    was trained before.
+    `kbnn.training.LatentWeightModel` that path is the network's twin, in a
+    `kbnn.training.TeacherModel` a network that was trained before.
 
     Args:
         weight: lambda, as for `LatentSupervision`; by default that of `Contrast`.

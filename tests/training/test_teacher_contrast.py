@@ -8,7 +8,7 @@ import tf_keras as keras
 import kbnn
 from kbnn import _batch_context
 from kbnn.losses import Paths, RealPathLoss
-from kbnn.training import LatentWeightModel, TeacherContrast
+from kbnn.training import LatentWeightModel, TeacherContrast, TeacherModel
 
 SHAPE, CLASSES = (12, 12, 1), 3
 
@@ -38,12 +38,23 @@ def test_it_is_the_term_of_the_last_features_without_a_gradient_to_the_real_ones
         assert float(found) == pytest.approx(float(np.mean(expected)), rel=1e-5)
 
 
+def under_its_twin(host, term, indexed):
+    return LatentWeightModel(host, [RealPathLoss(), term], indexed=indexed)
+
+
+def under_a_teacher(host, term, indexed):
+    real = {"input_quantizer": None, "kernel_quantizer": None}
+    teacher = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8, **real)
+    return TeacherModel(host, teacher, [term], indexed=indexed)
+
+
+@pytest.mark.parametrize("trained", [under_its_twin, under_a_teacher])
 @pytest.mark.parametrize("options", [{}, {"negatives": "bank", "rows": 64, "count": 20}])
-def test_a_latent_weight_model_trains_its_heads_and_not_in_validation(rng, options):
+def test_a_trainer_trains_its_heads_and_not_in_validation(rng, options, trained):
     x, y = rng.normal(size=(64, *SHAPE)).astype("f"), rng.integers(0, CLASSES, 64)
     term = TeacherContrast(layers=["conv_2_bn", "conv_3_bn"], embedding=8, **options)
     host = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
-    trainer = LatentWeightModel(host, [RealPathLoss(), term], indexed=bool(options))
+    trainer = trained(host, term, bool(options))
     trainer.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     data = tf.data.Dataset.from_tensor_slices((x, y, np.arange(64)) if options else (x, y))
     history = trainer.fit(data.batch(16), epochs=1, verbose=0, validation_data=(x, y)).history
