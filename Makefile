@@ -25,6 +25,7 @@ lint: $(VENV)/.installed
 # kbnn-runtime, built from source, in an environment of its own: its users have no TensorFlow.
 test-runtime: $(RUNTIME_VENV)/.installed
 	$(RUNTIME_BIN)/pip install --quiet "./runtime[test]"
+	cd runtime/src && ../../$(RUNTIME_BIN)/mypy --config-file ../pyproject.toml -p kbnn_runtime
 	cd runtime && ../$(RUNTIME_BIN)/python -m pytest -m "not slow"
 
 # The first time Zig compiles its C++ library for each platform, some minutes each.
@@ -33,9 +34,9 @@ test-wheels: $(RUNTIME_VENV)/.installed
 	$(RUNTIME_BIN)/python runtime/build_wheels.py
 	$(RUNTIME_BIN)/python runtime/check_wheels.py
 
-# The Linux wheels of test-wheels under qemu's user emulation; needs qemu-user-static and apt.
+# The Linux wheels under qemu's user emulation; needs qemu-user-static and apt.
 test-arm: $(RUNTIME_VENV)/.installed
-	test -d runtime/dist || $(MAKE) test-wheels
+	$(RUNTIME_BIN)/python runtime/build_wheels.py linux-x86_64 linux-aarch64 linux-armv7l
 	$(RUNTIME_BIN)/python runtime/wheel_tests/run_arm.py
 
 # mypy does not know package_dir, which maps converters/ to kbnn.converters: it checks what a

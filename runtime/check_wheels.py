@@ -1,16 +1,18 @@
-"""Check the wheels that build_wheels.py wrote.
+"""Check the wheels and the source distribution that build_wheels.py wrote.
 
-    python check_wheels.py [dist/*.whl]
+    python check_wheels.py [dist/*]
 
-Of each: the tags, the size, that the library is one of the tagged platform, exports the two entry
-points of a delegate and nothing else, asks for no executable stack, for system libraries alone and
-for no newer glibc than the tag says.
+Of each wheel: the tags, the size, that the library is one of the tagged platform, exports the two
+entry points of a delegate and nothing else, asks for no executable stack, for system libraries
+alone and for no newer glibc than the tag says. Of the source distribution: that it holds what a
+build needs, and nothing else.
 """
 
 import argparse
 import pathlib
 import re
 import sys
+import tarfile
 import zipfile
 
 from binaries import Library, elf, macho, pe
@@ -37,6 +39,11 @@ _SYSTEM = re.compile(
     re.IGNORECASE,
 )
 _GLIBC = (2, 17)
+SOURCES = ("CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "exports.map", "pyproject.toml")
+_SOURCE = re.compile(
+    "|".join(map(re.escape, SOURCES))
+    + r"|(native|macos)/\w+\.(cc|h)|src/kbnn_runtime/(\w+/)*(\w+\.py|py\.typed)"
+)
 # Zig's linker exports them from each of macOS's libraries, by the names of the file's header.
 _LINKERS_OWN = {"__dso_handle", "_mh_dylib_header"}
 
@@ -44,12 +51,13 @@ _LINKERS_OWN = {"__dso_handle", "_mh_dylib_header"}
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("wheels", nargs="*", type=pathlib.Path)
-    wheels = parser.parse_args().wheels or sorted((HERE / "dist").glob("*.whl"))
+    built = [path for pattern in ("*.whl", "*.tar.gz") for path in (HERE / "dist").glob(pattern)]
+    wheels = parser.parse_args().wheels or sorted(built)
     if not wheels:
         parser.error(f"Expected wheels in {HERE / 'dist'}. Received none")
     failed = False
     for wheel in wheels:
-        problems = check_wheel(wheel)
+        problems = check_wheel(wheel) if wheel.suffix == ".whl" else check_sdist(wheel)
         failed |= bool(problems)
         print(f"{wheel.name}: {wheel.stat().st_size:,} bytes: {'; '.join(problems) or 'good'}")
     return int(failed)
@@ -86,6 +94,20 @@ def check_wheel(wheel: pathlib.Path) -> list[str]:
     if strangers:
         problems.append(f"Expected files of kbnn_runtime alone. Received: {strangers}")
     return problems + check_library(library)
+
+
+def check_sdist(path: pathlib.Path) -> list[str]:
+    """What is wrong with a source distribution; nothing, if it is good."""
+    with tarfile.open(path) as archive:
+        names = [name.partition("/")[2] for name in archive.getnames()]
+    problems = []
+    missing = [name for name in SOURCES if name not in names]
+    if missing:
+        problems.append(f"Expected {missing}. Received none of them")
+    strangers = [name for name in names if not _SOURCE.fullmatch(name)]
+    if strangers:
+        problems.append(f"Expected sources alone. Received: {strangers}")
+    return problems
 
 
 def check_library(library: Library) -> list[str]:

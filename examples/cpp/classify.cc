@@ -9,8 +9,14 @@
 #include <memory>
 #include <vector>
 
+// In LiteRT's repository, and in TensorFlow's.
+#if __has_include("tflite/c/c_api.h")
+#include "tflite/c/c_api.h"
+#include "tflite/delegates/external/external_delegate.h"
+#else
 #include "tensorflow/lite/c/c_api.h"
 #include "tensorflow/lite/delegates/external/external_delegate.h"
+#endif
 
 namespace {
 

@@ -96,14 +96,11 @@ def arm_root(name: str, cache: pathlib.Path) -> pathlib.Path:
         return root
     unfinished = root.with_name(f"{root.name}.{os.getpid()}")
     shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    _unpack_debian(architecture, unfinished, cache / f"apt-{architecture.debian}")
-    _install_wheels(architecture, unfinished)
-    # LiteRT asks it about the processor; the host's, which emulated programs would see, crashes it.
-    (unfinished / "proc").mkdir(exist_ok=True)
-    cores = [architecture.cpuinfo.replace("processor\t: 0", f"processor\t: {i}") for i in range(4)]
-    (unfinished / "proc" / "cpuinfo").write_text("".join(cores))
-    unfinished.rename(root)
+    try:
+        _make(architecture, unfinished, cache)
+        unfinished.rename(root)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return root
 
 
@@ -132,6 +129,16 @@ def run_python(
     return subprocess.run(
         [*map(str, command), *arguments], env=environment, capture_output=True, text=True
     )
+
+
+def _make(architecture: Architecture, root: pathlib.Path, cache: pathlib.Path) -> None:
+    root.mkdir(parents=True)
+    _unpack_debian(architecture, root, cache / f"apt-{architecture.debian}")
+    install_wheels([*architecture.wheels], architecture, root / "opt" / "wheels")
+    # LiteRT asks it about the processor; the host's, which emulated programs would see, crashes it.
+    (root / "proc").mkdir(exist_ok=True)
+    cores = [architecture.cpuinfo.replace("processor\t: 0", f"processor\t: {i}") for i in range(4)]
+    (root / "proc" / "cpuinfo").write_text("".join(cores))
 
 
 def _unpack_debian(architecture: Architecture, root: pathlib.Path, state: pathlib.Path) -> None:
@@ -173,10 +180,6 @@ def _apt_of(architecture: str, state: pathlib.Path) -> list[str]:
         "Debug::NoLocking": "1",
     }
     return ["apt-get", "--quiet", *(f"-o{name}={value}" for name, value in options.items())]
-
-
-def _install_wheels(architecture: Architecture, root: pathlib.Path) -> None:
-    install_wheels([*architecture.wheels], architecture, root / "opt" / "wheels")
 
 
 def install_wheels(

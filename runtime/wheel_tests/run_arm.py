@@ -62,8 +62,8 @@ def wheel_for(machine: str, dist: pathlib.Path) -> pathlib.Path:
 def run_here(wheel: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
     """The folder of results of the x86-64 wheel, in this Python."""
     installed, results = folder / "installed-here", folder / "results-here"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", installed]
-    subprocess.run([*pip, wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, f"--target={installed}", str(wheel)], check=True)
     # The wheel comes before a kbnn-runtime that this Python has; LiteRT is this Python's.
     program = (
         f"import sys, runpy; sys.path.insert(0, {str(installed)!r}); "

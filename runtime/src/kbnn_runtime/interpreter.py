@@ -115,23 +115,8 @@ class Interpreter:
             ValueError: A shape, type or name that is not the model's, before anything is computed.
             RuntimeError: LiteRT or the delegate failed.
         """
-        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-            raise ValueError(
-                f"Expected batch_size to be an integer from 1. Received: batch_size={batch_size!r}"
-            )
         arrays = checked_batch(batch, self.inputs)
-        total = len(arrays[0])
-        report = reporter(progress, total)
-        parts = []
-        with self._lock:
-            for start in range(0, total, batch_size):
-                parts.append(
-                    self._session.run([array[start : start + batch_size] for array in arrays])
-                )
-                report(min(start + batch_size, total))
-            if not parts:
-                parts = [self._outputs_of_nothing(arrays)]
-        results = [np.concatenate(part) for part in zip(*parts, strict=True)]
+        results = self._computed(arrays, batch_size, progress)
         if len(results) == 1:
             return results[0]
         return {tensor.name: rows for tensor, rows in zip(self.outputs, results, strict=True)}
@@ -163,7 +148,7 @@ class Interpreter:
         sidecar = self.sidecar or Sidecar.of_uint8_model(self.inputs, self.outputs)
         (image,), (scores,) = self.inputs, self.outputs
         batch = sidecar.preprocessed(images, image)
-        rows = self.predict(batch, batch_size=batch_size)
+        (rows,) = self._computed(checked_batch(batch, self.inputs), batch_size, False)
         return sidecar.best(scores.dequantize(rows), top)
 
     def profile(
@@ -190,6 +175,30 @@ class Interpreter:
         return profiled(
             self._content, checked_batch(batch, self.inputs), runs, warmup, **self._options
         )
+
+    def _computed(
+        self,
+        arrays: list[np.ndarray],
+        batch_size: int,
+        progress: bool | Callable[[int, int], None],
+    ) -> list[np.ndarray]:
+        """The outputs for arrays that were checked, in the order of `outputs`."""
+        if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+            raise ValueError(
+                f"Expected batch_size to be an integer from 1. Received: batch_size={batch_size!r}"
+            )
+        total = len(arrays[0])
+        report = reporter(progress, total)
+        parts = []
+        with self._lock:
+            for start in range(0, total, batch_size):
+                parts.append(
+                    self._session.run([array[start : start + batch_size] for array in arrays])
+                )
+                report(min(start + batch_size, total))
+            if not parts:
+                parts = [self._outputs_of_nothing(arrays)]
+        return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
     def _outputs_of_nothing(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Outputs without rows, of the shapes that one example has."""

@@ -9,7 +9,7 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +25,8 @@ _KEYS = {"format", "preprocessing", "labels", "scores"}
 _PREPROCESSING_KEYS = {"dtype", "scale", "offset", "resize"}
 
 
-class Prediction(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Prediction:
     """A class that an image may be of.
 
     Attributes:
@@ -160,12 +161,20 @@ class Sidecar:
             raise TypeError(
                 f"Expected an array or a list of images. Received: {type(images).__name__}"
             )
-        ready = np.stack([self._one(image, tensor) for image in images]) if len(images) else None
-        if ready is None:
+        if not len(images):
             raise ValueError("Expected at least one image. Received: none")
+        fitted = [self._one(image, tensor) for image in images]
+        shapes = {image.shape for image in fitted}
+        if len(shapes) > 1:
+            raise ValueError(
+                "Expected images of one size for a model that takes any size. "
+                f"Received: {sorted(shapes)}"
+            )
+        ready = np.stack(fitted)
         stored = ready
         if self.scale != (1.0,) or self.offset != (0.0,) or self.dtype != "uint8":
-            real = ready.astype(np.float32) * np.float32(self.scale) + np.float32(self.offset)
+            real = ready.astype(np.float32) * np.array(self.scale, np.float32)
+            real += np.array(self.offset, np.float32)
             if self.dtype != "float32":
                 bounds = np.iinfo(self.dtype)
                 real = np.clip(np.rint(real), bounds.min, bounds.max)

@@ -5,4 +5,5 @@ import sys
 
 FOLDER = pathlib.Path(__file__).parent
 # The models of the tests, and the programs beside the package.
-sys.path[:0] = [str(FOLDER), str(FOLDER.parent.parent)]
+RUNTIME = FOLDER.parent.parent
+sys.path[:0] = [str(FOLDER), str(RUNTIME), str(RUNTIME / "wheel_tests")]

@@ -155,6 +155,17 @@ def test_wrong_images_are_refused(images, error, message):
         Interpreter(models.classifier()).classify(images)
 
 
+def test_a_model_of_any_size_takes_images_of_one_size():
+    interpreter = Interpreter(models.any_size(), sidecar=Sidecar("float32", scores="raw"))
+    shown = [image(3, 5, seed=0), image(3, 5, seed=1)]
+    found = interpreter.classify(shown)
+    np.testing.assert_allclose(
+        [best[0].score for best in found], [given.mean() for given in shown], rtol=1e-5
+    )
+    with pytest.raises(ValueError, match="Expected images of one size"):
+        interpreter.classify([image(3, 5), image(5, 3)])
+
+
 @pytest.mark.parametrize("top", [0, True, 1.5])
 def test_a_wrong_top_is_refused(top):
     with pytest.raises(ValueError, match="Expected top to be an integer from 1"):

@@ -1,6 +1,7 @@
 """`kbnn-run classify`: the classes of images."""
 
 import argparse
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -58,7 +59,7 @@ def _document(
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "images": [
-            {"image": name, "predictions": [entry._asdict() for entry in predictions]}
+            {"image": name, "predictions": [dataclasses.asdict(entry) for entry in predictions]}
             for name, predictions in zip(names, found, strict=True)
         ]
     }

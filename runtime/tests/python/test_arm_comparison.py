@@ -1,0 +1,72 @@
+"""The comparison of an ARM wheel's results with x86-64's sees what differs."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from run_arm import compare
+
+
+@pytest.fixture
+def folders(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
+    """Equal results of two platforms."""
+    for name, kernels in (("here", ["portable", "avx2"]), ("there", ["portable", "neon"])):
+        document = {
+            "kbnn-runtime": "1",
+            "kernels": kernels,
+            "operators": ["LceBconv2d"],
+            "classes": [3, 1],
+        }
+        for folder in kernels:
+            (tmp_path / name / folder).mkdir(parents=True)
+            np.save(tmp_path / name / folder / "max_pool.npy", np.arange(4, dtype=np.int32))
+            np.save(tmp_path / name / folder / "fashion_mnist.npy", np.ones((2, 3), np.float32))
+        (tmp_path / name / "platform.json").write_text(json.dumps(document))
+    return tmp_path / "here", tmp_path / "there"
+
+
+def test_equal_results_have_no_problems(folders):
+    assert compare(*folders) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("max_pool", np.array([0, 1, 2, 4], np.int32)),
+        ("max_pool", np.arange(4, dtype=np.int64)),
+        ("max_pool", np.arange(5, dtype=np.int32)),
+        ("fashion_mnist", np.full((2, 3), 1.001, np.float32)),
+        ("fashion_mnist", np.full((2, 3), np.nan, np.float32)),
+    ],
+)
+@pytest.mark.parametrize("kernels", ["portable", "neon"])
+def test_another_output_is_seen(folders, file, values, kernels):
+    np.save(folders[1] / kernels / f"{file}.npy", values)
+    (problem,) = compare(*folders)
+    assert file in problem
+    assert kernels in problem
+
+
+def test_the_network_may_round_as_the_processor_does(folders):
+    np.save(folders[1] / "neon" / "fashion_mnist.npy", np.full((2, 3), 1.00001, np.float32))
+    assert compare(*folders) == []
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"), [("classes", [3, 2]), ("operators", []), ("kbnn-runtime", "2")]
+)
+def test_other_classes_operators_and_versions_are_seen(folders, entry, value):
+    path = folders[1] / "platform.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), entry: value}))
+    (problem,) = compare(*folders)
+    assert entry in problem
+
+
+def test_missing_kernels_are_seen(folders):
+    shutil.rmtree(folders[1] / "neon")
+    path = folders[1] / "platform.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "kernels": ["portable"]}))
+    (problem,) = compare(*folders)
+    assert "Expected NEON kernels" in problem
