@@ -1,26 +1,24 @@
 // LceBconv2d: the convolution of bits, and what follows it fused.
 //
-// Inputs: packed activations (int32, NHWC), packed filters (int32, OHWI), multiplier and bias (float32,
-// a value a channel) for float32 and int8 outputs, thresholds (int32) for packed ones. With s the sum
-// of the products of +-1, c channels and K the number of products in s:
+// Inputs: packed activations (int32, NHWC), packed filters (int32, OHWI), multiplier and bias
+// (float32, a value a channel) for float32 and int8 outputs, thresholds (int32) for packed ones.
+// With s the sum of the products of +-1, c channels and K the number of products in s:
 //   float32  activation(s) * multiplier + bias
 //   int8     that / scale + zero point, rounded, halves away from zero
 //   packed   bit = (K - s) / 2 > threshold
 // The semantics are those of Larq Compute Engine's reference kernel. Where we depart from it: zero
-// padding is exact for an odd number of channels too, and is taken with every activation and output.
+// padding is exact for an odd number of channels too, and is taken with every activation and
+// output.
 #include <climits>
-#include <cmath>
 #include <new>
 
 #include "bconv2d_bands.h"
 #include "bconv2d_correction.h"
+#include "bconv2d_output.h"
 #include "operator.h"
 
 namespace kbnn {
 namespace {
-
-// Values of the option fused_activation_function, which are those of TensorFlow Lite's schema.
-enum : int32_t { kNone = 0, kRelu = 1, kReluN1To1 = 2, kRelu6 = 3 };
 
 // Products that a sum can hold so that twice the sum and its correction fit 32 bits.
 constexpr int64_t kMaxProducts = int64_t{1} << 28;
@@ -47,11 +45,9 @@ class BConv2d : public Operator {
 
   TfLiteStatus check_shapes(TfLiteContext* context);
   TfLiteStatus pack_constants(TfLiteContext* context);
-  TfLiteStatus pack_thresholds(TfLiteContext* context);
-  TfLiteStatus fuse_output(TfLiteContext* context);
   TfLiteStatus request_scratch(TfLiteContext* context, TfLiteNode* node);
   void compute(const Run& run, size_t index, int worker) const;
-  void compute_tile(const Run& run, int64_t tile_index, Tile tile) const;
+  void compute_tile(int64_t index, Tile tile) const;
 
   bool zero_padding() const { return padding_ == kSame && pad_values_ == 0; }
   int64_t products() const { return shape_.height * shape_.width * group_channels_; }
@@ -61,13 +57,11 @@ class BConv2d : public Operator {
   }
   size_t output_bytes() const { return output_type_ == kTfLiteInt8 ? 1 : 4; }
   // Of a worker: offsets of patches, offsets of corrections, lines.
-  size_t offset_bytes() const { return divide_up_to_alignment(bands_.positions() * sizeof(size_t)); }
+  size_t offset_bytes() const { return aligned(bands_.positions() * sizeof(size_t)); }
   size_t worker_bytes() const {
-    return 2 * offset_bytes() + divide_up_to_alignment(bands_.line_words * sizeof(uint32_t));
+    return 2 * offset_bytes() + aligned(bands_.line_words * sizeof(uint32_t));
   }
-  static size_t divide_up_to_alignment(size_t bytes) {
-    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  }
+  static size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
   int32_t padding_ = kSame;
   int32_t pad_values_ = 0;
@@ -85,11 +79,7 @@ class BConv2d : public Operator {
 
   bool constants_ready_ = false;
   PackedFilter filter_;
-  Buffer<float> multiplier_;
-  Buffer<float> bias_;
-  Buffer<int32_t> thresholds_;
-  int32_t clamp_min_ = INT32_MIN;
-  int32_t clamp_max_ = INT32_MAX;
+  FusedOutput fused_;
   PaddingCorrection correction_;
 
   Lines lines_;
@@ -152,14 +142,13 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
   const TfLiteTensor& filter = input(context, 1);
   KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's input", in, 4, kTfLiteInt32));
   KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's filter", filter, 4, kTfLiteInt32));
-  KBNN_RETURN_IF_ERROR(
-      check_constant(context, "LceBconv2d's filter", filter, sizeof(uint32_t)));
+  KBNN_RETURN_IF_ERROR(check_constant(context, "LceBconv2d's filter", filter, sizeof(uint32_t)));
   output_type_ = output(context).type;
-  KBNN_EXPECT(context,
-              output_type_ == kTfLiteFloat32 || output_type_ == kTfLiteInt8 ||
-                  output_type_ == kTfLiteInt32,
-              "Expected LceBconv2d's output to be float32, int8 or int32. Received type %d.",
-              static_cast<int>(output_type_));
+  KBNN_EXPECT(
+      context,
+      output_type_ == kTfLiteFloat32 || output_type_ == kTfLiteInt8 || output_type_ == kTfLiteInt32,
+      "Expected LceBconv2d's output to be float32, int8 or int32. Received type %d.",
+      static_cast<int>(output_type_));
   for (int axis = 0; axis < 4; ++axis) {
     KBNN_EXPECT(context, dimension(filter, axis) > 0 && (axis == 0 || dimension(in, axis) > 0),
                 "Expected LceBconv2d's input and filter of sizes above 0. Received %d and %d along "
@@ -171,20 +160,21 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
   KBNN_EXPECT(context, dimension(in, 3) == words,
               "Expected LceBconv2d's input of %d words for %d channels. Received %d.",
               static_cast<int>(words), channels_in_, static_cast<int>(dimension(in, 3)));
-  shape_ = {dimension(filter, 0), dimension(filter, 1), dimension(filter, 2),
-            dimension(filter, 3), 1};
+  shape_ = {dimension(filter, 0), dimension(filter, 1), dimension(filter, 2), dimension(filter, 3),
+            1};
   KBNN_EXPECT(context, words % shape_.words == 0,
               "Expected LceBconv2d's filter of words that divide the input's %d. Received %d.",
               static_cast<int>(words), static_cast<int>(shape_.words));
   shape_.groups = words / shape_.words;
   group_channels_ = channels_in_ / shape_.groups;
-  KBNN_EXPECT(context,
-              shape_.groups == 1 || (channels_in_ % shape_.groups == 0 &&
-                                     group_channels_ % kWordBits == 0 &&
-                                     shape_.channels % shape_.groups == 0),
-              "Expected LceBconv2d's %d groups to have as many output channels each, and a multiple "
-              "of 32 input channels. Received %d output and %d input channels.",
-              static_cast<int>(shape_.groups), static_cast<int>(shape_.channels), channels_in_);
+  KBNN_EXPECT(
+      context,
+      shape_.groups == 1 ||
+          (channels_in_ % shape_.groups == 0 && group_channels_ % kWordBits == 0 &&
+           shape_.channels % shape_.groups == 0),
+      "Expected LceBconv2d's %d groups to have as many output channels each, and a multiple "
+      "of 32 input channels. Received %d output and %d input channels.",
+      static_cast<int>(shape_.groups), static_cast<int>(shape_.channels), channels_in_);
   // The filter is in the file, so its sizes' product fits.
   KBNN_EXPECT(context, shape_.patch_words() <= kMaxProducts / kWordBits,
               "Expected LceBconv2d's filter of at most 2^28 products. Received %d x %d x %d.",
@@ -197,12 +187,13 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
   columns_.input = dimension(in, 2);
   rows_.taps = shape_.height;
   columns_.taps = shape_.width;
-  KBNN_EXPECT(context, place_windows(padding_, &rows_) && place_windows(padding_, &columns_),
-              "Expected LceBconv2d's filter within the input. Received %d x %d (dilated %d x %d) in "
-              "%d x %d.",
-              static_cast<int>(rows_.taps), static_cast<int>(columns_.taps),
-              static_cast<int>(rows_.dilation), static_cast<int>(columns_.dilation),
-              static_cast<int>(rows_.input), static_cast<int>(columns_.input));
+  KBNN_EXPECT(
+      context, place_windows(padding_, &rows_) && place_windows(padding_, &columns_),
+      "Expected LceBconv2d's filter within the input. Received %d x %d (dilated %d x %d) in "
+      "%d x %d.",
+      static_cast<int>(rows_.taps), static_cast<int>(columns_.taps),
+      static_cast<int>(rows_.dilation), static_cast<int>(columns_.dilation),
+      static_cast<int>(rows_.input), static_cast<int>(columns_.input));
   return kTfLiteOk;
 }
 
@@ -210,74 +201,15 @@ TfLiteStatus BConv2d::pack_constants(TfLiteContext* context) {
   const auto* filter = static_cast<const uint32_t*>(input(context, 1).data);
   KBNN_EXPECT(context, filter_.pack(*resources_.kernels, shape_, filter),
               "Expected memory for LceBconv2d's filters. Received none.");
-  return output_type_ == kTfLiteInt32 ? pack_thresholds(context) : fuse_output(context);
-}
-
-TfLiteStatus BConv2d::pack_thresholds(TfLiteContext* context) {
-  KBNN_RETURN_IF_ERROR(check_input(context, 4));
-  const TfLiteTensor& given = input(context, 4);
-  KBNN_RETURN_IF_ERROR(check_tensor(context, "LceBconv2d's thresholds", given, 1, kTfLiteInt32));
-  KBNN_RETURN_IF_ERROR(check_constant(context, "LceBconv2d's thresholds", given, sizeof(int32_t)));
-  KBNN_EXPECT(context, dimension(given, 0) == shape_.channels,
-              "Expected LceBconv2d's thresholds for %d channels. Received %d.",
-              static_cast<int>(shape_.channels), static_cast<int>(dimension(given, 0)));
-  KBNN_EXPECT(context, thresholds_.allocate(filter_.slots()),
-              "Expected memory for LceBconv2d's thresholds. Received none.");
-  // Counts are 0 to `most`: what is beyond is always or never exceeded, whatever its value.
-  const int32_t most = static_cast<int32_t>(shape_.patch_words() * kWordBits);
-  for (size_t slot = 0; slot < filter_.slots(); ++slot) {
-    const int64_t channel = filter_.channel(slot);
-    if (channel < 0) {
-      thresholds_[slot] = INT32_MAX;
-      continue;
-    }
-    const int32_t threshold = static_cast<const int32_t*>(given.data)[channel];
-    // Tiles compare twice the count.
-    thresholds_[slot] = 2 * (threshold < 0 ? -1 : threshold > most ? most : threshold);
+  if (output_type_ == kTfLiteInt32) {
+    KBNN_RETURN_IF_ERROR(check_input(context, 4));
+    return fused_.take_thresholds(context, input(context, 4), filter_, shape_.channels,
+                                  shape_.patch_words() * kWordBits);
   }
-  return kTfLiteOk;
-}
-
-TfLiteStatus BConv2d::fuse_output(TfLiteContext* context) {
-  const char* names[] = {"LceBconv2d's multiplier", "LceBconv2d's bias"};
-  for (size_t i = 0; i < 2; ++i) {
-    KBNN_RETURN_IF_ERROR(check_input(context, 2 + i));
-    const TfLiteTensor& given = input(context, 2 + i);
-    KBNN_RETURN_IF_ERROR(check_tensor(context, names[i], given, 1, kTfLiteFloat32));
-    KBNN_RETURN_IF_ERROR(check_constant(context, names[i], given, sizeof(float)));
-    KBNN_EXPECT(context, dimension(given, 0) == shape_.channels,
-                "Expected %s for %d channels. Received %d.", names[i],
-                static_cast<int>(shape_.channels), static_cast<int>(dimension(given, 0)));
-  }
-  const TfLiteTensor& out = output(context);
-  double scale = 1.0, zero_point = 0.0;
-  if (output_type_ == kTfLiteInt8) {
-    scale = out.params.scale;
-    zero_point = out.params.zero_point;
-    KBNN_EXPECT(context, out.quantization.type == kTfLiteAffineQuantization && scale > 0.0,
-                "Expected LceBconv2d's int8 output with a scale above 0. Received %g.", scale);
-  }
-  KBNN_EXPECT(context,
-              multiplier_.allocate(filter_.slots()) && bias_.allocate(filter_.slots()),
-              "Expected memory for LceBconv2d's multipliers. Received none.");
-  // s = K - x with x twice the differing bits, so s * m + b = x * -m + (b + K m).
-  const double all = static_cast<double>(products());
-  for (size_t slot = 0; slot < filter_.slots(); ++slot) {
-    const int64_t channel = filter_.channel(slot);
-    if (channel < 0) continue;
-    const double multiplier = static_cast<const float*>(input(context, 2).data)[channel];
-    const double bias = static_cast<const float*>(input(context, 3).data)[channel];
-    multiplier_[slot] = static_cast<float>(-multiplier / scale);
-    bias_[slot] = static_cast<float>((bias + all * multiplier) / scale + zero_point);
-  }
-  // The activation's range of s, turned into that of x.
-  int64_t lowest = -products(), highest = products();
-  if (activation_ != kNone) lowest = activation_ == kReluN1To1 ? -1 : 0;
-  if (activation_ == kReluN1To1) highest = 1;
-  if (activation_ == kRelu6 && highest > 6) highest = 6;
-  clamp_min_ = static_cast<int32_t>(products() - highest);
-  clamp_max_ = static_cast<int32_t>(products() - lowest);
-  return kTfLiteOk;
+  KBNN_RETURN_IF_ERROR(check_input(context, 2));
+  KBNN_RETURN_IF_ERROR(check_input(context, 3));
+  return fused_.fuse(context, input(context, 2), input(context, 3), output(context), filter_,
+                     shape_.channels, activation_, products());
 }
 
 TfLiteStatus BConv2d::request_scratch(TfLiteContext* context, TfLiteNode* node) {
@@ -306,13 +238,13 @@ TfLiteStatus BConv2d::invoke(TfLiteContext* context) {
       context, "LceBconv2d's input", in,
       static_cast<size_t>(images_ * rows_.input * columns_.input * shape_.words * shape_.groups),
       sizeof(uint32_t)));
-  KBNN_RETURN_IF_ERROR(check_memory(
-      context, "LceBconv2d's output", out,
-      static_cast<size_t>(images_ * rows_.output * columns_.output) * output_words(),
-      output_bytes()));
   KBNN_RETURN_IF_ERROR(
-      check_memory(context, "LceBconv2d's temporary tensor", scratch,
-                   worker_bytes() * static_cast<size_t>(resources_.pool->size()), 1));
+      check_memory(context, "LceBconv2d's output", out,
+                   static_cast<size_t>(images_ * rows_.output * columns_.output) * output_words(),
+                   output_bytes()));
+  KBNN_RETURN_IF_ERROR(check_memory(context, "LceBconv2d's temporary tensor", scratch,
+                                    worker_bytes() * static_cast<size_t>(resources_.pool->size()),
+                                    1));
   Run run{this, static_cast<const uint32_t*>(in.data), static_cast<uint8_t*>(out.data),
           static_cast<uint8_t*>(scratch.data)};
   resources_.pool->run(
@@ -354,7 +286,8 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
     for (int64_t column = 0; column < width; ++column, ++position) {
       offsets[position] =
           in_place_ ? static_cast<size_t>(rows_.start(y + row) * columns_.input +
-                                          columns_.start(x + column)) * pixel_words
+                                          columns_.start(x + column)) *
+                          pixel_words
                     : static_cast<size_t>(row) * lines_.row_step() + lines_.patch_offset(column);
       if (zero_padding()) {
         correction_offsets[position] = row_correction + correction_.column_offset(x + column);
@@ -368,12 +301,9 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
   tile.positions = position;
   tile.correction_offsets = zero_padding() ? correction_offsets : nullptr;
   tile.words = filter_.words();
-  tile.clamp_min = clamp_min_;
-  tile.clamp_max = clamp_max_;
   tile.output_step = output_words();
   const int64_t first_pixel = (image * rows_.output + y) * columns_.output + x;
-  uint8_t* output =
-      run.output + static_cast<size_t>(first_pixel) * output_words() * output_bytes();
+  uint8_t* output = run.output + static_cast<size_t>(first_pixel) * output_words() * output_bytes();
   tile.output = output;
   if (packed_outputs_merge_) std::memset(output, 0, position * output_words() * output_bytes());
 
@@ -381,10 +311,10 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
   const int64_t pieces = divide_up(filter_.tiles(), word_tiles);
   const int64_t begin = pieces * part / bands_.channel_parts * word_tiles;
   const int64_t end = pieces * (part + 1) / bands_.channel_parts * word_tiles;
-  for (int64_t i = begin; i < end && i < filter_.tiles(); ++i) compute_tile(run, i, tile);
+  for (int64_t i = begin; i < end && i < filter_.tiles(); ++i) compute_tile(i, tile);
 }
 
-void BConv2d::compute_tile(const Run&, int64_t index, Tile tile) const {
+void BConv2d::compute_tile(int64_t index, Tile tile) const {
   const Kernels& kernels = *resources_.kernels;
   const size_t slot = static_cast<size_t>(index * kernels.channels_per_tile);
   const size_t channel = static_cast<size_t>(filter_.first_channel(index));
@@ -393,8 +323,8 @@ void BConv2d::compute_tile(const Run&, int64_t index, Tile tile) const {
   tile.weights = filter_.weights(index);
   tile.channels = filter_.tile_channels(index);
   if (zero_padding()) tile.corrections = correction_.tile(index);
+  fused_.apply(slot, &tile);
   if (output_type_ == kTfLiteInt32) {
-    tile.thresholds = thresholds_.data() + slot;
     tile.first_bit = channel;
     if (!packed_outputs_merge_) {
       // The last tile writes up to the end of the word.
@@ -405,8 +335,6 @@ void BConv2d::compute_tile(const Run&, int64_t index, Tile tile) const {
     kernels.tile_packed(tile);
     return;
   }
-  tile.multiplier = multiplier_.data() + slot;
-  tile.bias = bias_.data() + slot;
   tile.output = static_cast<uint8_t*>(tile.output) + channel * output_bytes();
   (output_type_ == kTfLiteInt8 ? kernels.tile_int8 : kernels.tile_float)(tile);
 }

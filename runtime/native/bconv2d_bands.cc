@@ -13,9 +13,9 @@ constexpr size_t kMaxLineBytes = size_t{1} << 30;
 
 }  // namespace
 
-bool plan_bands(const Window& rows, const Window& columns, const FilterShape& shape,
-                int word_parts, bool in_place, int64_t images, int threads,
-                int64_t splittable_tiles, Bands* bands) {
+bool plan_bands(const Window& rows, const Window& columns, const FilterShape& shape, int word_parts,
+                bool in_place, int64_t images, int threads, int64_t splittable_tiles,
+                Bands* bands) {
   *bands = Bands();
   bands->columns = columns.output < kMaxPositions ? columns.output : kMaxPositions;
   size_t row_words = 0;

@@ -36,9 +36,9 @@ bool PaddingCorrection::Cases::list(const Window& window) {
   return true;
 }
 
-bool PaddingCorrection::compute(const Window& rows, const Window& columns,
-                                const FilterShape& shape, int64_t group_channels,
-                                const PackedFilter& packed, const uint32_t* filter, int lanes) {
+bool PaddingCorrection::compute(const Window& rows, const Window& columns, const FilterShape& shape,
+                                int64_t group_channels, const PackedFilter& packed,
+                                const uint32_t* filter, int lanes) {
   lanes_ = static_cast<size_t>(lanes);
   size_t size;
   const size_t height = static_cast<size_t>(shape.height);
@@ -71,7 +71,8 @@ bool PaddingCorrection::compute(const Window& rows, const Window& columns,
         const size_t left = columns_.before(column);
         const size_t right = width - columns_.behind(column);
         const int32_t all = sums[height * (width + 1) + width];
-        // Nothing is inside where the window hangs over both edges at once with a hole between taps.
+        // Nothing is inside where the window hangs over both edges at once with a hole between
+        // taps.
         const bool nothing = top >= bottom || left >= right;
         const int32_t inside =
             nothing ? 0

@@ -1,8 +1,8 @@
 // What zero padding adds to a binary convolution that pads with ones.
 //
-// A packed bit is +1 or -1: where a window hangs over the edge, the padding's bits count as +1. A tap
-// of a filter with c channels, d of them -1, has then added d differing bits, where zeros would leave
-// the sum c - 2 d unchanged at 0: twice the differing bits have to be c instead of 2 d. So
+// A packed bit is +1 or -1: where a window hangs over the edge, the padding's bits count as +1. A
+// tap of a filter with c channels, d of them -1, has then added d differing bits, where zeros would
+// leave the sum c - 2 d unchanged at 0: twice the differing bits have to be c instead of 2 d. So
 //   correction = sum over the taps outside of (c - 2 d),
 // in units of half a differing bit, which is whole for an odd number of channels as well.
 #ifndef KBNN_BCONV2D_CORRECTION_H_

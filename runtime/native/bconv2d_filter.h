@@ -12,7 +12,7 @@ struct FilterShape {
   int64_t channels;  // of the output
   int64_t height;
   int64_t width;
-  int64_t words;     // of an input pixel's channels in one group
+  int64_t words;  // of an input pixel's channels in one group
   int64_t groups;
 
   int64_t channels_per_group() const { return channels / groups; }
@@ -21,8 +21,8 @@ struct FilterShape {
 };
 
 // Output channels in tiles of kernels.channels_per_tile lanes; each group starts a tile, so that a
-// group's last one may have lanes to spare. Arrays of one value a channel are stored in this order as
-// well: a channel's place is its slot.
+// group's last one may have lanes to spare. Arrays of one value a channel are stored in this order
+// as well: a channel's place is its slot.
 class PackedFilter {
  public:
   // False where there is no memory.

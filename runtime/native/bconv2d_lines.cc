@@ -25,7 +25,8 @@ Lines::Lines(const Window& rows, const Window& columns, const FilterShape& shape
   phase_step_ = greatest_common_divisor(columns.stride, columns.dilation);
   phases_ = columns.dilation / phase_step_;
   phase_columns_ = (positions - 1) * columns.stride / columns.dilation + columns.taps;
-  // Fewer positions than phases reach as many phases as there are positions: then nothing is shared.
+  // Fewer positions than phases reach as many phases as there are positions: then nothing is
+  // shared.
   shared_ = phases_ < positions && phase_columns_ < positions * columns.taps / phases_;
   column_count_ = shared_ ? phases_ * phase_columns_ : positions * columns.taps;
 }
@@ -63,8 +64,8 @@ void Lines::copy(const Kernels& kernels, const uint32_t* image, int64_t y, int64
     } else {
       for (int64_t tap_x = 0; tap_x < columns_.taps; ++tap_x) {
         copy_run(kernels, line,
-                 {x + tap_x * columns_.dilation, columns_.stride, count,
-                  static_cast<size_t>(tap_x), static_cast<size_t>(columns_.taps)},
+                 {x + tap_x * columns_.dilation, columns_.stride, count, static_cast<size_t>(tap_x),
+                  static_cast<size_t>(columns_.taps)},
                  target);
       }
     }
@@ -91,8 +92,8 @@ void Lines::copy_run(const Kernels& kernels, const uint32_t* line, const Run& ru
   const size_t first = run.target + static_cast<size_t>(begin) * run.target_step;
   for (int64_t group = 0; group < shape_.groups; ++group) {
     kernels.copy_line(from + static_cast<size_t>(group) * words,
-                      static_cast<size_t>(run.step) * source_step,
-                      static_cast<size_t>(end - begin), words,
+                      static_cast<size_t>(run.step) * source_step, static_cast<size_t>(end - begin),
+                      words,
                       target + static_cast<size_t>(group) * group_step() + first * column_words(),
                       run.target_step * column_words());
   }

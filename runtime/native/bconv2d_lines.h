@@ -1,8 +1,8 @@
 // Where the lines of the input are copied to, so that each patch is contiguous.
 //
-// A column of an output row holds the filter's height in pixels, one below the other; columns that a
-// filter's width reaches stand side by side. Patches that overlap share their columns: this is one
-// copy of the lines for each output row, not one of every patch.
+// A column of an output row holds the filter's height in pixels, one below the other; columns that
+// a filter's width reaches stand side by side. Patches that overlap share their columns: this is
+// one copy of the lines for each output row, not one of every patch.
 //
 //   columns of a row, width 3, stride 1:   c0 c1 c2 c3 c4 ...
 //   patch of position 0:                  [c0 c1 c2]
@@ -59,11 +59,11 @@ class Lines {
   Window rows_ = {};
   Window columns_ = {};
   FilterShape shape_ = {};
-  size_t pixel_words_ = 0;      // of one group, as tiles read them
+  size_t pixel_words_ = 0;  // of one group, as tiles read them
   bool shared_ = true;
-  int64_t phases_ = 1;          // remainders of the dilation that occur
-  int64_t phase_step_ = 1;      // and what they are multiples of
-  int64_t phase_columns_ = 0;   // columns of each
+  int64_t phases_ = 1;         // remainders of the dilation that occur
+  int64_t phase_step_ = 1;     // and what they are multiples of
+  int64_t phase_columns_ = 0;  // columns of each
   int64_t column_count_ = 0;
 };
 

@@ -33,8 +33,7 @@ class BMaxPool : public Operator {
                 "Expected LceBMaxPool2d's filter within the input. Received %d x %d in %d x %d.",
                 static_cast<int>(rows_.taps), static_cast<int>(columns_.taps),
                 static_cast<int>(rows_.input), static_cast<int>(columns_.input));
-    const int64_t sizes[] = {batches_, rows_.output, columns_.output,
-                             static_cast<int64_t>(words_)};
+    const int64_t sizes[] = {batches_, rows_.output, columns_.output, static_cast<int64_t>(words_)};
     return resize(context, "LceBMaxPool2d's output", &out, sizes, 4);
   }
 
@@ -46,8 +45,7 @@ class BMaxPool : public Operator {
         static_cast<size_t>(batches_ * rows_.input * columns_.input) * words_, sizeof(uint32_t)));
     KBNN_RETURN_IF_ERROR(check_memory(
         context, "LceBMaxPool2d's output", out,
-        static_cast<size_t>(batches_ * rows_.output * columns_.output) * words_,
-        sizeof(uint32_t)));
+        static_cast<size_t>(batches_ * rows_.output * columns_.output) * words_, sizeof(uint32_t)));
     if (words_ == 0) return kTfLiteOk;
     Run run{this, static_cast<const uint32_t*>(in.data), static_cast<uint32_t*>(out.data)};
     resources_.pool->run(static_cast<size_t>(batches_ * rows_.output), task, &run);
@@ -111,6 +109,8 @@ class BMaxPool : public Operator {
 
 }  // namespace
 
-Operator* new_bmaxpool(const Resources& resources) { return new (std::nothrow) BMaxPool(resources); }
+Operator* new_bmaxpool(const Resources& resources) {
+  return new (std::nothrow) BMaxPool(resources);
+}
 
 }  // namespace kbnn

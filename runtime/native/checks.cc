@@ -47,8 +47,8 @@ TfLiteStatus check_tensor(TfLiteContext* context, const char* what, const TfLite
 
 TfLiteStatus check_constant(TfLiteContext* context, const char* what, const TfLiteTensor& tensor,
                             size_t element_bytes) {
-  const bool constant = tensor.allocation_type == kTfLiteMmapRo ||
-                        tensor.allocation_type == kTfLitePersistentRo;
+  const bool constant =
+      tensor.allocation_type == kTfLiteMmapRo || tensor.allocation_type == kTfLitePersistentRo;
   KBNN_EXPECT(context, constant && tensor.data != nullptr,
               "Expected %s to be constants of the file. Received a tensor computed at run time.",
               what);
@@ -62,7 +62,8 @@ TfLiteStatus check_memory(TfLiteContext* context, const char* what, const TfLite
                           size_t elements, size_t element_bytes) {
   size_t bytes;
   const bool countable = multiply(elements, element_bytes, &bytes);
-  KBNN_EXPECT(context, countable && (bytes == 0 || (tensor.data != nullptr && tensor.bytes >= bytes)),
+  KBNN_EXPECT(context,
+              countable && (bytes == 0 || (tensor.data != nullptr && tensor.bytes >= bytes)),
               "Expected %s of %.0f bytes, as its sizes say. Received %.0f.", what,
               static_cast<double>(elements) * static_cast<double>(element_bytes),
               tensor.data == nullptr ? 0.0 : static_cast<double>(tensor.bytes));

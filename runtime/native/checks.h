@@ -9,16 +9,16 @@
 #include "tflite_abi.h"
 
 // Reports "kbnn: Expected ... Received ..." and leaves the calling function with an error.
-#define KBNN_EXPECT(context, condition, ...)                \
-  do {                                                      \
-    if (!(condition)) {                                     \
+#define KBNN_EXPECT(context, condition, ...)                   \
+  do {                                                         \
+    if (!(condition)) {                                        \
       (context)->ReportError((context), "kbnn: " __VA_ARGS__); \
-      return kTfLiteError;                                  \
-    }                                                       \
+      return kTfLiteError;                                     \
+    }                                                          \
   } while (0)
 
-#define KBNN_RETURN_IF_ERROR(status)               \
-  do {                                             \
+#define KBNN_RETURN_IF_ERROR(status)                \
+  do {                                              \
     if ((status) != kTfLiteOk) return kTfLiteError; \
   } while (0)
 
@@ -64,8 +64,8 @@ inline int64_t dimension(const TfLiteTensor& tensor, int axis) { return tensor.d
 // Product of the sizes; false where one is negative or the product does not fit.
 bool element_count(const TfLiteTensor& tensor, size_t* count);
 
-// An error unless `tensor` has this rank and type and sizes whose bytes can be counted. `what` names
-// it in the message: "LceQuantize's input".
+// An error unless `tensor` has this rank and type and sizes whose bytes can be counted. `what`
+// names it in the message: "LceQuantize's input".
 TfLiteStatus check_tensor(TfLiteContext* context, const char* what, const TfLiteTensor& tensor,
                           int rank, TfLiteType type);
 

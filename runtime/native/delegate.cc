@@ -99,8 +99,7 @@ TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
   for (size_t i = 0; i < count; ++i) {
     TfLiteNode* node = nullptr;
     TfLiteRegistration* registration = nullptr;
-    KBNN_RETURN_IF_ERROR(
-        context->GetNodeAndRegistration(context, nodes[i], &node, &registration));
+    KBNN_RETURN_IF_ERROR(context->GetNodeAndRegistration(context, nodes[i], &node, &registration));
     const OperatorName* found = find_operator(*registration);
     if (found == nullptr || node->delegate != nullptr) continue;
     TfLiteRegistration replacement = {};

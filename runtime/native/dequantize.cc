@@ -1,8 +1,8 @@
 // LceDequantize: bits to values, -1 for a bit that is set, +1 for one that is not.
 //
-// Input: int32, any rank from 1. Output: float32; int8, where +-1 become zero point +- round(1 / scale)
-// within -128 .. 127; or bool, true for +1. The number of channels is the output's in the file: it
-// cannot be told from the words.
+// Input: int32, any rank from 1. Output: float32; int8, where +-1 become zero point +- round(1 /
+// scale) within -128 .. 127; or bool, true for +1. The number of channels is the output's in the
+// file: it cannot be told from the words.
 #include <cmath>
 #include <new>
 
@@ -111,8 +111,7 @@ class Dequantize : public Operator {
   }
 
   static uint8_t as_byte(double value) {
-    return static_cast<uint8_t>(
-        static_cast<int8_t>(std::fmax(-128.0, std::fmin(127.0, value))));
+    return static_cast<uint8_t>(static_cast<int8_t>(std::fmax(-128.0, std::fmin(127.0, value))));
   }
 
   size_t rows_ = 0;

@@ -1,8 +1,8 @@
 // Reader of the options of LCE's operators: a FlexBuffer that holds one map from names to integers.
 //
 // Source of the format: https://flatbuffers.dev/internals/#flexbuffers. Every offset is checked
-// against the buffer: a spoiled file gets an answer, not a read beyond its end. Where we depart from
-// the FlatBuffers library: a value that is no integer is refused, not converted.
+// against the buffer: a spoiled file gets an answer, not a read beyond its end. Where we depart
+// from the FlatBuffers library: a value that is no integer is refused, not converted.
 #ifndef KBNN_FLEXBUFFER_H_
 #define KBNN_FLEXBUFFER_H_
 
@@ -19,8 +19,8 @@ class FlexbufferMap {
   // Whether the buffer's root is a map that lies within the buffer.
   bool valid() const { return valid_; }
 
-  // The integer under `key` in `value`; false where there is no such key, the value is no integer or
-  // booleans, does not fit 32 bits, or lies outside of the buffer.
+  // The integer under `key` in `value`; false where there is no such key, the value is no integer
+  // or booleans, does not fit 32 bits, or lies outside of the buffer.
   bool read_int32(const char* key, int32_t* value) const;
 
  private:

@@ -20,24 +20,24 @@ namespace kbnn {
 //   int8      that, clamped to -128 .. 127 and rounded, halves away from zero
 //   packed    bit = 2 p + correction > threshold
 struct Tile {
-  const uint32_t* lines;              // where patches start, at offsets ...
-  const size_t* offsets;              // ... in words, one for each position
+  const uint32_t* lines;  // where patches start, at offsets ...
+  const size_t* offsets;  // ... in words, one for each position
   size_t positions;
-  const int32_t* corrections;         // the tile's, at offsets ...
-  const size_t* correction_offsets;   // ... one for each position; null: all are zero
-  const uint32_t* weights;            // words x channels_per_tile
-  size_t words;                       // of a patch, as copy_line has written it
-  int channels;                       // that exist; arrays are as long as the tile nevertheless
+  const int32_t* corrections;        // the tile's, at offsets ...
+  const size_t* correction_offsets;  // ... one for each position; null: all are zero
+  const uint32_t* weights;           // words x channels_per_tile
+  size_t words;                      // of a patch, as copy_line has written it
+  int channels;                      // that exist; arrays are as long as the tile nevertheless
   const float* multiplier;
   const float* bias;
   int32_t clamp_min;
   int32_t clamp_max;
-  const int32_t* thresholds;          // INT32_MAX for channels that do not exist
-  void* output;                       // float* or int8_t*, of the first position and channel
-  size_t output_step;                 // elements between positions; for packed outputs, words
-  // Packed outputs: the tile's first bit after `output`, which is the position's first word; and the
-  // bytes to write there: those of the tile, the last one's up to the end of the word. 0: the tile
-  // starts within a byte, and its bits are added to words that were zero at first.
+  const int32_t* thresholds;  // INT32_MAX for channels that do not exist
+  void* output;               // float* or int8_t*, of the first position and channel
+  size_t output_step;         // elements between positions; for packed outputs, words
+  // Packed outputs: the tile's first bit after `output`, which is the position's first word; and
+  // the bytes to write there: those of the tile, the last one's up to the end of the word. 0: the
+  // tile starts within a byte, and its bits are added to words that were zero at first.
   size_t first_bit;
   size_t packed_bytes;
 };
@@ -50,8 +50,8 @@ struct Kernels {
   // upper halves of bytes, which spares the popcount by table a shift and two masks.
   int word_parts;
 
-  // For each of `columns` pixels, `source_step` words apart: copies `words` words to `target`, columns
-  // `target_step` words apart, in the form that tiles read.
+  // For each of `columns` pixels, `source_step` words apart: copies `words` words to `target`,
+  // columns `target_step` words apart, in the form that tiles read.
   void (*copy_line)(const uint32_t* source, size_t source_step, size_t columns, size_t words,
                     uint32_t* target, size_t target_step);
 
@@ -59,8 +59,8 @@ struct Kernels {
   void (*tile_int8)(const Tile&);
   void (*tile_packed)(const Tile&);
 
-  // bit = value < 0, for each of `rows` rows of `channels` values; rows start at a word, what is left
-  // of their last word is 0. Minus zero and NaN are not below zero.
+  // bit = value < 0, for each of `rows` rows of `channels` values; rows start at a word, what is
+  // left of their last word is 0. Minus zero and NaN are not below zero.
   void (*pack_float)(const float* values, size_t rows, size_t channels, uint32_t* words);
   // bit = value < zero_point, -128 < zero_point <= 127.
   void (*pack_int8)(const int8_t* values, size_t rows, size_t channels, int8_t zero_point,

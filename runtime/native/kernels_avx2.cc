@@ -32,8 +32,8 @@ struct Avx2 {
   static KBNN_INLINE Count no_count() { return _mm256_setzero_si256(); }
   static KBNN_INLINE Count count(Count counts, Words weights, Words input) {
     // Half bytes have been stored apart, so each byte is an index as it is.
-    const __m256i table = _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m256i table =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     return _mm256_add_epi8(counts, _mm256_shuffle_epi8(table, _mm256_xor_si256(weights, input)));
   }
   static KBNN_INLINE Ints widen(Ints sums, Count counts) {
@@ -49,8 +49,7 @@ struct Avx2 {
   static KBNN_INLINE Floats multiply(Floats a, Floats b) { return _mm256_mul_ps(a, b); }
   static KBNN_INLINE Floats add(Floats a, Floats b) { return _mm256_add_ps(a, b); }
   static KBNN_INLINE uint32_t greater(Ints a, Ints b) {
-    return static_cast<uint32_t>(
-        _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
   }
 
   static KBNN_INLINE void store_floats(float* to, Floats x, int count) {
@@ -71,8 +70,8 @@ struct Avx2 {
     const Ints down = _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(-0.5f), _CMP_LE_OQ));
     const Ints rounded =
         _mm256_add_epi32(_mm256_sub_epi32(_mm256_cvttps_epi32(truncated), up), down);
-    const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(rounded),
-                                           _mm256_extracti128_si256(rounded, 1));
+    const __m128i halves =
+        _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
     const __m128i bytes = _mm_packs_epi16(halves, halves);
     if (count >= kLanes) {
       _mm_storel_epi64(reinterpret_cast<__m128i*>(to), bytes);
@@ -90,7 +89,8 @@ void pack_float(const float* values, size_t rows, size_t channels, uint32_t* wor
       [](const float* from) {
         const __m256 zero = _mm256_setzero_ps();
         uint32_t word = 0;
-        KBNN_UNROLL for (int i = 0; i < 4; ++i) {
+        KBNN_UNROLL
+        for (int i = 0; i < 4; ++i) {
           const __m256 below = _mm256_cmp_ps(_mm256_loadu_ps(from + 8 * i), zero, _CMP_LT_OQ);
           word |= static_cast<uint32_t>(_mm256_movemask_ps(below)) << 8 * i;
         }
@@ -116,7 +116,8 @@ void unpack_float(const uint32_t* words, size_t rows, size_t channels, float* va
   const __m256i sign = _mm256_set1_epi32(INT32_MIN);
   const __m256i plus_one = _mm256_castps_si256(_mm256_set1_ps(1.0f));
   unpack_rows(words, rows, channels, 1.0f, -1.0f, values, [=](uint32_t word, float* to) {
-    KBNN_UNROLL for (int i = 0; i < 4; ++i) {
+    KBNN_UNROLL
+    for (int i = 0; i < 4; ++i) {
       const __m256i bits = _mm256_set1_epi32(static_cast<int32_t>(word >> 8 * i));
       const __m256i signs = _mm256_and_si256(_mm256_sllv_epi32(bits, shifts), sign);
       _mm256_storeu_ps(to + 8 * i, _mm256_castsi256_ps(_mm256_or_si256(signs, plus_one)));
@@ -126,9 +127,8 @@ void unpack_float(const uint32_t* words, size_t rows, size_t channels, float* va
 
 void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t zero, uint8_t one,
                   uint8_t* values) {
-  const __m256i which_byte =
-      _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
-                       2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
+  const __m256i which_byte = _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
+                                              2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3);
   const __m256i which_bit = _mm256_set1_epi64x(static_cast<int64_t>(0x8040201008040201u));
   const __m256i zeros = _mm256_set1_epi8(static_cast<char>(zero));
   const __m256i ones = _mm256_set1_epi8(static_cast<char>(one));

@@ -13,8 +13,8 @@ struct ByTable : Avx512 {
   static KBNN_INLINE Count no_count() { return _mm512_setzero_si512(); }
   static KBNN_INLINE Count count(Count counts, Words weights, Words input) {
     // Half bytes have been stored apart, so each byte is an index as it is.
-    const __m512i table = _mm512_broadcast_i32x4(
-        _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
+    const __m512i table =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     return _mm512_add_epi8(counts, _mm512_shuffle_epi8(table, _mm512_xor_si512(weights, input)));
   }
   static KBNN_INLINE Ints widen(Ints sums, Count counts) {

@@ -38,8 +38,7 @@ struct Neon {
     return vaddq_u8(counts, vcntq_u8(vreinterpretq_u8_u32(veorq_u32(weights, input))));
   }
   static KBNN_INLINE Ints widen(Ints sums, Count counts) {
-    return vreinterpretq_s32_u32(
-        vpadalq_u16(vreinterpretq_u32_s32(sums), vpaddlq_u8(counts)));
+    return vreinterpretq_s32_u32(vpadalq_u16(vreinterpretq_u32_s32(sums), vpaddlq_u8(counts)));
   }
 
   static KBNN_INLINE Ints twice(Ints x) { return vshlq_n_s32(x, 1); }
@@ -96,28 +95,34 @@ struct Neon {
 
 #if defined(__aarch64__)
 // Scheduled by hand, for processors that execute in order (Cortex-A53, A55): what an instruction
-// needs was begun eight instructions before, and the words of the next step are loaded, all at once,
-// before those of this one are counted. Compilers put dependent instructions closer together and
-// loads between them, each of which waits.
+// needs was begun eight instructions before, and the words of the next step are loaded, all at
+// once, before those of this one are counted. Compilers put dependent instructions closer together
+// and loads between them, each of which waits.
 //   v0-v3    filters             v4-v7    a word of each of the four inputs
 //   v8-v15   two inputs' bits    v16-v31  counts, four a position
-#define KBNN_DIFFER(a, b)                                                      \
-  "eor v8.16b, " a ".16b, v0.16b\n eor v12.16b, " b ".16b, v0.16b\n"           \
-  "eor v9.16b, " a ".16b, v1.16b\n eor v10.16b, " a ".16b, v2.16b\n"           \
-  "eor v11.16b, " a ".16b, v3.16b\n eor v13.16b, " b ".16b, v1.16b\n"          \
+#define KBNN_DIFFER(a, b)                            \
+  "eor v8.16b, " a ".16b, v0.16b\n eor v12.16b, " b  \
+  ".16b, v0.16b\n"                                   \
+  "eor v9.16b, " a ".16b, v1.16b\n eor v10.16b, " a  \
+  ".16b, v2.16b\n"                                   \
+  "eor v11.16b, " a ".16b, v3.16b\n eor v13.16b, " b \
+  ".16b, v1.16b\n"                                   \
   "eor v14.16b, " b ".16b, v2.16b\n eor v15.16b, " b ".16b, v3.16b\n"
-#define KBNN_COUNT                                                             \
-  "cnt v8.16b, v8.16b\n cnt v12.16b, v12.16b\n cnt v9.16b, v9.16b\n"           \
-  "cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v13.16b, v13.16b\n"       \
+#define KBNN_COUNT                                                       \
+  "cnt v8.16b, v8.16b\n cnt v12.16b, v12.16b\n cnt v9.16b, v9.16b\n"     \
+  "cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v13.16b, v13.16b\n" \
   "cnt v14.16b, v14.16b\n cnt v15.16b, v15.16b\n"
-#define KBNN_ADD(c0, c1, c2, c3, c4, c5, c6, c7)                               \
-  "add " c0 ".16b, " c0 ".16b, v8.16b\n add " c4 ".16b, " c4 ".16b, v12.16b\n"  \
-  "add " c1 ".16b, " c1 ".16b, v9.16b\n add " c2 ".16b, " c2 ".16b, v10.16b\n"  \
-  "add " c3 ".16b, " c3 ".16b, v11.16b\n add " c5 ".16b, " c5 ".16b, v13.16b\n" \
+#define KBNN_ADD(c0, c1, c2, c3, c4, c5, c6, c7)              \
+  "add " c0 ".16b, " c0 ".16b, v8.16b\n add " c4 ".16b, " c4  \
+  ".16b, v12.16b\n"                                           \
+  "add " c1 ".16b, " c1 ".16b, v9.16b\n add " c2 ".16b, " c2  \
+  ".16b, v10.16b\n"                                           \
+  "add " c3 ".16b, " c3 ".16b, v11.16b\n add " c5 ".16b, " c5 \
+  ".16b, v13.16b\n"                                           \
   "add " c6 ".16b, " c6 ".16b, v14.16b\n add " c7 ".16b, " c7 ".16b, v15.16b\n"
-#define KBNN_FIRST_PAIR                                                        \
-  KBNN_DIFFER("v4", "v5") KBNN_COUNT                                           \
-  KBNN_ADD("v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23")
+#define KBNN_FIRST_PAIR   \
+  KBNN_DIFFER("v4", "v5") \
+  KBNN_COUNT KBNN_ADD("v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23")
 #define KBNN_SECOND_SUMS KBNN_ADD("v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31")
 
 template <>
@@ -189,10 +194,10 @@ KBNN_INLINE uint32x4_t are_negative(const float* from) {
   return vcleq_u32(vsubq_u32(bits, vdupq_n_u32(0x80000001u)), vdupq_n_u32(0x7f7fffffu));
 }
 KBNN_INLINE uint8x16_t are_16_negative(const float* from) {
-  const uint16x8_t low = vcombine_u16(vmovn_u32(are_negative(from)),
-                                      vmovn_u32(are_negative(from + 4)));
-  const uint16x8_t high = vcombine_u16(vmovn_u32(are_negative(from + 8)),
-                                       vmovn_u32(are_negative(from + 12)));
+  const uint16x8_t low =
+      vcombine_u16(vmovn_u32(are_negative(from)), vmovn_u32(are_negative(from + 4)));
+  const uint16x8_t high =
+      vcombine_u16(vmovn_u32(are_negative(from + 8)), vmovn_u32(are_negative(from + 12)));
   return vcombine_u8(vmovn_u16(low), vmovn_u16(high));
 }
 
@@ -222,7 +227,8 @@ void unpack_float(const uint32_t* words, size_t rows, size_t channels, float* va
   const uint32x4_t sign = vdupq_n_u32(0x80000000u);
   const uint32x4_t plus_one = vreinterpretq_u32_f32(vdupq_n_f32(1.0f));
   unpack_rows(words, rows, channels, 1.0f, -1.0f, values, [=](uint32_t word, float* to) {
-    KBNN_UNROLL for (int i = 0; i < 8; ++i) {
+    KBNN_UNROLL
+    for (int i = 0; i < 8; ++i) {
       const uint32x4_t bits = vshlq_u32(vdupq_n_u32(word >> 4 * i), shifts);
       vst1q_f32(to + 4 * i, vreinterpretq_f32_u32(vorrq_u32(vandq_u32(bits, sign), plus_one)));
     }
@@ -236,7 +242,8 @@ void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t z
   const uint8x8_t zeros = vdup_n_u8(zero);
   const uint8x8_t ones = vdup_n_u8(one);
   unpack_rows(words, rows, channels, zero, one, values, [=](uint32_t word, uint8_t* to) {
-    KBNN_UNROLL for (int i = 0; i < 4; ++i) {
+    KBNN_UNROLL
+    for (int i = 0; i < 4; ++i) {
       const uint8x8_t set = vtst_u8(vdup_n_u8(static_cast<uint8_t>(word >> 8 * i)), bits);
       vst1_u8(to + 8 * i, vbsl_u8(set, ones, zeros));
     }

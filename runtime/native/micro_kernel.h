@@ -1,14 +1,14 @@
 // The binary matrix multiplication that every kernel set shares: several positions times several
 // vectors of output channels, counted in registers, then transformed and written from there.
 //
-// `Isa` names the instructions. A lane is an output channel; its weights are 32-bit words that stand
-// side by side with those of the tile's other channels, so that a word of the input is broadcast to
-// all lanes and nothing is summed across them. Differing bits are counted in `Count`, of which up to
-// kMaxSteps steps fit before it is widened to 32-bit integers.
+// `Isa` names the instructions. A lane is an output channel; its weights are 32-bit words that
+// stand side by side with those of the tile's other channels, so that a word of the input is
+// broadcast to all lanes and nothing is summed across them. Differing bits are counted in `Count`,
+// of which up to kMaxSteps steps fit before it is widened to 32-bit integers.
 //
 // Everything here has internal linkage: each kernel set's file is compiled for another processor,
-// and the linker must never give one the other's code. No function of the standard library is called
-// for the same reason.
+// and the linker must never give one the other's code. No function of the standard library is
+// called for the same reason.
 #ifndef KBNN_MICRO_KERNEL_H_
 #define KBNN_MICRO_KERNEL_H_
 
@@ -25,7 +25,8 @@ struct FloatOutput {
   static KBNN_INLINE void write(const Tile& tile, size_t position,
                                 const typename Isa::Ints (&sums)[Isa::kVectors]) {
     float* output = static_cast<float*>(tile.output) + position * tile.output_step;
-    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+    KBNN_UNROLL
+    for (int v = 0; v < Isa::kVectors; ++v) {
       const int first = v * Isa::kLanes;
       if (first >= tile.channels) return;
       Isa::store_floats(output + first, transform<Isa>(tile, sums[v], first),
@@ -47,7 +48,8 @@ struct Int8Output {
   static KBNN_INLINE void write(const Tile& tile, size_t position,
                                 const typename Isa::Ints (&sums)[Isa::kVectors]) {
     int8_t* output = static_cast<int8_t*>(tile.output) + position * tile.output_step;
-    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+    KBNN_UNROLL
+    for (int v = 0; v < Isa::kVectors; ++v) {
       const int first = v * Isa::kLanes;
       if (first >= tile.channels) return;
       Isa::store_rounded(output + first, FloatOutput::transform<Isa>(tile, sums[v], first),
@@ -62,7 +64,8 @@ struct PackedOutput {
                                 const typename Isa::Ints (&sums)[Isa::kVectors]) {
     uint32_t* words = static_cast<uint32_t*>(tile.output) + position * tile.output_step;
     uint32_t bits = 0;
-    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+    KBNN_UNROLL
+    for (int v = 0; v < Isa::kVectors; ++v) {
       const int first = v * Isa::kLanes;
       bits |= Isa::greater(sums[v], Isa::load(tile.thresholds + first)) << first;
     }
@@ -76,7 +79,8 @@ struct PackedOutput {
       const uint64_t shifted = uint64_t{bits} << tile.first_bit % 32;
       words[tile.first_bit / 32] |= static_cast<uint32_t>(shifted);
       // The next word may be beyond the position's last one, where there are no bits for it.
-      if (shifted >> 32 != 0) words[tile.first_bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
+      if (shifted >> 32 != 0)
+        words[tile.first_bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
     }
   }
 };
@@ -88,13 +92,16 @@ KBNN_INLINE void count_words(const uint32_t* const (&patches)[kPositions], const
                              typename Isa::Count (&counts)[kPositions][Isa::kVectors]) {
   for (size_t k = 0; k < steps; ++k) {
     typename Isa::Words filter[Isa::kVectors];
-    KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+    KBNN_UNROLL
+    for (int v = 0; v < Isa::kVectors; ++v) {
       filter[v] = Isa::load(weights + v * Isa::kLanes);
     }
     weights += Isa::kVectors * Isa::kLanes;
-    KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+    KBNN_UNROLL
+    for (int p = 0; p < kPositions; ++p) {
       const typename Isa::Words input = Isa::broadcast(patches[p] + k);
-      KBNN_UNROLL for (int v = 0; v < Isa::kVectors; ++v) {
+      KBNN_UNROLL
+      for (int v = 0; v < Isa::kVectors; ++v) {
         counts[p][v] = Isa::count(counts[p][v], filter[v], input);
       }
     }
@@ -106,33 +113,42 @@ KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
   constexpr int kVectors = Isa::kVectors;
   const uint32_t* patches[kPositions];
   typename Isa::Ints sums[kPositions][kVectors];
-  KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
+  KBNN_UNROLL
+  for (int p = 0; p < kPositions; ++p) {
     patches[p] = tile.lines + tile.offsets[first + p];
-    KBNN_UNROLL for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::set(0);
+    KBNN_UNROLL
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::set(0);
   }
   const uint32_t* weights = tile.weights;
   for (size_t done = 0; done < tile.words;) {
     const size_t left = tile.words - done;
     const size_t steps = left < Isa::kMaxSteps ? left : Isa::kMaxSteps;
     typename Isa::Count counts[kPositions][kVectors];
-    KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
-      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) counts[p][v] = Isa::no_count();
+    KBNN_UNROLL
+    for (int p = 0; p < kPositions; ++p) {
+      KBNN_UNROLL
+      for (int v = 0; v < kVectors; ++v) counts[p][v] = Isa::no_count();
     }
     count_words<Isa, kPositions>(patches, weights, steps, counts);
     weights += steps * kVectors * Isa::kLanes;
-    KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
-      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+    KBNN_UNROLL
+    for (int p = 0; p < kPositions; ++p) {
+      KBNN_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
         sums[p][v] = Isa::widen(sums[p][v], counts[p][v]);
       }
       patches[p] += steps;
     }
     done += steps;
   }
-  KBNN_UNROLL for (int p = 0; p < kPositions; ++p) {
-    KBNN_UNROLL for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::twice(sums[p][v]);
+  KBNN_UNROLL
+  for (int p = 0; p < kPositions; ++p) {
+    KBNN_UNROLL
+    for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::twice(sums[p][v]);
     if (tile.correction_offsets != nullptr) {
       const int32_t* correction = tile.corrections + tile.correction_offsets[first + p];
-      KBNN_UNROLL for (int v = 0; v < kVectors; ++v) {
+      KBNN_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
         sums[p][v] = Isa::add(sums[p][v], Isa::load(correction + v * Isa::kLanes));
       }
     }
@@ -192,7 +208,7 @@ KBNN_INLINE void copy_halves(const uint32_t* source, size_t source_step, size_t 
   }
 }
 
-#define KBNN_COPY_LINE(copy)                                                              \
+#define KBNN_COPY_LINE(copy)                                                               \
   void copy_line(const uint32_t* source, size_t source_step, size_t columns, size_t words, \
                  uint32_t* target, size_t target_step) {                                   \
     switch (words) {                                                                       \

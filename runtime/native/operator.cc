@@ -15,9 +15,8 @@ bool copy_indices(const TfLiteIntArray* from, Buffer<int>* to) {
 TfLiteStatus Operator::take_over(TfLiteContext* context, const TfLiteNode& node) {
   KBNN_EXPECT(context, copy_indices(node.inputs, &inputs_) && copy_indices(node.outputs, &outputs_),
               "Expected memory for the tensors of %s. Received none.", name());
-  const size_t size = node.custom_initial_data_size > 0
-                          ? static_cast<size_t>(node.custom_initial_data_size)
-                          : 0;
+  const size_t size =
+      node.custom_initial_data_size > 0 ? static_cast<size_t>(node.custom_initial_data_size) : 0;
   return read_options(context, FlexbufferMap(node.custom_initial_data, size));
 }
 
@@ -32,8 +31,7 @@ TfLiteStatus Operator::read_option(TfLiteContext* context, const FlexbufferMap& 
   return kTfLiteOk;
 }
 
-TfLiteStatus Operator::check_tensors(TfLiteContext* context, size_t inputs,
-                                     size_t required) const {
+TfLiteStatus Operator::check_tensors(TfLiteContext* context, size_t inputs, size_t required) const {
   KBNN_EXPECT(context, inputs_.size() == inputs && outputs_.size() == 1,
               "Expected %s with %d inputs and 1 output. Received %d and %d.", name(),
               static_cast<int>(inputs), static_cast<int>(inputs_.size()),

@@ -26,8 +26,8 @@ class Operator {
   // The node that the interpreter makes for a delegate lists each tensor once and in another order.
   TfLiteStatus take_over(TfLiteContext* context, const TfLiteNode& node);
 
-  // Once before the first run and after each change of shapes: checks, resizes the outputs. `node` is
-  // the delegate's, where temporary tensors are listed.
+  // Once before the first run and after each change of shapes: checks, resizes the outputs. `node`
+  // is the delegate's, where temporary tensors are listed.
   virtual TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) = 0;
 
   // Allocates nothing.
@@ -40,8 +40,8 @@ class Operator {
   TfLiteStatus read_option(TfLiteContext* context, const FlexbufferMap& options, const char* name,
                            int32_t minimum, int32_t maximum, int32_t* value) const;
 
-  // An error unless there are so many inputs and one output, and the output and the first `required`
-  // inputs are tensors of the model. Others may be left out: their index is -1.
+  // An error unless there are so many inputs and one output, and the output and the first
+  // `required` inputs are tensors of the model. Others may be left out: their index is -1.
   TfLiteStatus check_tensors(TfLiteContext* context, size_t inputs, size_t required) const;
   TfLiteStatus check_input(TfLiteContext* context, size_t i) const;
   TfLiteTensor& input(TfLiteContext* context, size_t i) const {

@@ -33,14 +33,13 @@ Processor detect_processor() {
   const bool fma = (ecx & bit(12)) != 0;
   const bool xgetbv = (ecx & bit(27)) != 0;
   if (!avx || !fma || !xgetbv || !__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return found;
-  constexpr uint32_t kVectors = bit(1) | bit(2);                     // SSE and AVX
-  constexpr uint32_t kWideVectors = bit(5) | bit(6) | bit(7);        // masks, upper halves, 16..31
+  constexpr uint32_t kVectors = bit(1) | bit(2);               // SSE and AVX
+  constexpr uint32_t kWideVectors = bit(5) | bit(6) | bit(7);  // masks, upper halves, 16..31
   const uint32_t saved = saved_states();
   if ((saved & kVectors) != kVectors) return found;
   found.avx2 = (ebx & bit(5)) != 0;
-  constexpr uint32_t kAvx512 = bit(16) | bit(30) | bit(31);          // F, BW, VL
-  found.avx512 =
-      found.avx2 && (saved & kWideVectors) == kWideVectors && (ebx & kAvx512) == kAvx512;
+  constexpr uint32_t kAvx512 = bit(16) | bit(30) | bit(31);  // F, BW, VL
+  found.avx512 = found.avx2 && (saved & kWideVectors) == kWideVectors && (ebx & kAvx512) == kAvx512;
   found.avx512_vpopcntdq = found.avx512 && (ecx & bit(14)) != 0;
 #elif defined(__aarch64__)
   found.neon = true;

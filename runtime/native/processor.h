@@ -12,8 +12,8 @@ struct Processor {
 };
 
 // Asked of the processor itself: CPUID and, for whether the operating system keeps the wide
-// registers, XGETBV. The compiler's __builtin_cpu_supports is not used: where the compiler brings no
-// runtime for it (Zig), it answers no to everything.
+// registers, XGETBV. The compiler's __builtin_cpu_supports is not used: where the compiler brings
+// no runtime for it (Zig), it answers no to everything.
 Processor detect_processor();
 
 }  // namespace kbnn

@@ -1,7 +1,7 @@
 // LceQuantize: values to bits, 1 for those below zero, 32 of a row's channels in a word.
 //
-// Input: float32, int8 (compared with its zero point) or bool (false is below zero), any rank from 1.
-// Output: int32, the last axis ceil(channels / 32). Unused bits of a row's last word are 0.
+// Input: float32, int8 (compared with its zero point) or bool (false is below zero), any rank
+// from 1. Output: int32, the last axis ceil(channels / 32). Unused bits of a row's last word are 0.
 #include <climits>
 #include <new>
 
@@ -126,6 +126,8 @@ class Quantize : public Operator {
 
 }  // namespace
 
-Operator* new_quantize(const Resources& resources) { return new (std::nothrow) Quantize(resources); }
+Operator* new_quantize(const Resources& resources) {
+  return new (std::nothrow) Quantize(resources);
+}
 
 }  // namespace kbnn

@@ -1,9 +1,9 @@
 // The part of TensorFlow Lite's C interface that a delegate needs, restated, so that nothing of
 // TensorFlow is needed to build.
 //
-// Names, order and types are those of tensorflow/lite/core/c/common.h and c_api_types.h, where fields
-// are only ever appended. What the delegate does not use keeps its place as an untyped pointer.
-// tests/native/abi_test.cc holds the offsets against recorded ones.
+// Names, order and types are those of tensorflow/lite/core/c/common.h and c_api_types.h, where
+// fields are only ever appended. What the delegate does not use keeps its place as an untyped
+// pointer. tests/native/abi_test.cc holds the offsets against recorded ones.
 #ifndef KBNN_TFLITE_ABI_H_
 #define KBNN_TFLITE_ABI_H_
 

@@ -18,8 +18,8 @@ constexpr int kMaxThreads = 128;
 
 class ThreadPool {
  public:
-  // `worker` is 0 for the thread that called `run`, below `size()`, and no two tasks that run at the
-  // same time have the same one.
+  // `worker` is 0 for the thread that called `run`, below `size()`, and no two tasks that run at
+  // the same time have the same one.
   using Task = void (*)(void* argument, size_t task, int worker);
 
   ThreadPool() = default;
@@ -34,9 +34,9 @@ class ThreadPool {
   int size() const { return started_ + 1; }
 
   // Calls task(argument, i, worker) once for each i < tasks and returns when all have returned.
-  // Several threads may call it: while one's run is under way, another's tasks run in its own thread.
-  // Allocates nothing. A thread that sleeps is woken but not waited for: where the others are done
-  // before it is awake, it has missed the run.
+  // Several threads may call it: while one's run is under way, another's tasks run in its own
+  // thread. Allocates nothing. A thread that sleeps is woken but not waited for: where the others
+  // are done before it is awake, it has missed the run.
   void run(size_t tasks, Task task, void* argument);
 
  private:

@@ -10,12 +10,12 @@ namespace kbnn {
 enum : int32_t { kSame = 0, kValid = 1 };
 
 struct Window {
-  int64_t input;     // size of the input
-  int64_t taps;      // size of the filter
+  int64_t input;  // size of the input
+  int64_t taps;   // size of the filter
   int64_t stride;
   int64_t dilation;
-  int64_t output;    // size of the output
-  int64_t padding;   // positions in front of the input; the first window starts at -padding
+  int64_t output;   // size of the output
+  int64_t padding;  // positions in front of the input; the first window starts at -padding
 
   // Where the window of an output position starts; may be negative.
   int64_t start(int64_t position) const { return position * stride - padding; }

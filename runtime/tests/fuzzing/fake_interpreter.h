@@ -1,5 +1,5 @@
-// As much of an interpreter as the delegate sees: tensors, one node, and memory to the byte, so that
-// a sanitizer notices whatever goes beyond it.
+// As much of an interpreter as the delegate sees: tensors, one node, and memory to the byte, so
+// that a sanitizer notices whatever goes beyond it.
 #ifndef KBNN_FAKE_INTERPRETER_H_
 #define KBNN_FAKE_INTERPRETER_H_
 
@@ -82,16 +82,16 @@ class FakeInterpreter {
     node_.custom_initial_data_size = static_cast<int>(options_.size());
   }
 
-  bool apply(TfLiteDelegate* delegate) { return delegate->Prepare(&context_, delegate) == kTfLiteOk; }
+  bool apply(TfLiteDelegate* delegate) {
+    return delegate->Prepare(&context_, delegate) == kTfLiteOk;
+  }
 
   void resize(int tensor, const std::vector<int>& shape) {
     free(tensors_[static_cast<size_t>(tensor)].dims);
     tensors_[static_cast<size_t>(tensor)].dims = make_array(shape);
   }
 
-  bool prepare() {
-    return delegate_registration_.prepare(&context_, &delegate_node_) == kTfLiteOk;
-  }
+  bool prepare() { return delegate_registration_.prepare(&context_, &delegate_node_) == kTfLiteOk; }
 
   // Memory for every tensor that is no constant; false where it is more than `limit` bytes.
   bool allocate(size_t limit) {
@@ -100,7 +100,8 @@ class FakeInterpreter {
       size_t bytes = tensor.type == kTfLiteFloat32 || tensor.type == kTfLiteInt32 ? 4 : 1;
       for (int i = 0; i < tensor.dims->size; ++i) {
         const int size = tensor.dims->data[i];
-        if (size < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes)) return false;
+        if (size < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(size), &bytes))
+          return false;
       }
       if (bytes > limit) return false;
       free(tensor.data);

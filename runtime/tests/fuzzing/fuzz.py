@@ -3,8 +3,9 @@
     python runtime/tests/fuzzing/fuzz.py --output results/runtime_fuzzing.txt
 
 First the libFuzzer target fuzz_delegate.cc, built by Clang with AddressSanitizer and
-UndefinedBehaviorSanitizer: operators of any shape and options, run to their end. Then fuzz_models.py:
-spoiled files in LiteRT. Ends with 1, and writes nothing, where either finds something.
+UndefinedBehaviorSanitizer: operators of any shape and options, run to their end. Then
+fuzz_models.py: spoiled files in LiteRT, with the library of the installed package or that of the
+environment variable KBNN_DELEGATE. Ends with 1, and writes nothing, where either finds something.
 """
 
 import argparse

@@ -127,8 +127,8 @@ void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
   std::vector<int> shape = bytes->shape(4), filter = bytes->shape(4);
   if (bytes->next() < 230) shape[3] = words;
   if (bytes->next() < 230) filter = {channels, filter[1], filter[2], words / groups};
-  const TfLiteType output_type =
-      static_cast<TfLiteType>(bytes->choose({kTfLiteFloat32, kTfLiteInt8, kTfLiteInt32, kTfLiteBool}));
+  const TfLiteType output_type = static_cast<TfLiteType>(
+      bytes->choose({kTfLiteFloat32, kTfLiteInt8, kTfLiteInt32, kTfLiteBool}));
   std::vector<int> inputs;
   inputs.push_back(interpreter.add_tensor(any_type(bytes, kTfLiteInt32), shape, 0, 0, nullptr));
   inputs.push_back(add_constant(bytes, &interpreter, kTfLiteInt32, filter));
@@ -155,7 +155,8 @@ void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
 
 void fuzz_pool(Bytes* bytes, TfLiteDelegate* delegate) {
   kbnn::FakeInterpreter interpreter("LceBMaxPool2d");
-  const int input = interpreter.add_tensor(any_type(bytes, kTfLiteInt32), bytes->shape(4), 0, 0, nullptr);
+  const int input =
+      interpreter.add_tensor(any_type(bytes, kTfLiteInt32), bytes->shape(4), 0, 0, nullptr);
   const int output = interpreter.add_tensor(any_type(bytes, kTfLiteInt32), {1}, 0, 0, nullptr);
   interpreter.set_node({input}, {output},
                        spoil(bytes, make_options({{"filter_height", bytes->size()},
@@ -170,12 +171,15 @@ void fuzz_quantization(Bytes* bytes, TfLiteDelegate* delegate, bool quantize) {
   kbnn::FakeInterpreter interpreter(quantize ? "LceQuantize" : "LceDequantize");
   const int rank = bytes->choose({1, 2, 3, 4, 0, 8, 9});
   std::vector<int> shape = bytes->shape(rank), words = shape;
-  if (rank > 0 && words[rank - 1] > 0) words[rank - 1] = words[rank - 1] / 32 + (words[rank - 1] % 32 != 0);
+  if (rank > 0 && words[rank - 1] > 0)
+    words[rank - 1] = words[rank - 1] / 32 + (words[rank - 1] % 32 != 0);
   if (bytes->next() > 240) words = bytes->shape(rank);
   const float scale = static_cast<float>(bytes->choose({1, 0, -1, 300})) / 256;
   const int zero_point = bytes->choose({0, -128, 127, 5, 1000, INT32_MAX, INT32_MIN});
-  const TfLiteType type = static_cast<TfLiteType>(bytes->choose({kTfLiteFloat32, kTfLiteInt8, kTfLiteBool}));
-  const int values = interpreter.add_tensor(any_type(bytes, type), shape, scale, zero_point, nullptr);
+  const TfLiteType type =
+      static_cast<TfLiteType>(bytes->choose({kTfLiteFloat32, kTfLiteInt8, kTfLiteBool}));
+  const int values =
+      interpreter.add_tensor(any_type(bytes, type), shape, scale, zero_point, nullptr);
   const int packed = interpreter.add_tensor(any_type(bytes, kTfLiteInt32), words, 0, 0, nullptr);
   const int input = quantize ? values : packed;
   const int output = quantize ? packed : values;

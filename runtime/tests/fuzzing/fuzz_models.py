@@ -1,11 +1,11 @@
-"""Spoiled models in LiteRT with the delegate: each must be run or refused, none may end the process.
+"""Spoiled models in LiteRT with the delegate: run or refused, none may end the process.
 
     python fuzz_models.py --cases 100000
 
-Each case is a model of one LCE operator with some bytes of the file changed, made of the seed and the
-case's number alone. Cases run in a process of their own, which is started again behind a case that
-ended it. LiteRT itself ends the process on some spoiled files before a delegate sees them: a case
-that does so without the delegate as well is counted apart.
+Each case is a model of one LCE operator with some bytes of the file changed, made of the seed and
+the case's number alone. Cases run in a process of their own, which is started again behind a case
+that ended it. LiteRT itself ends the process on some spoiled files before a delegate sees them: a
+case that does so without the delegate as well is counted apart.
 """
 
 import argparse

@@ -75,5 +75,3 @@ static_assert(kTfLiteNoQuantization == 0 && kTfLiteAffineQuantization == 1,
 static_assert(kTfLiteDelegateFlagsAllowDynamicTensors == 1, "TfLiteDelegateFlags");
 
 }  // namespace
-
-int main() { return 0; }

@@ -1,7 +1,7 @@
 // Every kernel set that the processor runs against a bit-by-bit computation, on random data.
 //
-// Needs no interpreter, so that it runs on any processor, under an emulator as well. Prints the sets
-// that it tried; ends with 1 at the first difference.
+// Needs no interpreter, so that it runs on any processor, under an emulator as well. Prints the
+// sets that it tried; ends with 1 at the first difference.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +25,9 @@ uint32_t random_word() {
   return static_cast<uint32_t>(random_state >> 16);
 }
 
-int random_below(int limit) { return static_cast<int>(random_word() % static_cast<uint32_t>(limit)); }
+int random_below(int limit) {
+  return static_cast<int>(random_word() % static_cast<uint32_t>(limit));
+}
 
 float random_float() { return static_cast<float>(random_below(20001) - 10000) / 1000.0f; }
 
@@ -42,7 +44,7 @@ struct Problem {
   size_t words, positions;
   int channels, lanes;
   bool corrected;
-  std::vector<uint32_t> input, filter;            // positions x words, channels x words
+  std::vector<uint32_t> input, filter;  // positions x words, channels x words
   std::vector<uint32_t> lines, weights;
   std::vector<size_t> offsets, correction_offsets;
   std::vector<int32_t> corrections, thresholds;
@@ -52,13 +54,13 @@ struct Problem {
   int32_t doubled_sum(size_t position, int channel) const {
     int32_t bits = 0;
     for (size_t i = 0; i < words; ++i) {
-      uint32_t word = input[position * words + i] ^
-                      filter[static_cast<size_t>(channel) * words + i];
+      uint32_t word =
+          input[position * words + i] ^ filter[static_cast<size_t>(channel) * words + i];
       for (; word != 0; word &= word - 1) ++bits;
     }
-    return 2 * bits + (corrected ? corrections[correction_offsets[position] +
-                                               static_cast<size_t>(channel)]
-                                 : 0);
+    return 2 * bits +
+           (corrected ? corrections[correction_offsets[position] + static_cast<size_t>(channel)]
+                      : 0);
   }
 };
 
@@ -73,7 +75,8 @@ Problem random_problem(const Kernels& kernels) {
   const size_t lanes = static_cast<size_t>(p.lanes);
   // All bits set or none: the largest and the smallest counts.
   const int kind = random_below(4);
-  for (size_t i = 0; i < p.positions * p.words; ++i) p.input.push_back(kind == 0 ? 0 : random_word());
+  for (size_t i = 0; i < p.positions * p.words; ++i)
+    p.input.push_back(kind == 0 ? 0 : random_word());
   for (size_t i = 0; i < lanes * p.words; ++i) p.filter.push_back(kind == 0 ? ~0u : random_word());
   const size_t parts = static_cast<size_t>(kernels.word_parts);
   p.lines.resize(p.positions * p.words * parts);
@@ -163,8 +166,7 @@ void test_packed_tiles(const Kernels& kernels) {
   Tile tile = make_tile(kernels, p, words.data(), step);
   tile.first_bit = static_cast<size_t>(first);
   const bool last = random_below(2) == 1;
-  tile.packed_bytes =
-      static_cast<size_t>(merged ? 0 : last ? 4 - first % 32 / 8 : p.lanes / 8);
+  tile.packed_bytes = static_cast<size_t>(merged ? 0 : last ? 4 - first % 32 / 8 : p.lanes / 8);
   const bool zeroed = tile.packed_bytes != 0;
   if (zeroed) {
     // What the tile owns is written, whatever was there.
@@ -176,8 +178,9 @@ void test_packed_tiles(const Kernels& kernels) {
   for (size_t position = 0; position < p.positions; ++position) {
     for (int bit = 0; bit < 32 * static_cast<int>(step); ++bit) {
       const int channel = bit - first;
-      const bool set = channel >= 0 && channel < p.channels &&
-                       p.doubled_sum(position, channel) > p.thresholds[static_cast<size_t>(channel)];
+      const bool set =
+          channel >= 0 && channel < p.channels &&
+          p.doubled_sum(position, channel) > p.thresholds[static_cast<size_t>(channel)];
       const uint32_t word = words[position * step + static_cast<size_t>(bit / 32)];
       expect((word >> bit % 32 & 1) == uint32_t{set}, "packed output", position);
     }
@@ -186,10 +189,10 @@ void test_packed_tiles(const Kernels& kernels) {
 
 void test_packing(const Kernels& kernels) {
   const size_t rows = static_cast<size_t>(1 + random_below(5));
-  const size_t channels = static_cast<size_t>(random_below(2) ? 32 * (1 + random_below(5))
-                                                              : 1 + random_below(100));
+  const size_t channels =
+      static_cast<size_t>(random_below(2) ? 32 * (1 + random_below(5)) : 1 + random_below(100));
   const size_t words = (channels + 31) / 32;
-  const uint32_t special[] = {0,          0x80000000u, 1,           0x80000001u,
+  const uint32_t special[] = {0,           0x80000000u, 1,           0x80000001u,
                               0x7fc00000u, 0xffc00000u, 0x7f800000u, 0xff800000u};
   std::vector<float> floats(rows * channels);
   std::vector<int8_t> bytes(rows * channels);

@@ -77,10 +77,10 @@ def test_kernels_under_an_emulator(machine, tmp_path):
     if importlib.util.find_spec("ziglang") is None or shutil.which(emulator) is None:
         pytest.skip(f"needs the package ziglang and {emulator}")
     zig = [sys.executable, "-m", "ziglang", "c++", "-target", target, "-static", f"-I{NATIVE}"]
-    run(*zig, "-std=c++17", *flags, "-fsyntax-only", FOLDER / "abi_test.cc")
     sources = [NATIVE / name for name in [*SOURCES, "kernels_neon.cc"]]
     program = tmp_path / "kernels_test"
-    run(*zig, *FLAGS, *flags, FOLDER / "kernels_test.cc", *sources, "-o", program)
+    tests = [FOLDER / "kernels_test.cc", FOLDER / "abi_test.cc"]
+    run(*zig, *FLAGS, *flags, *tests, *sources, "-o", program)
     output = run(emulator, program, "100")
     assert "portable" in output
     assert "neon" in output

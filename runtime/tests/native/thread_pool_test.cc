@@ -16,8 +16,8 @@ constexpr size_t kTasks = 37;
 
 struct Run {
   int size;
-  std::vector<int> times;                   // written without a lock: a task is one thread's
-  std::vector<int> of_worker;               // the same, of the worker that has the task
+  std::vector<int> times;      // written without a lock: a task is one thread's
+  std::vector<int> of_worker;  // the same, of the worker that has the task
   std::vector<std::atomic<int>> under_way;
 
   explicit Run(int workers)

@@ -1,7 +1,7 @@
 """Tests of the delegate's operators in LiteRT's interpreter, against NumPy.
 
-They run the library of the installed package, or the one that the environment variable KBNN_DELEGATE
-names: a build with sanitizers, for instance.
+They run the library of the installed package, or the one that the environment variable
+KBNN_DELEGATE names: a build with sanitizers, for instance.
 """
 
 import pathlib

@@ -52,11 +52,9 @@ def test_sizes_below_one(option, value):
         load(convolution().model(**{option: value}), (1, 5, 5, 2))
 
 
-@pytest.mark.parametrize("value", [-1, 2, 4, LARGEST, 2**40, -(2**40)])
+@pytest.mark.parametrize("value", [-1, 4, LARGEST, 2**40, -(2**40)])
 @pytest.mark.parametrize("option", ["padding", "pad_values", "fused_activation_function"])
 def test_unknown_choices(option, value):
-    if (option, value) == ("fused_activation_function", 2):
-        pytest.skip("this one is known")
     with pytest.raises(RuntimeError, match=f"Expected LceBconv2d with .*{option}"):
         load(convolution().model(**{option: value}), (1, 5, 5, 2))
 
