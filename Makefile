@@ -3,7 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test test-slow lint typecheck wheel clean
+RUNTIME_VENV := .venv-runtime
+RUNTIME_BIN := $(RUNTIME_VENV)/bin
+
+.PHONY: quickstart test test-slow test-runtime test-wheels test-arm lint typecheck wheel clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -18,6 +21,22 @@ test-slow: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# kbnn-runtime, built from source, in an environment of its own: its users have no TensorFlow.
+test-runtime: $(RUNTIME_VENV)/.installed
+	$(RUNTIME_BIN)/pip install --quiet "./runtime[test]"
+	cd runtime && ../$(RUNTIME_BIN)/python -m pytest -m "not slow"
+
+# The first time Zig compiles its C++ library for each platform, some minutes each.
+test-wheels: $(RUNTIME_VENV)/.installed
+	rm -rf runtime/dist
+	$(RUNTIME_BIN)/python runtime/build_wheels.py
+	$(RUNTIME_BIN)/python runtime/check_wheels.py
+
+# The Linux wheels of test-wheels under qemu's user emulation; needs qemu-user-static and apt.
+test-arm: $(RUNTIME_VENV)/.installed
+	test -d runtime/dist || $(MAKE) test-wheels
+	$(RUNTIME_BIN)/python runtime/wheel_tests/run_arm.py
 
 # mypy does not know package_dir, which maps converters/ to kbnn.converters: it checks what a
 # regular, not an editable, installation puts in place.
@@ -41,5 +60,12 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(RUNTIME_SOURCES)
 	$(BIN)/pip install --quiet --no-deps --force-reinstall ./runtime
 	touch $@
 
+# What the tests and the wheels need; kbnn-runtime itself is installed anew by each test-runtime.
+$(RUNTIME_VENV)/.installed: runtime/pyproject.toml
+	$(PYTHON) -m venv $(RUNTIME_VENV)
+	$(RUNTIME_BIN)/pip install --quiet --upgrade pip
+	$(RUNTIME_BIN)/pip install --quiet "./runtime[test,wheels]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) $(RUNTIME_VENV) build dist runtime/build runtime/dist

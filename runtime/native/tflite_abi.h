@@ -137,10 +137,9 @@ struct TfLiteRegistration {
   void* async_kernel;
   // It is passed by value. Where that is by reference, or on the stack before arguments that are in
   // registers (every 64-bit target), a runtime that knows fewer fields reads those it knows. On
-  // 32-bit ARM the size must be that of tflite-runtime 2.14, the one with wheels for it.
-#if UINTPTR_MAX > UINT32_MAX
+  // 32-bit ARM the size must be that of tflite-runtime 2.14, the one with wheels for it, which has
+  // this field.
   uint64_t inplace_operator;
-#endif
 };
 
 enum { kTfLiteDelegateFlagsAllowDynamicTensors = 1 };

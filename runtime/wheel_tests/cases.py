@@ -94,7 +94,7 @@ def _convolutions() -> dict[str, tuple[bytes, np.ndarray]]:
         )
         inputs = pack(_signs(random, (2, 11, 8, channels_in)))
         name = f"{output}_{padding}_{activation}_{size}x{size}x{channels_in}x{channels}"
-        cases[name] = (convolution.model(), inputs)
+        cases[name] = (_model(convolution, inputs), inputs)
     random = np.random.default_rng(99)
     grouped = Convolution(
         filters=_signs(random, (48, 3, 3, 64)),
@@ -104,8 +104,30 @@ def _convolutions() -> dict[str, tuple[bytes, np.ndarray]]:
         multiplier=random.normal(size=48).astype(np.float32),
         bias=random.normal(size=48).astype(np.float32),
     )
-    cases["grouped_and_dilated"] = (grouped.model(), pack(_signs(random, (1, 12, 12, 192))))
+    inputs = pack(_signs(random, (1, 12, 12, 192)))
+    cases["grouped_and_dilated"] = (_model(grouped, inputs), inputs)
     return cases
+
+
+def _model(convolution: Convolution, inputs: np.ndarray) -> bytes:
+    """The model of a convolution, made for one image of the size of `inputs`."""
+    channels = convolution.filters.shape[0]
+    dtype = {"float32": np.float32, "int8": np.int8, "packed": np.int32}[convolution.output]
+    constants = [
+        (convolution.multiplier, np.float32),
+        (convolution.bias, np.float32),
+        (convolution.thresholds, np.int32),
+    ]
+    tensors = [
+        Tensor((1, *inputs.shape[1:]), np.int32),
+        Tensor.constant(pack(convolution.filters)),
+        *(
+            Tensor.constant((np.zeros(channels) if given is None else given).astype(kind))
+            for given, kind in constants
+        ),
+    ]
+    output = Tensor((1, 1, 1, 1), dtype, quantization=convolution.quantization)
+    return operator_model("LceBconv2d", tensors, output, convolution.options())
 
 
 def _network() -> dict[str, tuple[bytes, np.ndarray]]:

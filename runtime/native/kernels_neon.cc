@@ -1,0 +1,193 @@
+// Kernels for ARM with NEON, 64-bit and 32-bit.
+//
+// On 32-bit ARM NEON takes denormal numbers for zero: there alone outputs may differ from the other
+// kernel sets', where a multiplier, a bias or a result is below 1.2e-38.
+#include <arm_neon.h>
+
+#include "micro_kernel.h"
+
+namespace kbnn {
+namespace {
+
+struct Neon {
+  using Words = uint32x4_t;
+  using Ints = int32x4_t;
+  using Floats = float32x4_t;
+  using Count = uint8x16_t;  // four counts of a byte in each lane
+
+  static constexpr int kLanes = 4;
+#if defined(__aarch64__)
+  // 16 counts, 4 filters, inputs and their differences in 32 registers.
+  static constexpr int kVectors = 4;
+  static constexpr int kPositions = 4;
+#else
+  // 8 counts, 2 filters, an input and its differences in 16 registers.
+  static constexpr int kVectors = 2;
+  static constexpr int kPositions = 4;
+#endif
+  static constexpr size_t kMaxSteps = 31;  // of at most 8 a byte
+
+  static KBNN_INLINE Words load(const uint32_t* from) { return vld1q_u32(from); }
+  static KBNN_INLINE Ints load(const int32_t* from) { return vld1q_s32(from); }
+  static KBNN_INLINE Floats load(const float* from) { return vld1q_f32(from); }
+  static KBNN_INLINE Words broadcast(const uint32_t* from) { return vld1q_dup_u32(from); }
+  static KBNN_INLINE Ints set(int32_t x) { return vdupq_n_s32(x); }
+
+  static KBNN_INLINE Count no_count() { return vdupq_n_u8(0); }
+  static KBNN_INLINE Count count(Count counts, Words weights, Words input) {
+    return vaddq_u8(counts, vcntq_u8(vreinterpretq_u8_u32(veorq_u32(weights, input))));
+  }
+  static KBNN_INLINE Ints widen(Ints sums, Count counts) {
+    return vreinterpretq_s32_u32(
+        vpadalq_u16(vreinterpretq_u32_s32(sums), vpaddlq_u8(counts)));
+  }
+
+  static KBNN_INLINE Ints twice(Ints x) { return vshlq_n_s32(x, 1); }
+  static KBNN_INLINE Ints add(Ints a, Ints b) { return vaddq_s32(a, b); }
+  static KBNN_INLINE Ints min(Ints a, Ints b) { return vminq_s32(a, b); }
+  static KBNN_INLINE Ints max(Ints a, Ints b) { return vmaxq_s32(a, b); }
+  static KBNN_INLINE Floats to_floats(Ints x) { return vcvtq_f32_s32(x); }
+  static KBNN_INLINE Floats multiply(Floats a, Floats b) { return vmulq_f32(a, b); }
+  static KBNN_INLINE Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
+  static KBNN_INLINE uint32_t greater(Ints a, Ints b) {
+    const uint32_t which[4] = {1, 2, 4, 8};
+    const uint32x4_t bits = vandq_u32(vcgtq_s32(a, b), vld1q_u32(which));
+#if defined(__aarch64__)
+    return vaddvq_u32(bits);
+#else
+    const uint32x2_t pairs = vpadd_u32(vget_low_u32(bits), vget_high_u32(bits));
+    return vget_lane_u32(vpadd_u32(pairs, pairs), 0);
+#endif
+  }
+
+  static KBNN_INLINE void store_floats(float* to, Floats x, int count) {
+    if (count >= kLanes) {
+      vst1q_f32(to, x);
+    } else {
+      float all[kLanes];
+      vst1q_f32(all, x);
+      for (int lane = 0; lane < count; ++lane) to[lane] = all[lane];
+    }
+  }
+  static KBNN_INLINE void store_rounded(int8_t* to, Floats x, int count) {
+    // NaN is above nothing, so it becomes -128, as in every kernel set.
+    const Floats least = vdupq_n_f32(-128.0f);
+    x = vminq_f32(vbslq_f32(vcgtq_f32(x, least), x, least), vdupq_n_f32(127.0f));
+#if defined(__aarch64__)
+    const Ints rounded = vcvtaq_s32_f32(x);
+#else
+    const Ints truncated = vcvtq_s32_f32(x);
+    const Floats rest = vsubq_f32(x, vcvtq_f32_s32(truncated));
+    // A comparison that holds is -1 as an integer.
+    const Ints up = vreinterpretq_s32_u32(vcgeq_f32(rest, vdupq_n_f32(0.5f)));
+    const Ints down = vreinterpretq_s32_u32(vcleq_f32(rest, vdupq_n_f32(-0.5f)));
+    const Ints rounded = vaddq_s32(vsubq_s32(truncated, up), down);
+#endif
+    const int16x4_t halves = vmovn_s32(rounded);
+    int8_t all[8];
+    vst1_s8(all, vmovn_s16(vcombine_s16(halves, halves)));
+    if (count >= kLanes) {
+      __builtin_memcpy(to, all, kLanes);
+    } else {
+      for (int lane = 0; lane < count; ++lane) to[lane] = all[lane];
+    }
+  }
+};
+
+// A bit for each of 32 bytes that are all ones or all zeros.
+KBNN_INLINE uint32_t first_bits(uint8x16_t low, uint8x16_t high) {
+  const uint8_t which[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+  const uint8x16_t bits = vld1q_u8(which);
+  low = vandq_u8(low, bits);
+  high = vandq_u8(high, bits);
+  const uint8x8_t a = vpadd_u8(vget_low_u8(low), vget_high_u8(low));
+  const uint8x8_t b = vpadd_u8(vget_low_u8(high), vget_high_u8(high));
+  const uint8x8_t ab = vpadd_u8(a, b);
+  return vget_lane_u32(vreinterpret_u32_u8(vpadd_u8(ab, ab)), 0);
+}
+
+// Of the bits alone: NEON's comparison of floats takes denormal numbers for zero on 32-bit ARM, and
+// on 64-bit where the process asks for it.
+KBNN_INLINE bool is_negative(float value) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &value, sizeof(bits));
+  return bits - 0x80000001u <= 0x7f7fffffu;
+}
+KBNN_INLINE uint32x4_t are_negative(const float* from) {
+  const uint32x4_t bits = vreinterpretq_u32_f32(vld1q_f32(from));
+  return vcleq_u32(vsubq_u32(bits, vdupq_n_u32(0x80000001u)), vdupq_n_u32(0x7f7fffffu));
+}
+KBNN_INLINE uint8x16_t are_16_negative(const float* from) {
+  const uint16x8_t low = vcombine_u16(vmovn_u32(are_negative(from)),
+                                      vmovn_u32(are_negative(from + 4)));
+  const uint16x8_t high = vcombine_u16(vmovn_u32(are_negative(from + 8)),
+                                       vmovn_u32(are_negative(from + 12)));
+  return vcombine_u8(vmovn_u16(low), vmovn_u16(high));
+}
+
+void pack_float(const float* values, size_t rows, size_t channels, uint32_t* words) {
+  pack_rows(
+      values, rows, channels, words,
+      [](const float* from) {
+        return first_bits(are_16_negative(from), are_16_negative(from + 16));
+      },
+      is_negative);
+}
+
+void pack_int8(const int8_t* values, size_t rows, size_t channels, int8_t zero_point,
+               uint32_t* words) {
+  const int8x16_t zero = vdupq_n_s8(zero_point);
+  pack_rows(
+      values, rows, channels, words,
+      [zero](const int8_t* from) {
+        return first_bits(vcltq_s8(vld1q_s8(from), zero), vcltq_s8(vld1q_s8(from + 16), zero));
+      },
+      [zero_point](int8_t value) { return value < zero_point; });
+}
+
+void unpack_float(const uint32_t* words, size_t rows, size_t channels, float* values) {
+  const int32_t first_shifts[4] = {31, 30, 29, 28};
+  const int32x4_t shifts = vld1q_s32(first_shifts);
+  const uint32x4_t sign = vdupq_n_u32(0x80000000u);
+  const uint32x4_t plus_one = vreinterpretq_u32_f32(vdupq_n_f32(1.0f));
+  unpack_rows(words, rows, channels, 1.0f, -1.0f, values, [=](uint32_t word, float* to) {
+    KBNN_UNROLL for (int i = 0; i < 8; ++i) {
+      const uint32x4_t bits = vshlq_u32(vdupq_n_u32(word >> 4 * i), shifts);
+      vst1q_f32(to + 4 * i, vreinterpretq_f32_u32(vorrq_u32(vandq_u32(bits, sign), plus_one)));
+    }
+  });
+}
+
+void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t zero, uint8_t one,
+                  uint8_t* values) {
+  const uint8_t which[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  const uint8x8_t bits = vld1_u8(which);
+  const uint8x8_t zeros = vdup_n_u8(zero);
+  const uint8x8_t ones = vdup_n_u8(one);
+  unpack_rows(words, rows, channels, zero, one, values, [=](uint32_t word, uint8_t* to) {
+    KBNN_UNROLL for (int i = 0; i < 4; ++i) {
+      const uint8x8_t set = vtst_u8(vdup_n_u8(static_cast<uint8_t>(word >> 8 * i)), bits);
+      vst1_u8(to + 8 * i, vbsl_u8(set, ones, zeros));
+    }
+  });
+}
+
+KBNN_COPY_LINE(copy_words)
+
+}  // namespace
+
+const Kernels kNeonKernels = {
+    "neon",
+    Neon::kLanes * Neon::kVectors,
+    1,
+    copy_line,
+    compute_tile<Neon, FloatOutput>,
+    compute_tile<Neon, Int8Output>,
+    compute_tile<Neon, PackedOutput>,
+    pack_float,
+    pack_int8,
+    unpack_float,
+    unpack_bytes,
+};
+
+}  // namespace kbnn

@@ -1,0 +1,121 @@
+"""Several threads, several interpreters, and the options of the delegate."""
+
+import gc
+import pathlib
+import threading
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter, load_delegate
+from delegates import interpreter, library, run
+from operator_models import Convolution
+from reference import convolution_sums, pack
+
+
+def convolution(channels: int = 48, channels_in: int = 96) -> tuple[Convolution, np.ndarray]:
+    random = np.random.default_rng(channels)
+    subject = Convolution(
+        filters=1 - 2 * random.integers(0, 2, (channels, 3, 3, channels_in)),
+        channels_in=channels_in,
+        padding="zero",
+        multiplier=np.ones(channels),
+        bias=np.zeros(channels),
+    )
+    return subject, 1 - 2 * random.integers(0, 2, (1, 13, 11, channels_in))
+
+
+@pytest.mark.parametrize("num_threads", [1, 2, 3, 8, 64, 128])
+@pytest.mark.parametrize("output", ["float32", "packed"])
+def test_any_number_of_threads_gives_the_same(num_threads, output, kernels):
+    subject, inputs = convolution()
+    subject.output = output
+    subject.thresholds = np.full(48, 430)
+    one = run(subject.model(), pack(inputs), kernels=kernels)
+    many = run(subject.model(), pack(inputs), kernels=kernels, num_threads=num_threads)
+    np.testing.assert_array_equal(many, one)
+
+
+def test_interpreters_in_threads_of_their_own():
+    subject, inputs = convolution()
+    expected = convolution_sums(subject, inputs)
+    errors = []
+
+    def work():
+        network = interpreter(subject.model(), num_threads=3)
+        given = network.get_input_details()[0]["index"]
+        network.resize_tensor_input(given, pack(inputs).shape)
+        network.allocate_tensors()
+        network.set_tensor(given, pack(inputs))
+        for _ in range(100):
+            network.invoke()
+            output = network.get_tensor(network.get_output_details()[0]["index"])
+            if not np.array_equal(output, expected):
+                errors.append(output)
+
+    workers = [threading.Thread(target=work) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert errors == []
+
+
+def test_two_interpreters_share_a_delegate():
+    delegate = load_delegate(library(), {"num_threads": "3"})
+    networks, expected = [], []
+    for channels in (48, 33):
+        subject, inputs = convolution(channels)
+        network = Interpreter(model_content=subject.model(), experimental_delegates=[delegate])
+        given = network.get_input_details()[0]["index"]
+        network.resize_tensor_input(given, pack(inputs).shape)
+        network.allocate_tensors()
+        network.set_tensor(given, pack(inputs))
+        networks.append(network)
+        expected.append(convolution_sums(subject, inputs))
+
+    def work(network):
+        for _ in range(200):
+            network.invoke()
+
+    workers = [threading.Thread(target=work, args=[network]) for network in networks]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    for network, sums in zip(networks, expected, strict=True):
+        output = network.get_tensor(network.get_output_details()[0]["index"])
+        np.testing.assert_array_equal(output, sums)
+
+
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/task").is_dir(), reason="threads are counted in /proc"
+)
+def test_threads_end_with_the_delegate():
+    tasks = pathlib.Path("/proc/self/task")
+    before = len(list(tasks.iterdir()))
+    delegate = load_delegate(library(), {"num_threads": "9"})
+    assert len(list(tasks.iterdir())) == before + 8
+    del delegate
+    gc.collect()
+    assert len(list(tasks.iterdir())) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_threads": "0"}, "Expected num_threads .* Received 0"),
+        ({"num_threads": "129"}, "Expected num_threads .* Received 129"),
+        ({"num_threads": "-1"}, "Expected num_threads .* Received -1"),
+        ({"num_threads": " 2"}, "Expected num_threads .* Received  2"),
+        ({"num_threads": "2x"}, "Expected num_threads .* Received 2x"),
+        ({"num_threads": ""}, "Expected num_threads .* Received "),
+        ({"num_threads": "99999999999999999999"}, "Expected num_threads"),
+        ({"kernels": "sse9"}, "Expected kernels .* Received sse9"),
+        ({"kernels": ""}, "Expected kernels"),
+        ({"threads": "2"}, "Expected the options num_threads and kernels. Received threads"),
+        ({"x" * 1000: "2"}, "Expected the options"),
+    ],
+)
+def test_wrong_options_are_answered(options, message):
+    with pytest.raises(ValueError, match=message):
+        load_delegate(library(), options)
