@@ -121,6 +121,7 @@ def _convolution(x: Any, channels: int, kernel: int, stride: int, binary: bool) 
             kernel,
             input_quantizer="ste_sign",
             kernel_quantizer="ste_sign",
+            kernel_constraint="weight_clip",
             pad_values=1.0,
             **options,
         )(x)

@@ -97,7 +97,8 @@ def profile(file: str, runs: int) -> dict[str, Any]:
 
     interpreter = Interpreter(file, sidecar=None)
     (image,) = interpreter.inputs
-    return interpreter.profile(random_image(image.shape, image.dtype), runs=runs).to_dict()
+    shape = (1, *image.shape[1:])
+    return interpreter.profile(random_image(shape, image.dtype), runs=runs).to_dict()
 
 
 def memory(engine: str, file: str, threads: int) -> dict[str, int]:
