@@ -38,7 +38,7 @@ FILE = provenance.ROOT / "results" / "arm_inner_loop.csv"
 CORES = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
 _KERNELS = provenance.ROOT / "runtime" / "native" / "kernels_neon.cc"
 # As runtime/CMakeLists.txt has them.
-_FLAGS = ("-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-fPIC")
+_FLAGS = ("-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-fPIC", "-g0")
 _LCE_KERNELS = (
     "bgemm/kernels_aarch64.h",
     "indirect_bgemm/kernel_8x4x1_aarch64.h",
@@ -162,11 +162,12 @@ def main(
 
 
 def loops(assembly: str, source: str) -> list[Loop]:
-    """The innermost loops of an assembly text that count bits, each text once.
+    """The innermost loops of an assembly text that count bits, loops of the same instructions once.
 
     A loop is what stands between a label and the first branch back to it; it is innermost when no
     other label stands between.
     """
+    # The same loop stands there for each type of output, with other registers in another order.
     found: dict[tuple[str, ...], Loop] = {}
     label, body = "", list[str]()
     for line in assembly.splitlines():
@@ -180,7 +181,7 @@ def loops(assembly: str, source: str) -> list[Loop]:
             if label and _BRANCH.match(line) and is_back:
                 loop = Loop(source, label, tuple(body))
                 if loop.macs:
-                    found.setdefault(loop.lines, loop)
+                    found.setdefault(tuple(sorted(part.split()[0] for part in body)), loop)
                 label, body = "", []
     return list(found.values())
 
@@ -205,10 +206,10 @@ def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
     for statement in re.findall(r"asm\s*(?:volatile)?\s*\((.*?)\)\s*;", expanded, re.DOTALL):
         # Others, such as what transforms and writes outputs, may have more operands than registers.
         assembly = _text(statement)
-        own = loops(with_registers(assembly), name) if re.search(r"^\tcnt\s", assembly, re.M) else []
-        for loop in own:
-            if loop.lines not in [other.lines for other in found]:
-                found.append(loop)
+        own = (
+            loops(with_registers(assembly), name) if re.search(r"^\tcnt\s", assembly, re.M) else []
+        )
+        found += [loop for loop in own if loop not in found]
     return found
 
 
@@ -294,14 +295,12 @@ def _version_line(llvm_mca: str) -> str:
 
 def _shown(table: list[Row]) -> Table:
     shown = Table(title="Cycles per 128 binary multiply-accumulates (llvm-mca)")
-    for heading in ("library", "source", "loop", "MACs a pass", "instructions", *CORES):
+    for heading in ("library", "source", "loop", "MACs", "instructions", *CORES):
         shown.add_column(heading)
-    passes: dict[tuple[str, str, str, int], list[Row]] = {}
-    for row in table:
-        passes.setdefault((row.library, row.source, row.loop, row.macs), []).append(row)
-    for (library, source, loop, macs), rows in passes.items():
+    for start in range(0, len(table), len(CORES)):
+        rows = table[start : start + len(CORES)]
         shown.add_row(
-            *(library, source.split("/")[-1], loop, str(macs)),
+            *(rows[0].library, rows[0].source.split("/")[-1], rows[0].loop, str(rows[0].macs)),
             f"{rows[0].instructions_per_128_macs:.2f}",
             *(f"{row.cycles_per_128_macs:.2f}" for row in rows),
         )

@@ -5,8 +5,8 @@
     python benchmarks/runtime.py run resnet18 --rounds 5 --threads 1 --kernels avx2
 
 results/runtime.csv: a row per network, interpreter and number of threads. The interpreters take
-turns, and each turn is divided by the turn that kbnn-runtime had in the same round. A time holds the
-handing over of the input, the inference, and the fetching of the output.
+turns, and each turn is divided by the turn that kbnn-runtime had in the same round. A time holds
+the handing over of the input, the inference, and the fetching of the output.
 
 results/runtime_operators.csv: where the time goes, by groups of operators, and how far the binary
 ones are from the peak of the machine. The peak is measured, not read from a data sheet: bit_peak.cc
@@ -46,9 +46,7 @@ _WIDTH = 125  # of the tables, in a pipe too
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 _progress = Console(stderr=True, width=_WIDTH)
 
-Names = Annotated[
-    list[str] | None, typer.Argument(help="As in runtime_models.py; by default all.")
-]
+Names = Annotated[list[str] | None, typer.Argument(help="As in runtime_models.py; by default all.")]
 
 
 @app.command()
@@ -165,9 +163,7 @@ def _announced(names: list[str], work: str) -> Iterator[str]:
         yield name
 
 
-def _turn(
-    worker: Worker, engine: str, file: pathlib.Path, threads: int
-) -> Callable[[int], float]:
+def _turn(worker: Worker, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
     worker.call("load", engine=engine, file=str(file), threads=threads)
     return lambda count: worker.call("seconds", engine=engine, count=count)
 

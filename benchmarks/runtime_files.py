@@ -6,6 +6,7 @@ import json
 import math
 import os
 import pathlib
+import warnings
 
 import kbnn  # noqa: F401 - before TensorFlow and Keras: selects Keras 2
 
@@ -36,7 +37,7 @@ class Macs:
     real: int
 
 
-def files(name: str, cache: pathlib.Path = CACHE) -> dict[str, pathlib.Path]:
+def files(name: str, cache: pathlib.Path | None = None) -> dict[str, pathlib.Path]:
     """The files of a network of `runtime_models.MODELS`, by kind; converted where they are not yet.
 
     binary is kbnn's conversion; float and int8 are made by TensorFlow Lite's converter from the
@@ -46,7 +47,7 @@ def files(name: str, cache: pathlib.Path = CACHE) -> dict[str, pathlib.Path]:
     Raises:
         RuntimeError: a binary layer was not recognised, or the converter failed.
     """
-    return {kind: _file(name, kind, cache) for kind in KINDS}
+    return {kind: _file(name, kind, cache or CACHE) for kind in KINDS}
 
 
 def macs(content: bytes) -> Macs:
@@ -110,9 +111,7 @@ def _tensorflow_lite(model: keras.Model, *, int8: bool) -> bytes:
     if int8:
         draw = np.random.default_rng(0)
         shape = (1, *model.input_shape[1:])
-        images = [
-            draw.uniform(-1, 1, shape).astype(np.float32) for _ in range(_CALIBRATION_IMAGES)
-        ]
+        images = [draw.uniform(-1, 1, shape).astype(np.float32) for _ in range(_CALIBRATION_IMAGES)]
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([image] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
@@ -126,7 +125,10 @@ def _without_native_messages(converter: "tf.lite.TFLiteConverter") -> bytes:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
-        return converter.convert()
+        with warnings.catch_warnings():
+            # That an int8 input comes without statistics: its range is calibrated.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+            return converter.convert()
     finally:
         os.dup2(kept, 2)
         os.close(kept)

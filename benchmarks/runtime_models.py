@@ -47,7 +47,7 @@ def quicknet(
     sections a real depthwise convolution that halves the image and a pointwise one.
 
     The plan is that of "Larq Compute Engine" (Bannink et al., 2021), section 4; the depthwise
-    kernels are random here, not those of a blur, and every section has as many layers as QuickNet's.
+    kernels are random here, not those of a blur, and every section has four layers.
 
     Args:
         binary: False for the float twin.
@@ -99,9 +99,7 @@ def with_random_statistics(model: keras.Model, seed: int = 0) -> keras.Model:
 def _grid() -> dict[str, Builder]:
     return {
         f"layer-{size}x{size}x{channels}-{kernel}x{kernel}{f'-s{stride}' * (stride > 1)}": (
-            functools.partial(
-                layer, size=size, channels=channels, kernel=kernel, stride=stride
-            )
+            functools.partial(layer, size=size, channels=channels, kernel=kernel, stride=stride)
         )
         for size, channels in _GRID
         for kernel in (3, 1)

@@ -89,7 +89,7 @@ class OperatorRow:
         model_milliseconds: of the whole network, in the same run.
         macs: multiply-accumulates; 0 for glue.
         gmacs_per_second: thousand millions of them a second.
-        peak_gmacs_per_second: of one core with these kernels, for binary operators: see bit_peak.cc.
+        peak_gmacs_per_second: of one core with these kernels, for the binary group: bit_peak.cc.
         peak_share: the former divided by the latter.
         clock_gigahertz: that the peak was measured at.
         peak_bits_per_cycle: the peak divided by the clock.

@@ -2,8 +2,8 @@
 
 Reads one JSON request a line from standard input and answers each with one JSON line. It imports
 nothing but the interpreter that it is asked for, so neither the threads nor the memory of another
-have a part in its numbers. `python runtime_worker.py memory ENGINE FILE THREADS` measures memory and
-ends.
+have a part in its numbers. `python runtime_worker.py memory ENGINE FILE THREADS` measures memory
+and ends.
 
 Every interpreter is given its input, invoked, and asked for its output; the time holds all three.
 """
