@@ -31,6 +31,7 @@ import kbnn  # noqa: F401 - before TensorFlow and Keras: selects Keras 2
 import provenance
 import typer
 from rich.console import Console
+from assembly_loops import TARGET, Loop, loops, text_of, with_registers
 from rich.table import Table
 from runtime_rows import write
 
@@ -46,32 +47,8 @@ _LCE_KERNELS = (
     "indirect_bgemm/kernel_8x4x4_aarch64.h",
 )
 _ITERATIONS = 1000
-_LABEL = re.compile(r"^([.\w$]+):")
-_BRANCH = re.compile(r"^\s+(?:b\.\w+|b(?:eq|ne|lt|gt|le|ge|lo|hi|ls|hs|cc|cs|mi|pl)|cbn?z|tbn?z)\s")
-_TARGET = re.compile(r"([.\w$]+)\s*$")
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
-
-
-@dataclasses.dataclass(frozen=True)
-class Loop:
-    """An innermost loop that counts bits.
-
-    Attributes:
-        source: the file that it comes from.
-        name: its label there.
-        lines: the assembly, without the label and with the branch.
-    """
-
-    source: str
-    name: str
-    lines: tuple[str, ...]
-
-    @property
-    def macs(self) -> int:
-        """Binary multiply-accumulates of a pass: 128 for each count of 16 bytes, 64 for 8."""
-        counts = [line for line in self.lines if re.match(r"\s+cnt\s", line)]
-        return sum(128 if ".16b" in line else 64 for line in counts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,31 +138,6 @@ def main(
     Console(width=125).print(_shown(table))
 
 
-def loops(assembly: str, source: str) -> list[Loop]:
-    """The innermost loops of an assembly text that count bits, loops of the same instructions once.
-
-    A loop is what stands between a label and the first branch back to it; it is innermost when no
-    other label stands between.
-    """
-    # The same loop stands there for each type of output, with other registers in another order.
-    found: dict[tuple[str, ...], Loop] = {}
-    label, body = "", list[str]()
-    for line in assembly.splitlines():
-        line = line.split("//")[0].rstrip()
-        if match := _LABEL.match(line):
-            label, body = match[1], []
-        elif line.strip() and not line.lstrip().startswith("."):
-            body.append(line)
-            target = _TARGET.search(line)
-            is_back = target is not None and target[1] in (label, label + "b")
-            if label and _BRANCH.match(line) and is_back:
-                loop = Loop(source, label, tuple(body))
-                if loop.macs:
-                    found.setdefault(tuple(sorted(part.split()[0] for part in body)), loop)
-                label, body = "", []
-    return list(found.values())
-
-
 def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
     """The loops of a header of LCE's, by its path below larq_compute_engine/core.
 
@@ -205,7 +157,7 @@ def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
     found = []
     for statement in re.findall(r"asm\s*(?:volatile)?\s*\((.*?)\)\s*;", expanded, re.DOTALL):
         # Others, such as what transforms and writes outputs, may have more operands than registers.
-        assembly = _text(statement)
+        assembly = text_of(statement)
         own = (
             loops(with_registers(assembly), name) if re.search(r"^\tcnt\s", assembly, re.M) else []
         )
@@ -213,33 +165,11 @@ def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
     return found
 
 
-def with_registers(assembly: str) -> str:
-    """Give each named operand, `%[name]`, a register that the text does not name itself."""
-    names = dict.fromkeys(re.findall(r"%\w?\[(\w+)\]", assembly))
-    vectors = {
-        match
-        for match in re.findall(r"%q?\[(\w+)\](?:\.\d*[bhsdq])", assembly)
-        + re.findall(r"%q\[(\w+)\]", assembly)
-    }
-    taken = {int(number) for number in re.findall(r"\b[vq](\d+)\b", assembly)}
-    free_vectors = iter(sorted(set(range(32)) - taken))
-    taken = {int(number) for number in re.findall(r"\b[xw](\d+)\b", assembly)}
-    free = iter(sorted(set(range(29)) - taken))
-    numbers = {name: next(free_vectors if name in vectors else free) for name in names}
-
-    def register(match: "re.Match[str]") -> str:
-        modifier, name = match[1], match[2]
-        letter = modifier or ("v" if name in vectors else "x")
-        return f"{letter}{numbers[name]}"
-
-    return re.sub(r"%(\w?)\[(\w+)\]", register, assembly)
-
-
 def analysed(loop: Loop, core: str, llvm_mca: str) -> tuple[float, int]:
     """Cycles and instructions of a pass, in llvm-mca's model of a core."""
     text = "\n".join(("# LLVM-MCA-BEGIN", *loop.lines[:-1], "# LLVM-MCA-END"))
     # The branch goes back to a label that the text does not have: any other stands for it.
-    branch = _TARGET.sub("0b", loop.lines[-1])
+    branch = TARGET.sub("0b", loop.lines[-1])
     text = text.replace("# LLVM-MCA-END", f"{branch}\n# LLVM-MCA-END").replace(
         "# LLVM-MCA-BEGIN", "# LLVM-MCA-BEGIN\n0:", 1
     )
@@ -256,22 +186,6 @@ def _compiled(compiler: Sequence[str]) -> str:
         assembly = pathlib.Path(folder, "kernels.s")
         _output([*compiler, *_FLAGS, "-S", str(_KERNELS), "-o", str(assembly)], "")
         return assembly.read_text()
-
-
-def _text(statement: str) -> str:
-    """The assembly of a statement: its string literals up to the operands, joined."""
-    pieces = re.match(r'(?:\s*"(?:[^"\\]|\\.)*")*', statement)
-    literals = re.findall(r'"((?:[^"\\]|\\.)*)"', pieces[0] if pieces else "")
-    joined = "".join(literals).replace("\\n", "\n").replace("\\t", "\t")
-    # Instructions begin with a blank, labels do not, as in a compiler's output.
-    # What an assembler would decide by a constant is for grouped convolutions and for outputs.
-    lines, depth = [], 0
-    for line in map(str.strip, joined.splitlines()):
-        depth += line.startswith(".if")
-        if not depth:
-            lines.append(line)
-        depth -= line.startswith(".endif")
-    return "\n".join(line if _LABEL.match(line) else f"\t{line}" for line in lines)
 
 
 def _output(command: Sequence[str], text: str) -> str:

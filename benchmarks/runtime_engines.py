@@ -132,7 +132,7 @@ def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) 
         threads: of the interpreter.
         folder: where the library that counts allocations is compiled to.
     """
-    counter = _compiled("allocation_counter.cc", folder, "-shared", "-fPIC")
+    counter = compiled("allocation_counter.cc", folder, "-shared", "-fPIC")
     environment = _environment() | {
         "LD_PRELOAD": str(counter),
         "KBNN_ALLOCATION_COUNTER": str(counter),
@@ -161,13 +161,18 @@ class Peak:
 
 def peak(folder: pathlib.Path) -> Peak:
     """Measure this machine's peak of bit operations; `folder` is where the program is compiled."""
-    program = _compiled("bit_peak.cc", folder)
+    program = compiled("bit_peak.cc", folder)
     done = subprocess.run([program], capture_output=True, text=True, check=True)
     found = {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
     return Peak(found.pop("clock"), found)
 
 
-def _compiled(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path:
+def compiled(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path:
+    """Compile a C++ file that lies beside this one into a folder: a program, or what flags say.
+
+    Raises:
+        EngineError: the compiler (CXX, or c++) failed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / pathlib.Path(source).with_suffix(".so" if flags else "").name
     compiler = os.environ.get("CXX", "c++")

@@ -116,7 +116,10 @@ def memory(engine: str, file: str, threads: int) -> dict[str, int]:
     counter = ctypes.CDLL(os.environ[_ALLOCATIONS])
     for function in ("all_allocations", "own_allocations"):
         getattr(counter, function).restype = ctypes.c_uint64
-    counter.watch(*map(ctypes.c_void_p, _delegate_range()))
+    watched = _delegate_range()
+    if engine.startswith("kbnn-runtime") and watched == (0, 0):
+        raise RuntimeError("Expected the delegate's library in memory. Received none.")
+    counter.watch(*map(ctypes.c_void_p, watched))
     count = (counter.all_allocations(), counter.own_allocations())
     for _ in range(_INVOCATIONS):
         run()

@@ -3,8 +3,9 @@
 import shutil
 
 import arm_inner_loop
+import assembly_loops
 import pytest
-from arm_inner_loop import Loop
+from assembly_loops import Loop
 
 ASSEMBLY = """
 outer:
@@ -25,14 +26,14 @@ no_count:
 
 
 def test_loops_that_count_bits_are_found():
-    (loop,) = arm_inner_loop.loops(ASSEMBLY, "kernels.s")
+    (loop,) = assembly_loops.loops(ASSEMBLY, "kernels.s")
     assert (loop.name, loop.macs, len(loop.lines)) == (".LBB0_1", 192, 6)
     assert loop.lines[-1].split() == ["b.ne", ".LBB0_1"]
 
 
 def test_operands_get_registers_that_the_text_does_not_use():
     text = "\tldr %q[a], [%[p]], #16\n\teor v0.16b, %[a].16b, %[b].16b\n\tsub w0, %w[n], #1"
-    assert arm_inner_loop.with_registers(text) == (
+    assert assembly_loops.with_registers(text) == (
         "\tldr q1, [x1], #16\n\teor v0.16b, v1.16b, v2.16b\n\tsub w0, w2, #1"
     )
 

@@ -1,6 +1,9 @@
 """The runtime's benchmark: the order of turns, the tables, the files, and one small run."""
 
 import csv
+import os
+import subprocess
+import sys
 
 import pytest
 import runtime_engines
@@ -132,6 +135,34 @@ def test_the_peak_is_measured_for_each_kernel_set_that_runs_here(tmp_path):
     assert 1e8 < peak.clock < 1e10
     # No core counts more than 16,384 bits a cycle, and the slowest way counts one at least.
     assert all(1 < macs / peak.clock < 16384 for macs in peak.macs.values())
+
+
+def test_allocations_are_counted_by_the_address_they_come_from(tmp_path):
+    counter = runtime_engines.compiled("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
+    program = f"""
+import ctypes
+counter = ctypes.CDLL({str(counter)!r})
+libc = ctypes.CDLL(None)
+def counted(begin, end):
+    counter.watch(ctypes.c_void_p(begin), ctypes.c_void_p(end))
+    before = counter.all_allocations(), counter.own_allocations()
+    libc.free.argtypes, libc.malloc.restype = [ctypes.c_void_p], ctypes.c_void_p
+    for _ in range(100): libc.free(libc.malloc(64))
+    return counter.all_allocations() - before[0], counter.own_allocations() - before[1]
+print(*counted(0, 2**64 - 1), *counted(0, 0))
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LD_PRELOAD": str(counter)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    everywhere, own, again, nowhere = map(int, output.split())
+    assert everywhere >= 100
+    assert everywhere == own
+    assert again >= 100
+    assert nowhere == 0
 
 
 def test_quicknet_halves_the_image_between_sections():
