@@ -67,7 +67,7 @@ def macs_of(operator: flatbuffer.Operator) -> int:
         packed = operator.inputs[1]
         if packed is None:
             raise ValueError("Expected an LceBconv2d with filters. Received one without.")
-        # The filters' words may be padded: their channels are known where the input is real.
+        # A filter has the channels of its group, in whole words; the option counts all groups'.
         words = packed.shape[-1]
         channels = int(operator.options["channels_in"])
         groups = max(1, math.ceil(channels / 32) // words)
