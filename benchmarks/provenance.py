@@ -1,5 +1,6 @@
 """Where and on what a number was measured."""
 
+import datetime
 import os
 import pathlib
 import platform
@@ -23,6 +24,11 @@ def commit() -> str:
     head = _git("rev-parse", "--short=12", "HEAD")
     status = ("status", "--porcelain", "--untracked-files=no")
     return head + ("+" if _git(*status, "--", ".", ":!results") else "")
+
+
+def today() -> str:
+    """The date, in Greenwich."""
+    return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 
 
 def _git(*arguments: str) -> str:
