@@ -51,8 +51,8 @@ wheel: $(VENV)/.installed
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
 # The runtime is built from source, by the C++ compiler; CMake comes with its build requirements.
-RUNTIME_SOURCES := $(shell find runtime/native runtime/src runtime/CMakeLists.txt \
-	runtime/pyproject.toml -type f -not -name "*.pyc")
+RUNTIME_SOURCES := runtime/CMakeLists.txt runtime/pyproject.toml \
+	$(shell find runtime/native runtime/src -name "*.cc" -o -name "*.h" -o -name "*.py")
 
 $(VENV)/.installed: setup.cfg pyproject.toml $(RUNTIME_SOURCES)
 	$(PYTHON) -m venv $(VENV)

@@ -61,6 +61,9 @@ test = kbnn.data.load("{dataset}", normalize="{normalize}").test
 print(kbnn.converters.verify(model, "model.tflite", test))
 ```
 
+On a device, with kbnn-runtime: `kbnn-run classify model.tflite photo.jpg`. `model.json` tells it
+how images become inputs, and the names of the classes.
+
 ## Limits
 
 Trained on images of the data set alone, without augmentation; nothing is known of its behaviour on
@@ -75,7 +78,7 @@ def main(
     runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = ROOT / "runs",
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
 ) -> None:
-    """Copy model and device file of a run, and write their card."""
+    """Copy model and device file of a run, and write their card and sidecar."""
     rows = [row for row in accuracy_table.read(file) if row.mode == "final"]
     own, others = ([row for row in rows if row.experiment == name] for name in (experiment, real))
     shipped = next((row for row in own if row.seed == SEED), None)
@@ -90,6 +93,10 @@ def main(
         shutil.copyfile(run / name, to / name)
     model = keras.models.load_model(run / "model.keras", compile=False)
     (to / "README.md").write_text(card(model, shipped, own, others))
+    settings = json.loads(shipped.settings)
+    ends = {} if settings["preprocessing"] == "inside" else {"scale": 1 / 127.5, "offset": -1.0}
+    names = kbnn.data.describe(settings["data"]).class_names
+    kbnn.converters.write_sidecar(to / "model.tflite", model, labels=names, **ends)
 
 
 def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> str:

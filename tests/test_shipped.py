@@ -5,6 +5,7 @@ import pathlib
 import tf_keras as keras
 
 import kbnn
+from kbnn_runtime import Interpreter
 
 FOLDER = pathlib.Path(__file__).parent.parent / "examples" / "fashion_mnist"
 
@@ -19,3 +20,11 @@ def test_the_shipped_model_and_its_device_file_agree_on_the_bundled_images():
     assert (
         f"{(FOLDER / 'model.tflite').stat().st_size:,} bytes" in (FOLDER / "README.md").read_text()
     )
+
+
+def test_the_sidecar_has_the_runtime_classify_the_bundled_images_by_name():
+    (images, labels), *_ = kbnn.data.load("fashion_mnist_sample", normalize="none").test
+    names = kbnn.data.describe("fashion_mnist").class_names
+    found = Interpreter(FOLDER / "model.tflite").classify(images.numpy(), top=1)
+    right = [best.label == names[label] for (best,), label in zip(found, labels, strict=True)]
+    assert sum(right) / len(right) > 0.8

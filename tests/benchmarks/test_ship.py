@@ -53,6 +53,9 @@ def test_the_card_says_what_the_table_says(finished, tmp_path):
     ship.main("binary", real="real", to=to, runs=runs, file=file)
     assert (to / "model.tflite").read_bytes() == b"the file"
     assert (to / "model.keras").is_file()
+    sidecar = json.loads((to / "model.json").read_text())
+    assert sidecar["preprocessing"] == {"dtype": "uint8", "scale": 1.0, "offset": 0.0}
+    assert sidecar["labels"][9] == "Ankle boot"
     card = (to / "README.md").read_text()
     for text in [
         "experiment `binary`, seed 0",
