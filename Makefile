@@ -34,7 +34,7 @@ test-wheels: $(RUNTIME_VENV)/.installed
 	$(RUNTIME_BIN)/python runtime/build_wheels.py
 	$(RUNTIME_BIN)/python runtime/check_wheels.py
 
-# The Linux wheels under qemu's user emulation; needs qemu-user-static and apt.
+# The Linux wheels under qemu's user emulation; needs apt.
 test-arm: $(RUNTIME_VENV)/.installed
 	$(RUNTIME_BIN)/python runtime/build_wheels.py linux-x86_64 linux-aarch64 linux-armv7l
 	$(RUNTIME_BIN)/python runtime/wheel_tests/run_arm.py

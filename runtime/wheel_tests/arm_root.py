@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 
 PYTHON = "3.11"
 
@@ -84,24 +85,34 @@ def arm_root(name: str, cache: pathlib.Path) -> pathlib.Path:
         RuntimeError: apt, dpkg-deb or pip failed; the message ends with what it said.
     """
     architecture = ARCHITECTURES[name]
-    for program in (architecture.qemu, "apt-get", "dpkg-deb"):
-        if shutil.which(program) is None:
-            raise FileNotFoundError(
-                f"Expected {program} to be installed. Received none: on Debian, "
-                "`apt install qemu-user-static`"
-            )
+    _check_programs("apt-get", "dpkg-deb")
     recipe = f"{architecture} {PYTHON}".encode()
     root = cache / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    if root.is_dir():
-        return root
-    unfinished = root.with_name(f"{root.name}.{os.getpid()}")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
-        _make(architecture, unfinished, cache)
-        unfinished.rename(root)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return root
+    return _made(root, lambda unfinished: _make(architecture, unfinished, cache))
+
+
+def emulator(name: str, cache: pathlib.Path) -> pathlib.Path:
+    """qemu's program for an architecture: the one that is installed, or else Debian's.
+
+    Args:
+        name: One of `ARCHITECTURES`.
+        cache: The folder that holds what was unpacked of the package.
+
+    Raises:
+        FileNotFoundError, RuntimeError: As `arm_root`.
+    """
+    program = ARCHITECTURES[name].qemu
+    installed = shutil.which(program)
+    if installed is not None:
+        return pathlib.Path(installed)
+    _check_programs("apt-get", "dpkg-deb", "dpkg")
+    own = _checked(["dpkg", "--print-architecture"]).strip()
+    state = cache / f"apt-{own}"
+    found = _made(
+        cache / f"qemu-{own}",
+        lambda folder: _unpack_debian(own, ["qemu-user-static"], folder, state),
+    )
+    return found / "usr" / "bin" / program
 
 
 def run_python(
@@ -115,7 +126,8 @@ def run_python(
         path: Folders to import from, besides those of the root.
         arguments: Of Python.
     """
-    command = [ARCHITECTURES[name].qemu, "-L", root, root / "usr" / "bin" / f"python{PYTHON}"]
+    python = root / "usr" / "bin" / f"python{PYTHON}"
+    command = [emulator(name, root.parent), "-L", root, python]
     folders = [*path, root / "opt" / "wheels", root / "usr" / "lib" / "python3" / "dist-packages"]
     # Where NumPy finds them once dpkg has installed, and not only unpacked, its packages.
     algebra = [found for kind in ("blas", "lapack") for found in root.glob(f"usr/lib/*/{kind}")]
@@ -131,9 +143,32 @@ def run_python(
     )
 
 
+def _made(folder: pathlib.Path, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """A folder that is whole: as it was made before, or made under another name and renamed."""
+    if folder.is_dir():
+        return folder
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        unfinished.mkdir(parents=True)
+        make(unfinished)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _check_programs(*programs: str) -> None:
+    for program in programs:
+        if shutil.which(program) is None:
+            raise FileNotFoundError(
+                f"Expected {program}, of Debian and its relatives, to be installed. Received none"
+            )
+
+
 def _make(architecture: Architecture, root: pathlib.Path, cache: pathlib.Path) -> None:
-    root.mkdir(parents=True)
-    _unpack_debian(architecture, root, cache / f"apt-{architecture.debian}")
+    packages = [f"python{PYTHON}", "libstdc++6", "zlib1g", *architecture.debian_packages]
+    _unpack_debian(architecture.debian, packages, root, cache / f"apt-{architecture.debian}")
     install_wheels([*architecture.wheels], architecture, root / "opt" / "wheels")
     # LiteRT asks it about the processor; the host's, which emulated programs would see, crashes it.
     (root / "proc").mkdir(exist_ok=True)
@@ -141,14 +176,16 @@ def _make(architecture: Architecture, root: pathlib.Path, cache: pathlib.Path) -
     (root / "proc" / "cpuinfo").write_text("".join(cores))
 
 
-def _unpack_debian(architecture: Architecture, root: pathlib.Path, state: pathlib.Path) -> None:
-    apt = _apt_of(architecture.debian, state)
+def _unpack_debian(
+    architecture: str, wanted: list[str], root: pathlib.Path, state: pathlib.Path
+) -> None:
+    """Unpack packages, and all that they depend on, into a folder."""
+    apt = _apt_of(architecture, state)
     try:
         _checked([*apt, "update"])
     except RuntimeError as error:
         # Of several lists one may be unavailable; whether the others do shows below.
         print(error, file=sys.stderr)
-    wanted = [f"python{PYTHON}", "libstdc++6", "zlib1g", *architecture.debian_packages]
     # Nothing is installed in the state's list, so the plan holds all that they depend on.
     plan = _checked([*apt, "install", "--simulate", "--no-install-recommends", *wanted])
     packages = re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE)

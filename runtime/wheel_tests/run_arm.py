@@ -2,9 +2,9 @@
 
     python run_arm.py [--dist FOLDER] [--cache FOLDER] [aarch64] [armv7l]
 
-Needs qemu-user-static, apt and an x86-64 Linux; no root's rights and no ARM hardware. The wheels
-are those of build_wheels.py, all from the same sources. The first run downloads a Debian with
-Python and LiteRT for each architecture, about 100 MB, which is kept in the cache.
+Needs apt on an x86-64 Linux; no root's rights and no ARM hardware. The wheels are those of
+build_wheels.py, all from the same sources. The first run downloads a Debian with Python and LiteRT
+for each architecture, about 100 MB, and qemu where it is not installed; they are kept in the cache.
 """
 
 import argparse
