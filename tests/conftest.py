@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 import tf_keras as keras
+from tensorflow.python.framework.config import disable_op_determinism  # not in tf.config
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
@@ -16,7 +17,9 @@ def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
 
 
 @pytest.fixture(autouse=True)
-def _seed() -> None:
+def _fresh_state() -> None:
+    """Nothing that a test sets for the process, such as `train_run`, stays for the next one."""
+    disable_op_determinism()
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
 
