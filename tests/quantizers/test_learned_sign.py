@@ -72,6 +72,19 @@ def test_no_gradient_through_the_labels(kernel):
     np.testing.assert_array_equal(gradient, np.zeros_like(kernel))
 
 
+def test_no_gradient_through_the_deviation(kernel):
+    quantizer, latent = quantizer_on(kernel)
+    deviation = float(kernel.std())
+    with tf.GradientTape(persistent=True) as tape:
+        filters = tf.transpose(latent / deviation, [3, 0, 1, 2])
+        mapped = tf.transpose(quantizer._network(filters), [1, 2, 3, 0])
+        expected = tf.reduce_sum((latent + deviation * mapped) ** 3)
+        found = tf.reduce_sum(quantizer.prediction(latent) ** 3)
+    np.testing.assert_allclose(
+        tape.gradient(found, latent), tape.gradient(expected, latent), rtol=1e-3, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
 def test_the_weights_of_a_filter_interact_and_filters_share_batch_statistics(kernel, mapping):
     quantizer, latent = quantizer_on(kernel, start="random", mapping=mapping)
