@@ -3,6 +3,10 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Two processes take about half the time of one with two threads: most of a test is tracing, which
+# has one. Each has a TensorFlow of its own, so no more than four.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 RUNTIME_VENV := .venv-runtime
 RUNTIME_BIN := $(RUNTIME_VENV)/bin
 
@@ -12,11 +16,11 @@ quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "not slow and not device"
+	$(PYTEST) -m "not slow and not device"
 
 # Interruption and resumption, a distribution strategy: tests of more than about ten seconds.
 test-slow: $(VENV)/.installed
-	$(BIN)/python -m pytest -m "slow and not device"
+	$(PYTEST) -m "slow and not device"
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

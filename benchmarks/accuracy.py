@@ -93,11 +93,14 @@ def summary(
         own = [row for row in rows if (row.experiment, row.mode) == (name, mode)]
         spread = accuracy_table.spread([row.accuracy for row in own])
         compared = {}
-        for other in (BASELINES.get(name), EQUAL_TIME.get(name)):
+        for other in (*BASELINES.get(name, ()), EQUAL_TIME.get(name)):
             others = [row for row in rows if (row.experiment, row.mode) == (other, mode)]
             difference = accuracy_table.paired_difference(own, others)
             if other is not None and difference is not None:
                 compared[other] = _interval(difference)
+                if name in FINE_TUNED and difference.runs > PRETRAINED:
+                    of_networks = accuracy_table.paired_difference(own, others, groups=PRETRAINED)
+                    compared[f"{other}, by network"] = _interval(of_networks)
         table.add_row(
             *(name, mode, str(spread.runs), _plus_minus(spread)),
             *("\n".join(compared), "\n".join(compared.values())),

@@ -162,18 +162,31 @@ class Difference:
     high: float | None
 
 
-def paired_difference(rows: Sequence[Row], others: Sequence[Row]) -> Difference | None:
-    """The differences of runs with the same seed; None if there are none."""
+def paired_difference(
+    rows: Sequence[Row], others: Sequence[Row], groups: int | None = None
+) -> Difference | None:
+    """The differences of runs with the same seed; None if there are none.
+
+    Args:
+        rows: of one experiment.
+        others: of another one.
+        groups: where seeds that leave the same remainder go on with one network, the number of
+            networks: the means over their seeds are what the interval takes as independent.
+    """
     by_seed = {row.seed: row.accuracy for row in others}
-    differences = [row.accuracy - by_seed[row.seed] for row in rows if row.seed in by_seed]
-    if not differences:
+    pairs = {row.seed: row.accuracy - by_seed[row.seed] for row in rows if row.seed in by_seed}
+    if not pairs:
         return None
+    grouped: dict[int, list[float]] = {}
+    for seed, difference in pairs.items():
+        grouped.setdefault(seed if groups is None else seed % groups, []).append(difference)
+    differences = [statistics.fmean(group) for group in grouped.values()]
     mean, deviation = statistics.fmean(differences), spread(differences).deviation
     if deviation is None:
-        return Difference(1, mean, None, None)
+        return Difference(len(pairs), mean, None, None)
     count = len(differences)
     margin = stats.t.ppf(0.975, count - 1) * deviation / count**0.5
-    return Difference(count, mean, mean - margin, mean + margin)
+    return Difference(len(pairs), mean, mean - margin, mean + margin)
 
 
 def _row(record: dict[str, str]) -> Row:

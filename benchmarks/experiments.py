@@ -18,7 +18,8 @@ REAL = {"input_quantizer": "none", "kernel_quantizer": "none"}
 SMOOTH = "smooth_sign"
 # Self-binarizing networks: which signs are smooth.
 KERNELS = {**FASHION, "learning_rate": 0.005, "kernel_quantizer": SMOOTH}
-INPUTS = {**FASHION, "learning_rate": 0.005, "input_quantizer": SMOOTH, "normalization": "binary"}
+BINARY_NORM = {**FASHION, "learning_rate": 0.005, "normalization": "binary"}
+INPUTS = {**BINARY_NORM, "input_quantizer": SMOOTH}
 BOTH = {**INPUTS, "kernel_quantizer": SMOOTH}
 
 # Learning with noisy supervision, and what it is compared with: they go on with trained networks.
@@ -131,6 +132,18 @@ VARIANTS = {
         )
         for stop in (3, 10, 30)
     },
+    # The chosen one under the two other laws.
+    **{
+        f"fashion-smooth-both-to10-hard-to3-hard-{law}": RunConfig(
+            **BOTH,
+            kernel_sharpness=(1, 10),
+            input_sharpness=(1, 3),
+            sharpness_law=law,
+            hard_forward_from=0.0,
+            kernel_hard_forward_from=0.0,
+        )
+        for law in ("linear", "hashnet")
+    },
     "fashion-smooth-kernels-to10-hard": RunConfig(
         **KERNELS, kernel_sharpness=(1, 10), kernel_hard_forward_from=0.0
     ),
@@ -216,6 +229,9 @@ EXPERIMENTS = {
     # Twice the epochs, for about the time of a twin, whose step takes about twice as long: what
     # the twin is compared with at equal time (`EQUAL_TIME`).
     "fashion-ste_sign-e24": RunConfig(**{**FASHION, "epochs": 24}, learning_rate=0.005),
+    # Signs in binary batch normalization, as smooth inputs have it, which also puts a sign in front
+    # of the last pooling.
+    "fashion-ste_sign-binary_norm": RunConfig(**BINARY_NORM),
     "fashion-teacher": RunConfig(**LATENT),
     "fashion-smooth-kernels": RunConfig(**KERNELS, kernel_sharpness=(1, 100), sharpness_hold=0.2),
     "fashion-smooth-inputs": RunConfig(**INPUTS, input_sharpness=(1, 3), hard_forward_from=0.0),
@@ -264,20 +280,33 @@ FINE_TUNED = {name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswit
 PRETRAINED = 3
 
 BASELINES = {
-    **{name: "fashion-tuned" for name in FINE_TUNED if name != "fashion-tuned"},
+    **{name: ("fashion-tuned",) for name in FINE_TUNED if name != "fashion-tuned"},
+    # The correction for the noise, beside the mapping.
+    "fashion-tuned-lns": ("fashion-tuned", "fashion-tuned-mapping"),
     **{
-        name: "fashion-ste_sign"
+        name: ("fashion-ste_sign",)
         for name in EXPERIMENTS
         if name.startswith(
             ("fashion-smooth", "fashion-latent", "fashion-teacher", "fashion-contrast")
         )
     },
-    "fashion-float": "fashion-ste_sign",
-    "cifar10jpeg-resnet20-float": "cifar10jpeg-resnet20-ste_sign",
+    **{
+        name: ("fashion-ste_sign-binary_norm", "fashion-ste_sign")
+        for name, config in EXPERIMENTS.items()
+        if name.startswith("fashion-smooth") and config.normalization == "binary"
+    },
+    "fashion-ste_sign-binary_norm": ("fashion-ste_sign",),
+    "fashion-float": ("fashion-ste_sign",),
+    "cifar10jpeg-resnet20-float": ("cifar10jpeg-resnet20-ste_sign",),
 }
-"""With which experiment an experiment is compared, at equal epochs."""
+"""With which experiments an experiment is compared, at equal epochs.
+
+The first one shares everything with it but what is in question; a second one is another question.
+"""
 
 EQUAL_TIME = {
-    name: "fashion-ste_sign-e24" for name, config in EXPERIMENTS.items() if config.latent == "twin"
+    name: "fashion-ste_sign-e24"
+    for name, config in EXPERIMENTS.items()
+    if config.latent != "none" or name in TEACHERS
 }
-"""With which one it is compared at about equal time."""
+"""With which one it is compared at about equal time; a teacher's training counts in."""

@@ -125,10 +125,16 @@ def test_unknown_experiments_are_refused():
 
 
 def test_every_baseline_is_an_experiment_on_the_same_data_and_budget():
-    for name, baseline in experiments.BASELINES.items():
-        one, other = experiments.EXPERIMENTS[name], experiments.EXPERIMENTS[baseline]
-        for setting in ("data", "epochs", "batch_size", "model", "width", "validation"):
-            assert getattr(one, setting) == getattr(other, setting), (name, setting)
+    budget = ("data", "epochs", "batch_size", "model", "width", "validation")
+    for name, baselines in experiments.BASELINES.items():
+        one = experiments.EXPERIMENTS[name]
+        for baseline in baselines:
+            other = experiments.EXPERIMENTS[baseline]
+            for setting in budget:
+                assert getattr(one, setting) == getattr(other, setting), (name, setting)
+        first = experiments.EXPERIMENTS[baselines[0]]
+        if name != "fashion-ste_sign-binary_norm":
+            assert one.normalization == first.normalization, name
 
 
 def test_a_fine_tuning_goes_on_with_a_network_of_its_own_data(tmp_path):
@@ -175,10 +181,11 @@ def test_a_teacher_is_of_the_same_data_and_seed(tmp_path):
 def test_equal_time_is_twice_the_epochs_and_nothing_else():
     for name, baseline in experiments.EQUAL_TIME.items():
         longer = experiments.EXPERIMENTS[baseline]
-        plain = experiments.EXPERIMENTS[experiments.BASELINES[name]]
+        plain = experiments.EXPERIMENTS[experiments.BASELINES[name][0]]
         assert longer == dataclasses.replace(plain, epochs=2 * plain.epochs)
     assert "fashion-latent-real-distillation" in experiments.EQUAL_TIME
-    assert "fashion-latent-mixture" not in experiments.EQUAL_TIME
+    assert "fashion-teacher" in experiments.EQUAL_TIME
+    assert "fashion-tuned-lns" not in experiments.EQUAL_TIME
 
 
 def test_the_summary_compares_at_equal_epochs_and_at_equal_time(tmp_path):
@@ -195,6 +202,20 @@ def test_the_summary_compares_at_equal_epochs_and_at_equal_time(tmp_path):
     assert result.exit_code == 0, result.output
     assert "+1.50 [" in result.output
     assert "+0.50 [" in result.output
+
+
+def test_the_summary_of_a_fine_tuning_has_the_interval_of_its_networks_too(tmp_path):
+    file = tmp_path / "accuracy.csv"
+    for seed in range(6):
+        for name, gain in (("fashion-tuned", 0.0), ("fashion-tuned-mapping", 0.01 * (seed % 3))):
+            row = accuracy_table.Row(
+                *(name, "final", seed, 3, 0.8, 0.9, 0.9 + gain, 1.0, None, None, 1000, 1.0),
+                *("{}", "{}", "", "", ""),
+            )
+            accuracy_table.append(row, file)
+    result = CliRunner().invoke(accuracy.app, ["summary", "--file", str(file)])
+    assert "fashion-tuned, by network" in result.output
+    assert "+1.00 [-1.48, +3.48]" in result.output
 
 
 def test_the_summary_shows_spread_and_difference(tmp_path):

@@ -88,6 +88,16 @@ def test_differences_are_paired_by_seed():
     assert found.high == pytest.approx(2 + 4.302653 / 3**0.5, abs=1e-5)
 
 
+def test_seeds_of_one_network_are_averaged_before_the_interval():
+    """Two networks with the mean differences 2 and 5: t(0.975, 1) = 12.706, error 1.5."""
+    rows = [row(seed=i, device_accuracy=value) for i, value in enumerate([1.0, 4.0, 3.0, 6.0])]
+    others = [row(seed=i, device_accuracy=0.0) for i in range(4)]
+    found = accuracy_table.paired_difference(rows, others, groups=2)
+    assert (found.runs, found.mean) == (4, 3.5)
+    assert found.high == pytest.approx(3.5 + 12.706205 * 1.5, abs=1e-4)
+    assert accuracy_table.paired_difference(rows, others, groups=1).low is None
+
+
 def test_one_common_seed_has_no_interval_and_none_no_difference():
     assert accuracy_table.paired_difference([ROW], [ROW]) == accuracy_table.Difference(
         1, 0.0, None, None
