@@ -27,8 +27,11 @@ class SharpnessSchedule(keras.callbacks.Callback):
 
     - "geometric": $\nu = \nu_0 (\nu_1 / \nu_0)^p$
     - "linear": $\nu = \nu_0 + (\nu_1 - \nu_0) p$
-    - "hashnet": $\nu = \min(\nu_1, \nu_0 \sqrt{1 + 0.005\, step})$, as in HashNet's code
-    - a function `law(step, steps)`, which is given the step, from 0, and the number of all steps
+    - "hashnet": $\nu = \min(\nu_1, \nu_0 \sqrt{1 + 0.005\, step})$, as in HashNet's code; neither
+      the number of all steps nor `hold` changes it, and it may end below $\nu_1$ (8 times $\nu_0$
+      takes 12,600 steps)
+    - a function `law(step, steps)`, which is given the step, from 0 to `steps - 1`, where it stays,
+      and the number of all steps
 
     The place in the training is that of `fit`'s epoch and batch, so a training that goes on after
     `BackupAndRestore`, or with `initial_epoch`, follows the same schedule. The sharpness of its
@@ -118,6 +121,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
     def sharpness(self, step: int, steps: int) -> float:
         """The sharpness at a step, counted from 0, of a schedule of `steps`."""
         if callable(self._law):
+            step = min(step, steps - 1)
             value = self._law(step, steps)
             check_sharpness(f"law({step}, {steps})", value)
             return float(value)
@@ -156,7 +160,8 @@ class SharpnessSchedule(keras.callbacks.Callback):
         for quantizer in self._chosen:
             quantizer.sharpness.assign(self._value)
             if self._hard_forward_from is not None:
-                quantizer.hard_forward.assign(float(step >= self._hard_forward_from * steps))
+                is_hard = self._hard_forward_from < 1 and step >= self._hard_forward_from * steps
+                quantizer.hard_forward.assign(float(is_hard))
         self._batch = batch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

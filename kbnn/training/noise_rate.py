@@ -55,7 +55,8 @@ def estimate_noise_rate(
     In each layer some weights, chosen at random, are flipped one at a time; where the loss on the
     images falls, the sign was wrong. This is a report, and nothing is set by it. It sees each
     weight alone, with all others as they are, and weights that hardly matter count as those that
-    do.
+    do. Flipped are the binary weights of `kbnn.converters.freeze`: of a network that has learned
+    its signs with a `LearnedSign`, those of its mappings, not those of its latent weights.
 
     Args:
         model: a trained network.

@@ -57,7 +57,9 @@ def fit(model, *callbacks, epochs=3, **options):
             {"start": 2, "stop": 2.03, "law": "hashnet"},
             np.minimum(2.03, 2 * np.sqrt(1 + 0.005 * np.arange(12))),
         ),
+        ({"start": 1, "law": "hashnet", "steps": 2}, np.sqrt(1 + 0.005 * np.arange(12))),
         ({"law": lambda step, steps: 1 + step / steps}, 1 + np.arange(12) / 12),
+        ({"law": lambda step, steps: 1 + step / steps, "steps": 2}, [1] + [1.5] * 11),
         ({"start": 1, "stop": 4, "hold": 0.5, "law": "linear"}, [1, 1.6, 2.2, 2.8, 3.4] + [4] * 7),
         ({"start": 1, "stop": 2, "hold": 0, "law": "linear", "steps": 3}, [1, 1.5] + [2] * 10),
         ({"start": 1, "stop": 4, "hold": 0, "law": "linear", "epochs": 1}, [1, 2, 3] + [4] * 9),
@@ -69,6 +71,20 @@ def test_each_step_has_the_sharpness_of_its_law(arguments, expected):
     fit(model, SharpnessSchedule(**arguments), record)
     np.testing.assert_allclose(record.sharpness, expected, rtol=1e-6)
     assert set(record.hard) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [(None, [1.0] * 12), (0.0, [1.0] * 12), (0.5, [0.0] * 2 + [1.0] * 10), (1.0, [0.0] * 12)],
+)
+def test_the_forward_pass_is_hard_from_a_share_of_the_schedule_on(share, expected):
+    """Of a schedule of four steps, in a training of twelve, on signs that are hard at first."""
+    model = network()
+    quantizer = model.get_layer("conv_2").kernel_quantizer
+    quantizer.hard_forward.assign(1.0)
+    record = Record(quantizer)
+    fit(model, SharpnessSchedule(steps=4, hard_forward_from=share), record)
+    assert record.hard == expected
 
 
 def test_kernels_and_inputs_have_schedules_of_their_own_and_both_stand_in_the_logs(tmp_path):

@@ -1,5 +1,7 @@
 """The columns that hold a row against its formulas in NumPy."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
@@ -10,12 +12,13 @@ from kbnn.quantizers.attached import attached
 
 
 def check_forward(row: ModelRow) -> None:
-    """The outputs are NumPy's, at inference and in training."""
+    """The outputs are NumPy's, at inference and in training, which a tensor may say too."""
     model = alone(row)
     x = sample(row.shape)
-    for training in (False, True):
+    for training, given in itertools.product((False, True), (bool, tf.constant)):
         expected = expected_output(row, model.layers[-1], x, training)
-        np.testing.assert_allclose(model(x, training=training), expected, rtol=1e-5, atol=1e-6)
+        found = model(x, training=given(training))
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def expected_output(

@@ -28,6 +28,10 @@ def test_the_rate_is_the_share_of_wrong_signs(dense):
     assert row.rate == pytest.approx(flips.mean())
     assert row.rate_positive == pytest.approx(flips[kernel > 0].mean())
     assert row.rate_negative == pytest.approx(flips[kernel < 0].mean())
+    # Wilson's interval: where a share would be two standard errors (1.96) from the one found.
+    for end in (row.low, row.high):
+        error = np.sqrt(end * (1 - end) / row.tried)
+        assert abs(row.rate - end) == pytest.approx(1.96 * error, rel=1e-3)
     assert row.low < row.rate < row.high
 
 
