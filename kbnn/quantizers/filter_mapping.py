@@ -27,17 +27,15 @@ class FilterMapping(keras.layers.Layer):
             "bottleneck": 1x1 down to a quarter of the channels, 3x3, and 1x1 up, with
             1.0625 c^2 weights.
             Filters of one position have 1x1 in place of 3x3.
-        begins_at_zero: whether the last convolution's kernel begins at 0, and so the output.
 
     Input and output: `(filters, height, width, channels)`.
 
     The "full" one is that of "Learning with Noisy Supervision" (LNS); the others are kbnn's.
     """
 
-    def __init__(self, kind: str = "full", *, begins_at_zero: bool = False, **kwargs: Any) -> None:
+    def __init__(self, kind: str = "full", **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self._kind = kind
-        self._begins_at_zero = begins_at_zero
 
     def build(self, input_shape: Any) -> None:
         _, height, width, channels = input_shape
@@ -47,9 +45,7 @@ class FilterMapping(keras.layers.Layer):
         for i, stage in enumerate(stages):
             for part, shape in stage.items():
                 name = f"{part}_{i}"
-                at_zero = self._begins_at_zero and name == f"kernel_{_STAGES - 1}"
-                initializer = "zeros" if at_zero else "he_uniform"
-                setattr(self, name, self.add_weight(name, shape, initializer=initializer))
+                setattr(self, name, self.add_weight(name, shape, initializer="he_uniform"))
         for i, stage in enumerate(stages[:-1]):
             shape = (stage["kernel"][-1],)
             for part, value in (("gamma", "ones"), ("beta", "zeros")):
@@ -73,11 +69,7 @@ class FilterMapping(keras.layers.Layer):
         return tf.nn.conv2d(x, getattr(self, f"kernel_{stage}"), 1, "SAME")
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            **super().get_config(),
-            "kind": self._kind,
-            "begins_at_zero": self._begins_at_zero,
-        }
+        return {**super().get_config(), "kind": self._kind}
 
 
 def _stages(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ...]]]:

@@ -28,16 +28,17 @@ class LearnedSign(lq.quantizers.Quantizer):
     layer convolves with the signs of the prediction, not with those of the latent weights, which
     serve as noisy labels in an auxiliary loss:
 
-    $$p = W + \sigma f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
+    $$p = W + g\,\sigma f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
       L = L_{task} + \alpha \sum_{layers} \tilde\ell\big(\tanh(p / \sigma), \mathrm{sign}(W)\big)$$
 
     with $\tilde\ell$ of `kbnn.losses.unbiased_squared_error` and $\sigma$ the standard deviation of
     the layer's latent weights, through which no gradient goes. The gradient passes $Q$ straight
-    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the last
-    convolution of $f_\theta$ begins at 0, and so $p = W$: put by `kbnn.requantize` on a trained
-    network whose kernels are the signs of its latent weights, the first step computes exactly what
-    the network did. A network whose own mappings have learned goes on with them, if `mapping` and
-    `start` are the same; put another quantizer on `kbnn.converters.freeze` of it.
+    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the gain $g$
+    is a number that is learned and begins at 0, and so $p = W$: put by `kbnn.requantize` on a
+    trained network whose kernels are the signs of its latent weights, the first step computes
+    exactly what the network did. ($\theta$ moves from the second step on.) A network whose own
+    mappings have learned goes on with them, if `mapping` and `start` are the same; under another
+    quantizer it goes on with their predictions $p$ as latent weights.
 
     `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
 
@@ -57,8 +58,8 @@ class LearnedSign(lq.quantizers.Quantizer):
             c input channels, their depthwise separable form with 8 c^2, or one 3x3 between two 1x1
             with c^2. Filters of one position, as those of dense layers, have 1x1 in their place
             ("full": 8 c^2 weights, 134 million for 4,096 inputs; take the bottleneck).
-        start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$, without the latent
-            weights, which forgets what a trained network has learned.
+        start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$, without latent weights
+            and gain, which forgets what a trained network has learned.
         clip_value: weights whose |p| is larger get no gradient through Q; None for no limit. As
             Larq's `SteSign` has it: with 1.0 and a `weight_clip` constraint hardly any.
 
@@ -125,10 +126,12 @@ class LearnedSign(lq.quantizers.Quantizer):
         self.check_kernel(input_shape)
         self._kernel_shape = tuple(input_shape)
         *positions, channels, filters = self._kernel_shape
-        self._network = FilterMapping(
-            self.mapping, begins_at_zero=self.start == "residual", name="mapping"
-        )
+        self._network = FilterMapping(self.mapping, name="mapping")
         self._network.build((filters, *(positions or (1, 1)), channels))
+        if self.start == "residual":
+            self._gain = self.add_weight(
+                "gain", (), dtype=tf.float32, initializer="zeros", experimental_autocast=False
+            )
         super().build(input_shape)
 
     @staticmethod
@@ -146,13 +149,9 @@ class LearnedSign(lq.quantizers.Quantizer):
                 f"mapping normalizes over both. Received: a shape {shape}"
             )
 
-    def take_over(self, other: Any) -> None:
-        """Go on with the mapping of another quantizer, if it is one of the same kind."""
-        if isinstance(other, LearnedSign) and (self.mapping, self.start) == (
-            other.mapping,
-            other.start,
-        ):
-            self.set_weights(other.get_weights())
+    def has_form_of(self, other: "LearnedSign") -> bool:
+        """Whether the mapping of another one, with its weights, is one for this one too."""
+        return (self.mapping, self.start) == (other.mapping, other.start)
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         if tuple(inputs.shape) != tuple(self._kernel_shape):
@@ -189,7 +188,7 @@ class LearnedSign(lq.quantizers.Quantizer):
         mapped = _as_kernel(self._network(_as_batch(kernel / scale)), kernel.shape)
         if self.start == "random":
             return scale * mapped, scale
-        return kernel + scale * mapped, scale
+        return kernel + self._gain * scale * mapped, scale
 
     def _signs(self, prediction: tf.Tensor) -> tf.Tensor:
         return lq.quantizers.ste_sign(prediction, self.clip_value)

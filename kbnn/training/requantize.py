@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import larq as lq
+import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import quantizers
@@ -14,6 +15,7 @@ from kbnn.quantizers.attached import (
     carry_state,
     is_quantizer,
     is_sign,
+    latent_kernel,
 )
 from kbnn.quantizers.signs import producers
 from kbnn.training.rewrite import REMOVE, check_rewritable, layers_of, rewrite
@@ -58,9 +60,10 @@ def requantize(
     Returns:
         A new model with the same layer names. It is not compiled: the state of the old model's
         optimizer and losses of `model.add_loss` are not carried over. A Sequential model becomes a
-        functional one. The given model is left as it is. A quantizer that stays
-        keeps its state, a new one begins with its own; a `LearnedSign` in place of another one of
-        the same form goes on with its mapping.
+        functional one. The given model is left as it is. A quantizer that stays keeps its state, a
+        new one begins with its own. In place of a `LearnedSign`, one with the same mapping and
+        start goes on with its mapping; for others what the mapping predicts takes the place of the
+        latent weights, so that their signs are still those of the network.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3; a quantizer is none.
@@ -108,11 +111,23 @@ def requantize(
     for old, new in replaced:
         changed = chosen[id(old)].keys()
         carry_state(old, new, attached(old).keys() - changed)
-        for argument in attached(old).keys() & attached(new).keys() & changed:
-            take_over = getattr(attached(new)[argument], "take_over", None)
-            if take_over is not None:
-                take_over(attached(old)[argument])
+        for argument in attached(old).keys() & KERNEL_QUANTIZERS.keys() & changed:
+            _carry_signs(old, new, argument)
     return copy
+
+
+def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:
+    """Where a kernel's signs were learned, have them go on under another quantizer."""
+    learned = attached(old)[argument]
+    if not isinstance(learned, quantizers.LearnedSign):
+        return
+    successor = attached(new).get(argument)
+    if isinstance(successor, quantizers.LearnedSign) and successor.has_form_of(learned):
+        successor.set_weights(learned.get_weights())
+    else:
+        kernel = getattr(new, KERNEL_QUANTIZERS[argument])
+        latent = getattr(kernel, "latent_variable", kernel)
+        latent.assign(tf.cast(learned.prediction(latent_kernel(old, argument)), latent.dtype))
 
 
 # The arguments of a layer that are to change, and which of the two quantizers each one gets.
