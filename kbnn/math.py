@@ -26,6 +26,9 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
     Returns:
         A tensor of the shape and type of `x`.
 
+    Raises:
+        TypeError: `x` is not of a floating type.
+
     >>> import kbnn
     >>> kbnn.math.smooth_sign([-1.0, 0.0, 0.1], sharpness=10.0).numpy().round(3)
     array([-1.   ,  0.   ,  0.762], dtype=float32)
@@ -34,6 +37,8 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
     and `hard_forward` are kbnn's.
     """
     x = tf.convert_to_tensor(x)
+    if not x.dtype.is_floating:
+        raise TypeError(f"Expected `x` to be of a floating type. Received: {x.dtype.name}")
     wide = tf.cast(x, tf.float32) if x.dtype.size < 4 else x
     sharpness = tf.cast(tf.convert_to_tensor(sharpness, dtype_hint=wide.dtype), wide.dtype)
     return tf.cast(_tanh_or_sign(wide, sharpness, hard_forward), x.dtype)

@@ -116,3 +116,8 @@ def test_layers_of_random_weights_agree_with_their_signs_as_often_as_the_sharpne
         shares.append(np.mean((np.sign(soft) == hard)[decided]))
     assert shares == sorted(shares)
     assert shares[0] < 0.8 < 0.99 < shares[-1]
+
+
+def test_integers_are_refused():
+    with pytest.raises(TypeError, match="Received: int32"):
+        smooth_sign([1, 2], 1.0)

@@ -40,12 +40,12 @@ class BinarizationMonitor(keras.callbacks.Callback):
     - `<layer>/input_residual`, `<layer>/input_saturation`: the same of what is binarised in front
       of the layer, or in it, on `images`.
 
-    "kernel" is the weight's name; a depthwise one is "depthwise_kernel". Put `CSVLogger` and
-    `TensorBoard` behind this callback.
+    "kernel" is the weight's name; a depthwise one is "depthwise_kernel". A name that a nested model
+    has again gets a number. Put `CSVLogger` and `TensorBoard` behind this callback.
 
     Args:
-        images: a batch of images, as the model takes them, on which to look at activations; None
-            leaves them out. They go through the network as at inference.
+        images: a batch of images, as the model takes them, on which to look at activations, of a
+            model of one input; None leaves them out. They go through the network as at inference.
 
     Raises:
         TypeError: images that are no array.
@@ -113,6 +113,11 @@ class BinarizationMonitor(keras.callbacks.Callback):
         received = tf.TensorShape(self._images.shape)
         shipped: Any = getattr(self.model, "host", self.model)  # behind a kbnn.training.Trainer
         expected = [tf.TensorShape(tensor.shape) for tensor in shipped.inputs or []]
+        if len(expected) > 1:
+            raise ValueError(
+                "Expected a model of one input, to look at its activations on `images`. "
+                f"Received: model={shipped.name!r} with {len(expected)} inputs"
+            )
         if (
             received.rank == 0
             or not received[0]
@@ -137,9 +142,14 @@ class BinarizationMonitor(keras.callbacks.Callback):
                 for layer, quantizer in found
             ]
             self.model(self._images, training=False)
+        names: list[str] = []
         for (layer, quantizer), tensors in zip(found, seen, strict=True):
-            x = layer.normalized(tensors[0]) if _compares(layer) else tensors[0]
-            _measure(logs, f"{layer.name}/input", quantizer, x)
+            # A layer that is used several times in the model is measured over all its inputs.
+            values = map(layer.normalized, tensors) if _compares(layer) else tensors
+            names.append(layer.name)
+            number = names.count(layer.name)
+            name = f"{layer.name}/input" if number == 1 else f"{layer.name}/input#{number}"
+            _measure(logs, name, quantizer, tf.concat([tf.reshape(x, [-1]) for x in values], 0))
 
 
 def _compares(layer: keras.layers.Layer) -> bool:

@@ -55,8 +55,9 @@ class SharpnessSchedule(keras.callbacks.Callback):
 
     Raises:
         ValueError: an argument out of range; in `fit`, a law that gives no positive number, a model
-            without such a `SmoothSign` or not built, data whose number of batches Keras does not
-            know, or `steps_per_execution` other than 1.
+            without such a `SmoothSign` or not built, a schedule for kernels or inputs where both
+            have the same `SmoothSign`, data whose number of batches Keras does not know, or
+            `steps_per_execution` other than 1.
 
     >>> import kbnn
     >>> schedule = kbnn.callbacks.SharpnessSchedule(start=1, stop=100, hold=0)
@@ -142,6 +143,9 @@ class SharpnessSchedule(keras.callbacks.Callback):
                 f"Expected a model with a kbnn.quantizers.SmoothSign{kind}. "
                 f"Received: model={self.model.name!r} without one"
             )
+        at_once = int(getattr(self.model, "_steps_per_execution", None) or 1)
+        if at_once != 1:
+            raise _several_steps(at_once)
         if self.params.get("steps") is None:
             raise ValueError(
                 "Expected data whose number of batches is known. Received: data without a length. "
@@ -166,10 +170,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if batch != self._batch:
-            raise ValueError(
-                "Expected single steps of training, to sharpen step by step. Received: "
-                f"{batch - self._batch + 1} steps at once. Compile with steps_per_execution=1."
-            )
+            raise _several_steps(batch - self._batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
@@ -180,14 +181,28 @@ class SharpnessSchedule(keras.callbacks.Callback):
 def _smooth_signs(model: keras.Model, kind: str) -> list[SmoothSign]:
     """The smooth signs in a model, at any depth, that quantize what `kind` says."""
     found = [module for module in model.submodules if isinstance(module, SmoothSign)]
-    of_kernels = {
-        id(quantizer)
-        for layer in model.submodules
-        if isinstance(layer, keras.layers.Layer)
-        for argument, quantizer in attached(layer).items()
-        if argument in KERNEL_QUANTIZERS
-    }
-    return [one for one in found if kind == "all" or (id(one) in of_kernels) == (kind == "kernel")]
+    if kind == "all":
+        return found
+    roles: dict[int, set[str]] = {}
+    for layer in model.submodules:
+        if isinstance(layer, keras.layers.Layer):
+            for argument, quantizer in attached(layer).items():
+                role = "kernel" if argument in KERNEL_QUANTIZERS else "input"
+                roles.setdefault(id(quantizer), set()).add(role)
+    for one in found:
+        if len(roles.get(id(one), ())) > 1:
+            raise ValueError(
+                f"Expected kernels and inputs to have a SmoothSign each. Received: {one.name!r} "
+                "for both. Give each its own: kbnn.quantizers.clone(quantizer, name)."
+            )
+    return [one for one in found if roles.get(id(one), {"input"}) == {kind}]
+
+
+def _several_steps(count: int) -> ValueError:
+    return ValueError(
+        f"Expected single steps of training, to sharpen step by step. Received: {count} steps at "
+        "once. Compile with steps_per_execution=1."
+    )
 
 
 def _is_number(value: Any) -> bool:

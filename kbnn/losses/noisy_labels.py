@@ -34,6 +34,7 @@ def unbiased_squared_error(
         The loss of each element, of the shape and type of `prediction`.
 
     Raises:
+        TypeError: a prediction of integers.
         ValueError: a rate out of range.
 
     >>> import kbnn
@@ -93,6 +94,10 @@ def _parts(
     """Prediction, label, and the label times its rate over what the rates leave."""
     check_rates(rate_positive, rate_negative)
     prediction = tf.convert_to_tensor(prediction)
+    if not prediction.dtype.is_floating:
+        raise TypeError(
+            f"Expected `prediction` to be of a floating type. Received: {prediction.dtype.name}"
+        )
     label = tf.cast(noisy_label, prediction.dtype)
     positive, negative = (_as(prediction.dtype, rate) for rate in (rate_positive, rate_negative))
     rate = tf.where(label > 0, positive, negative)

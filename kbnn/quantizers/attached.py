@@ -72,7 +72,7 @@ def quantized_kernels(model: keras.Model) -> dict[str, tuple[keras.layers.Layer,
     for layer in model.submodules:
         if not isinstance(layer, keras.layers.Layer):
             continue
-        for argument in attached(layer).keys() & KERNEL_QUANTIZERS.keys():
+        for argument in [one for one in attached(layer) if one in KERNEL_QUANTIZERS]:
             name = f"{layer.name}/{KERNEL_QUANTIZERS[argument]}"
             number = sum(key.split("#")[0] == name for key in found)
             found[f"{name}#{number + 1}" if number else name] = (layer, argument)

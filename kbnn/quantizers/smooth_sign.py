@@ -38,8 +38,12 @@ class SmoothSign(lq.quantizers.Quantizer):
 
     Input and output: a tensor of any shape.
 
+    Larq's layers share a quantizer that is given to several of them, or twice to one, and with it
+    its sharpness: give each its own (`kbnn.quantizers.clone`). The builders of `kbnn.models` and
+    `kbnn.requantize` do.
+
     Raises:
-        ValueError: a sharpness that is not a positive number.
+        ValueError: a sharpness that is not a positive number; a `hard_forward` that is no bool.
 
     >>> import kbnn, numpy as np
     >>> quantizer = kbnn.quantizers.SmoothSign(sharpness=10.0)
@@ -57,7 +61,12 @@ class SmoothSign(lq.quantizers.Quantizer):
     def __init__(self, sharpness: float = 1.0, hard_forward: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sharpness("sharpness", sharpness)
-        self._initial = {"sharpness": float(sharpness), "hard_forward": bool(hard_forward)}
+        if not isinstance(hard_forward, bool):
+            raise ValueError(
+                "Expected `hard_forward` to be True or False. "
+                f"Received: hard_forward={hard_forward!r}"
+            )
+        self._initial = {"sharpness": float(sharpness), "hard_forward": hard_forward}
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:

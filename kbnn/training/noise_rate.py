@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached, quantized_kernels
 from kbnn.training.freeze import freeze
-from kbnn.training.rewrite import gives_probabilities, layers_of
+from kbnn.training.rewrite import gives_probabilities
 
 # Of a 95 % interval.
 _QUANTILE = 1.96
@@ -19,10 +19,10 @@ _QUANTILE = 1.96
 
 @dataclasses.dataclass(frozen=True)
 class NoiseRate:
-    """The share of a layer's binary weights whose flip lowers the loss.
+    """The share of a kernel's binary weights whose flip lowers the loss.
 
     Attributes:
-        layer: name of the layer.
+        kernel: its name, as "conv_1/kernel"; one that a nested model has again gets a number.
         rate: share among the weights that were tried.
         low: lower end of its 95 % confidence interval (Wilson's), for the layer on these data.
         high: upper end.
@@ -32,7 +32,7 @@ class NoiseRate:
         tried: number of weights.
     """
 
-    layer: str
+    kernel: str
     rate: float
     low: float
     high: float
@@ -50,18 +50,20 @@ def estimate_noise_rate(
     samples: int = 200,
     seed: int = 0,
 ) -> list[NoiseRate]:
-    """Estimate the noise rate of a trained network's signs: `noise_rate` of `LearnedSign`.
+    """Estimate how many of a trained network's signs are wrong, to report beside a `noise_rate`.
 
     In each layer some weights, chosen at random, are flipped one at a time; where the loss on the
-    images falls, the sign was wrong. This is a report, and nothing is set by it. It sees each
-    weight alone, with all others as they are, and weights that hardly matter count as those that
-    do. Flipped are the binary weights of `kbnn.converters.freeze`: of a network that has learned
-    its signs with a `LearnedSign`, those of its mappings, not those of its latent weights.
+    images falls, the sign was wrong. Nothing is set by it. It sees each weight alone, with all
+    others as they are, and a weight that hardly matters counts as one that does: on few images
+    rates come near 0.5, which says that single weights do not show there, and is no `noise_rate`
+    for a `LearnedSign`, whose pair must stay below 1 in sum. Flipped are the binary weights of
+    `kbnn.converters.freeze`: of a network that has learned its signs with a `LearnedSign`, those of
+    its mappings, not those of its latent weights.
 
     Args:
-        model: a trained network.
-        images: `(count, height, width, channels)`, as the model takes them. Those that it was
-            trained on tell how well training chose; others, what is noise for the task.
+        model: a trained network of one input.
+        images: `(count, height, width, channels)`, of the type that the model takes. Those that it
+            was trained on tell how well training chose; others, what is noise for the task.
         labels: for the loss, `(count, ...)`.
         loss: a Keras loss of labels and the model's outputs, or its name; by default the cross
             entropy with class numbers, of logits or probabilities as the model gives them.
@@ -73,15 +75,15 @@ def estimate_noise_rate(
         weight that is tried.
 
     Raises:
-        ValueError: the model has no binary kernel; images and labels do not fit; or the loss is not
-            finite.
+        ValueError: the model has no binary kernel, or several inputs; images and labels do not fit
+            it or each other; or the loss is not finite.
 
     >>> import kbnn, numpy as np
     >>> model = kbnn.models.vgg_tiny(width=8)
     >>> images, labels = np.zeros((4, 28, 28, 1), "f"), np.zeros(4)
     >>> rows = kbnn.training.estimate_noise_rate(model, images, labels, samples=2)
-    >>> [row.layer for row in rows]
-    ['conv_1', 'conv_2', 'conv_3']
+    >>> [row.kernel for row in rows]
+    ['conv_1/kernel', 'conv_2/kernel', 'conv_3/kernel']
 
     kbnn's own: the paper (LNS) sets the rate by hand.
     """
@@ -93,13 +95,13 @@ def estimate_noise_rate(
     if not isinstance(samples, numbers.Integral) or isinstance(samples, bool) or samples < 1:
         raise ValueError(f"Expected `samples` to be a positive integer. Received: {samples!r}")
     frozen = freeze(model)
+    _check_images(frozen, images)
     measure = _loss_of(frozen, tf.constant(images), tf.constant(labels), _loss(model, loss))
     rng = np.random.default_rng(seed)
     kernels = [
-        (layer.name, getattr(layer, kernel))
-        for layer in layers_of(frozen)
-        for argument, kernel in KERNEL_QUANTIZERS.items()
-        if getattr(getattr(layer, argument, None), "precision", None) == 1
+        (name, getattr(layer, KERNEL_QUANTIZERS[argument]))
+        for name, (layer, argument) in quantized_kernels(frozen).items()
+        if attached(layer)[argument].precision == 1
     ]
     if not kernels:
         raise ValueError(
@@ -109,6 +111,23 @@ def estimate_noise_rate(
     if not math.isfinite(float(measure())):
         raise ValueError(f"Expected a finite loss. Received: {float(measure())}")
     return [_rate(name, kernel, measure, samples, rng) for name, kernel in kernels]
+
+
+def _check_images(model: keras.Model, images: Any) -> None:
+    if len(model.inputs) != 1:
+        raise ValueError(
+            f"Expected a model of one input. Received: model={model.name!r} with "
+            f"{len(model.inputs)} inputs"
+        )
+    (expected,) = model.inputs
+    received = tf.convert_to_tensor(images[:1])
+    # Numbers of another kind would be cast: 0.7 to 0.
+    same_kind = received.dtype.is_floating == expected.dtype.is_floating
+    if not same_kind or not expected.shape[1:].is_compatible_with(received.shape[1:]):
+        raise ValueError(
+            f"Expected images of {expected.dtype.name} in the shape {expected.shape}. "
+            f"Received: {received.dtype.name} in (?, {', '.join(map(str, received.shape[1:]))})"
+        )
 
 
 def _loss(model: keras.Model, loss: Any) -> Any:

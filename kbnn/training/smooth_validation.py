@@ -26,7 +26,8 @@ class SmoothValidation(keras.callbacks.Callback):
 
     Raises:
         TypeError: data or metrics of another kind.
-        ValueError: in `fit`, a model without a `SmoothSign`.
+        ValueError: in `fit`, a model without a `SmoothSign`, and Keras's own errors for a metric or
+            data that do not fit it, before the first epoch.
 
     >>> import kbnn, numpy as np
     >>> images, labels = np.zeros((8, 28, 28, 1), "f"), np.zeros(8)
@@ -50,12 +51,14 @@ class SmoothValidation(keras.callbacks.Callback):
         self._metrics = list(metrics)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        smooth_network(host_of(self.model))  # its errors before the first epoch
+        self._evaluate(steps=1)  # the errors of network, data and metrics before the first epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
+        logs.update({f"val_smooth_{name}": value for name, value in self._evaluate().items()})
+
+    def _evaluate(self, steps: int | None = None) -> dict[str, float]:
         smooth = smooth_network(host_of(self.model))
         smooth.compile(loss=self.model.loss, metrics=self._metrics)
-        measured = smooth.evaluate(*self._data, verbose=0, return_dict=True)
-        logs.update({f"val_smooth_{name}": value for name, value in measured.items()})
+        return smooth.evaluate(*self._data, verbose=0, return_dict=True, steps=steps)

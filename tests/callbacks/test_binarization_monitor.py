@@ -115,3 +115,39 @@ def test_images_that_do_not_fit(shape):
         fit(model, BinarizationMonitor(np.zeros(shape)))
     with pytest.raises(TypeError, match="Expected `images` to be an array"):
         BinarizationMonitor((np.zeros((4, 28, 28, 1)), np.zeros(4)))
+
+
+def smooth_convolution():
+    return lq.layers.QuantConv2D(
+        4, 3, padding="same", input_quantizer="smooth_sign", kernel_quantizer="ste_sign", name="c"
+    )
+
+
+def test_inputs_of_one_name_in_nested_models_are_told_apart_and_all_calls_are_measured():
+    inner = keras.Sequential([keras.Input((8, 8, 4)), smooth_convolution()])
+    outer = smooth_convolution()
+    x = image = keras.Input((8, 8, 4))
+    x = keras.layers.Rescaling(5.0)(outer(outer(x)))
+    model = keras.Model(image, keras.layers.Dense(2)(keras.layers.Flatten()(inner(x))))
+    model.compile("sgd", "mse")
+    seen = np.random.default_rng(0).normal(size=(4, 8, 8, 4)).astype("f")
+    history = model.fit(
+        seen, np.zeros((4, 2)), callbacks=[BinarizationMonitor(seen)], verbose=0
+    ).history
+    names = [name for name in history if name.endswith("residual")]
+    assert sorted(names) == ["c/input#2_residual", "c/input_residual"]
+    between = outer(seen).numpy()
+    both = np.concatenate([seen.ravel(), between.ravel()])
+    expected = np.mean(1 - np.abs(np.tanh(both)))
+    found = [history[name][0] for name in names]
+    assert min(abs(value - expected) for value in found) < 1e-5
+
+
+def test_images_for_a_model_of_several_inputs_are_refused():
+    images = [keras.Input((8, 8, 4)), keras.Input((8, 8, 4))]
+    convolution = smooth_convolution()
+    model = keras.Model(images, keras.layers.add([convolution(one) for one in images]))
+    model.compile("sgd", "mse")
+    x = np.zeros((4, 8, 8, 4), "f")
+    with pytest.raises(ValueError, match="Expected a model of one input"):
+        model.fit([x, x], x, callbacks=[BinarizationMonitor(x)], verbose=0)

@@ -201,8 +201,26 @@ def test_bad_arguments(arguments, message):
 def test_several_steps_at_once_are_refused():
     model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
     model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=2)
+    record = Record(model.get_layer("conv_2").kernel_quantizer)
     with pytest.raises(ValueError, match="2 steps at once"):
-        fit(model, SharpnessSchedule())
+        fit(model, record, SharpnessSchedule())
+    assert record.sharpness == []
+
+
+def test_one_smooth_sign_for_kernels_and_inputs_has_no_schedule_for_one_of_them():
+    sign = SmoothSign()
+    model = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            keras.layers.Flatten(),
+            lq.layers.QuantDense(10, input_quantizer=sign, kernel_quantizer=sign),
+        ]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ValueError, match="Expected kernels and inputs to have a SmoothSign each"):
+        fit(model, SharpnessSchedule(quantizers="kernel"))
+    fit(model, SharpnessSchedule(stop=7), epochs=1)
+    assert float(sign.sharpness) == 7.0
 
 
 def test_a_schedule_of_one_step_is_at_its_end():

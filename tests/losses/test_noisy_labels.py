@@ -117,3 +117,9 @@ def test_types_and_compilation(estimator):
     assert estimator(q, label, 0.1, 0.2).dtype == tf.float16
     compiled = tf.function(estimator, jit_compile=True)(tf.cast(q, "float32"), label, 0.1, 0.2)
     np.testing.assert_allclose(compiled, estimator(tf.cast(q, "float32"), label, 0.1, 0.2))
+
+
+@pytest.mark.parametrize("loss", [unbiased_squared_error, unbiased_logistic_loss])
+def test_integers_are_refused(loss):
+    with pytest.raises(TypeError, match=r"Expected `prediction` .* Received: int32"):
+        loss([1, -1], [1, 1], 0.1, 0.1)

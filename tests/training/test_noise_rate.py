@@ -77,3 +77,35 @@ def test_a_loss_that_is_not_finite_is_refused(dense):
     model, x, y, _, _ = dense
     with pytest.raises(ValueError, match="Expected a finite loss"):
         kbnn.training.estimate_noise_rate(model, x * np.nan, y, loss="mse")
+
+
+def test_images_that_the_model_does_not_take_are_refused(rng):
+    image = keras.Input((28, 28, 1), dtype="uint8")
+    base = kbnn.models.vgg_tiny(width=8)
+    model = keras.Model(image, base(keras.layers.Rescaling(1 / 255)(image)))
+    images, labels = rng.uniform(size=(4, 28, 28, 1)).astype("f"), np.zeros(4)
+    with pytest.raises(ValueError, match=r"Expected images of uint8 .* Received: float32"):
+        kbnn.training.estimate_noise_rate(model, images, labels)
+    with pytest.raises(ValueError, match=r"Received: uint8 in \(\?, 8, 8, 1\)"):
+        kbnn.training.estimate_noise_rate(model, np.zeros((4, 8, 8, 1), "uint8"), labels)
+    two = [keras.Input((8,)), keras.Input((8,))]
+    layer = lq.layers.QuantDense(4, kernel_quantizer="ste_sign")
+    several = keras.Model(two, keras.layers.add([layer(one) for one in two]))
+    with pytest.raises(ValueError, match="Expected a model of one input"):
+        kbnn.training.estimate_noise_rate(several, images, labels)
+
+
+def test_each_kernel_of_a_layer_has_a_row(rng):
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            lq.layers.QuantSeparableConv2D(
+                4, 3, depthwise_quantizer="ste_sign", pointwise_quantizer="ste_sign", name="conv"
+            ),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3),
+        ]
+    )
+    images = rng.normal(size=(8, 8, 8, 4)).astype("f")
+    rows = kbnn.training.estimate_noise_rate(model, images, np.arange(8) % 3, samples=3)
+    assert {row.kernel for row in rows} == {"conv/depthwise_kernel", "conv/pointwise_kernel"}
