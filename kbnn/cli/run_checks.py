@@ -19,6 +19,7 @@ from kbnn.cli.run_choices import (
     LEARNED_SIGN,
     MODELS,
     OPTIMIZERS,
+    TUNING_RATES,
     option,
 )
 from kbnn.layers import Contrast
@@ -48,7 +49,8 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         builder = inspect.signature(MODELS[given["model"]])
         given["width"] = builder.parameters["width"].default
     if given["learning_rate"] is None:
-        given["learning_rate"] = OPTIMIZERS[given["optimizer"]]
+        rates = OPTIMIZERS if given["pretrained"] is None else TUNING_RATES
+        given["learning_rate"] = rates[given["optimizer"]]
     if given["data_dir"] is not None:
         given["data_dir"] = os.path.abspath(given["data_dir"])
     if given["image_size"] is not None:
@@ -186,9 +188,10 @@ def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
         learned_sign({**settings, **pair})
     except ValueError as error:
         message = str(error)
-        rates = {"rate_positive": "noise_rate", "rate_negative": "noise_rate"}
-        for argument, name in {**LEARNED_SIGN, **rates}.items():
+        for argument, name in LEARNED_SIGN.items():
             message = message.replace(f"`{argument}`", option(name))
+        for argument in ("`rate_positive`", "`rate_negative`", "noise rates"):
+            message = message.replace(argument, option("noise_rate"))
         raise InputError(message) from error
     return pair
 

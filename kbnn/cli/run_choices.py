@@ -26,6 +26,8 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
 }
 # The learning rate that is used where none is given.
 OPTIMIZERS = {"adam": 0.005, "sgd": 0.1}
+# The same for a network that goes on after a training (`pretrained`).
+TUNING_RATES = {"adam": 0.001, "sgd": 0.01}
 SCHEDULES = ("cosine", "constant")
 AUGMENTATIONS = ("none", "crop", "flip", "both")
 PREPROCESSING = ("inside", "pipeline")

@@ -43,7 +43,8 @@ class RunConfig:
         epochs: passes over the training images.
         batch_size: images per step.
         optimizer: "adam" or "sgd" (momentum 0.9).
-        learning_rate: the first step's; None for 0.005 with adam, 0.1 with sgd.
+        learning_rate: the first step's; None for 0.005 with adam, 0.1 with sgd, and for 0.001 and
+            0.01 where a network goes on (`pretrained`).
         clip_norm: the gradient of all weights is scaled down to this norm if it is longer; None
             leaves it as it is.
         schedule: "cosine", down to 0 at the last step, or "constant".

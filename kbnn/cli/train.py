@@ -32,6 +32,7 @@ from kbnn.cli.run_choices import (
     PREPROCESSING,
     SCHEDULES,
     SHARPNESS_LAWS,
+    TUNING_RATES,
     option,
 )
 from kbnn.cli.run_config import RunConfig
@@ -97,7 +98,10 @@ def train(
         _setting(
             "Learning rate of the first step.",
             "learning_rate",
-            default=", ".join(f"{rate} with {name}" for name, rate in OPTIMIZERS.items()),
+            default=", ".join(
+                f"{rate} with {name} ({TUNING_RATES[name]} with --from)"
+                for name, rate in OPTIMIZERS.items()
+            ),
         ),
     ] = None,
     clip_norm: Annotated[
@@ -384,6 +388,8 @@ def train(
         config = RunConfig.going_on(RunFolder(pretrained).config(), pretrained, **given)
     else:
         config = _resumed(folder, given) if resume else _new(given)
+    if not resume:
+        _remark(config)
     with (
         _interruption(folder),
         only_results_on_stdout(),
@@ -432,6 +438,20 @@ def _new(given: dict[str, Any]) -> RunConfig:
         # The images that the teacher has not seen.
         given = {"split_seed": RunFolder(given["teacher"]).config().split, **given}
     return RunConfig(**given)
+
+
+def _remark(config: RunConfig) -> None:
+    """Say what may not be meant."""
+    if config.pretrained is None:
+        if config.kernel_quantizer == "learned_sign":
+            note("Learned signs are made to go on with a trained network: --from RUN.")
+        return
+    first = RunFolder(config.pretrained).config()
+    if first.data != config.data:
+        note(
+            f"The network was trained on {first.data}, and goes on with {config.data}: it may have "
+            "seen images that are held out now."
+        )
 
 
 def _resumed(folder: RunFolder, given: dict[str, Any]) -> RunConfig:

@@ -16,6 +16,7 @@ from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_teacher import load_teacher
+from kbnn.cli.train import _remark
 
 runner = CliRunner()
 
@@ -376,6 +377,7 @@ def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, tmp_path)
     # The images that the first one held out, in spite of another seed.
     assert (config.seed, config.split, before.split) == (5, 3, 3)
     assert (config.noise_rate, config.mapping) == ((0.2, 0.1), "full")
+    assert (config.learning_rate, before.learning_rate) == (0.001, 0.005)
     assert {"conv_1/kernel_disagreement", "conv_1/kernel_flips"} <= set(folder.log()[0])
     assert run_kbnn("convert", folder.path).returncode == 0
     # Finished; and what it began with is another file now.
@@ -603,6 +605,20 @@ def test_a_teacher_that_does_not_fit_leaves_no_folder(run_kbnn, settings, finish
     assert "features of one shape" in " ".join(process.stderr.split())
     assert "Traceback" not in process.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_what_may_not_be_meant_is_said(tmp_path, capsys):
+    settings = {"data": "fashion_mnist_sample", "kernel_quantizer": "learned_sign"}
+    _remark(RunConfig(**settings))
+    assert "go on with a trained network: --from RUN" in capsys.readouterr().err
+    first = RunFolder(tmp_path)
+    first.config_file.write_text(json.dumps({"settings": RunConfig(**settings).to_dict()}))
+    first.model_file.write_bytes(b"a network")
+    _remark(RunConfig(**settings, pretrained=str(tmp_path)))
+    assert not capsys.readouterr().err
+    _remark(RunConfig(**{**settings, "data": "mnist"}, pretrained=str(tmp_path)))
+    said = " ".join(capsys.readouterr().err.split())
+    assert "was trained on fashion_mnist_sample, and goes on with mnist" in said
 
 
 def test_a_noise_rate_may_be_one_number():
