@@ -43,14 +43,15 @@ def main() -> None:
         validation_data=validation,
         epochs=arguments.epochs,
         callbacks=[
-            # Activations lose their gradients when they get too sharp; kernels bear more.
-            kbnn.callbacks.SharpnessSchedule(1, 100, quantizers="kernel"),
+            # Activations lose their gradients when they get too sharp; kernels bear more. The
+            # forward pass is the hard sign; without `hard_forward_from` it would be the tanh.
+            kbnn.callbacks.SharpnessSchedule(1, 10, quantizers="kernel", hard_forward_from=0.0),
             kbnn.callbacks.SharpnessSchedule(1, 3, quantizers="input", hard_forward_from=0.0),
         ],
         verbose=2,
     )
 
-    # What training sees, and what ships: the sharpening has to close the gap.
+    # What training sees, and what ships: the same where the forward pass is hard.
     smooth = kbnn.training.smooth_network(model)
     for name, network in (("smooth", smooth), ("signs", model)):
         network.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -143,8 +143,8 @@ def train(
         str | None,
         typer.Option(
             help="A technique, in place of the settings that are not given: self-binarizing has "
-            "smooth signs (of inputs from 1 to 3, hard in the forward pass) and, in chains, binary "
-            "normalization; noisy-supervision learned signs of kernels; latent-weights a "
+            "smooth signs (to 3, of kernels to 10; hard in the forward pass) and, in chains, "
+            "binary normalization; noisy-supervision learned signs of kernels; latent-weights a "
             "real-valued twin that teaches the network; contrastive a term that has binary "
             "activations tell of their real-valued sources. (default: straight-through gradients)",
             metavar="|".join(METHODS),
@@ -415,9 +415,13 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
     is_chain = given.get("model", RunConfig.model) in CHAINS
     if not is_chain or given.get("input_quantizer") == "none":
         settings.pop("normalization", None)
-    if given.get("input_quantizer", "smooth_sign") != "smooth_sign":
-        settings.pop("input_sharpness", None)
-        settings.pop("hard_forward_from", None)
+    of_smooth_signs = {
+        "input_quantizer": ("input_sharpness", "hard_forward_from"),
+        "kernel_quantizer": ("kernel_sharpness", "kernel_hard_forward_from"),
+    }
+    for quantizer, names in of_smooth_signs.items():
+        if given.get(quantizer, "smooth_sign") != "smooth_sign":
+            settings = {name: value for name, value in settings.items() if name not in names}
     return settings
 
 

@@ -16,7 +16,7 @@ from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_teacher import load_teacher
-from kbnn.cli.train import _remark
+from kbnn.cli.train import _remark, _settings_of
 
 runner = CliRunner()
 
@@ -619,6 +619,17 @@ def test_what_may_not_be_meant_is_said(tmp_path, capsys):
     _remark(RunConfig(**{**settings, "data": "mnist"}, pretrained=str(tmp_path)))
     said = " ".join(capsys.readouterr().err.split())
     assert "was trained on fashion_mnist_sample, and goes on with mnist" in said
+
+
+@pytest.mark.parametrize("kind", ["input", "kernel"])
+def test_a_method_leaves_out_what_belongs_to_a_quantizer_that_is_another(kind):
+    whole = _settings_of("self-binarizing", {})
+    assert RunConfig(data="fashion_mnist_sample", **whole).kernel_hard_forward_from == 0.0
+    given = {f"{kind}_quantizer": "ste_sign"}
+    settings = {**_settings_of("self-binarizing", given), **given}
+    config = RunConfig(data="fashion_mnist_sample", **settings)
+    assert getattr(config, f"{kind}_sharpness") is None
+    assert len(settings) == len(whole) - 2
 
 
 def test_a_noise_rate_may_be_one_number():
