@@ -12,13 +12,11 @@ import typer
 from rich.table import Table
 
 from kbnn.cli import options
-from kbnn.cli.errors import InputError
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import epoch_progress
 from kbnn.cli.run import train_run
 from kbnn.cli.run_choices import (
     AUGMENTATIONS,
-    CHAINS,
     CONTRASTS,
     DEFAULTS,
     INPUT_QUANTIZERS,
@@ -33,10 +31,10 @@ from kbnn.cli.run_choices import (
     SCHEDULES,
     SHARPNESS_LAWS,
     TUNING_RATES,
-    option,
 )
 from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder
+from kbnn.cli.run_request import remarks, requested
 from kbnn.layers.contrast import DEFAULT_WEIGHTS
 from kbnn.quantizers.filter_mapping import MAPPINGS
 from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
@@ -378,18 +376,11 @@ def train(
         "contrast_decay": contrast_decay,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    given = {**_settings_of(method, given), **given}
-    if pretrained is not None and normalization is None:
-        given.pop("normalization", None)  # the network has its own
     folder = RunFolder(run)
-    if pretrained is not None and resume:
-        raise InputError("Expected --from or --resume. Received: both")
-    if pretrained is not None:
-        config = RunConfig.going_on(RunFolder(pretrained).config(), pretrained, **given)
-    else:
-        config = _resumed(folder, given) if resume else _new(given)
+    config = requested(given, folder, method=method, pretrained=pretrained, resume=resume)
     if not resume:
-        _remark(config)
+        for remark in remarks(config):
+            note(remark)
     with (
         _interruption(folder),
         only_results_on_stdout(),
@@ -397,81 +388,6 @@ def train(
     ):
         result = train_run(config, run, resume=resume, callbacks=[progress], note=note)
     show(_table(result, folder), {"run": str(run), **result}, as_json=as_json)
-
-
-def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    if method is not None and method not in METHODS:
-        raise InputError(
-            f"Expected --method to be one of {', '.join(METHODS)}. Received: {method!r}"
-        )
-    settings = {} if method is None else dict(METHODS[method])
-    if settings and all(_contradicts(name, value, given) for name, value in settings.items()):
-        name, value = next(iter(settings.items()))
-        raise InputError(
-            f"Expected {option(name)} {value} with --method {method}, or none. "
-            f"Received: {given[name]}"
-        )
-    # What the method would have, where the network can.
-    is_chain = given.get("model", RunConfig.model) in CHAINS
-    if not is_chain or given.get("input_quantizer") == "none":
-        settings.pop("normalization", None)
-    of_smooth_signs = {
-        "input_quantizer": ("input_sharpness", "hard_forward_from"),
-        "kernel_quantizer": ("kernel_sharpness", "kernel_hard_forward_from"),
-    }
-    for quantizer, names in of_smooth_signs.items():
-        if given.get(quantizer, "smooth_sign") != "smooth_sign":
-            settings = {name: value for name, value in settings.items() if name not in names}
-    return settings
-
-
-def _contradicts(name: str, value: Any, given: dict[str, Any]) -> bool:
-    """Whether a setting of a method's is given as another, which leaves nothing of it."""
-    if name == "contrast":
-        return given.get(name) == "none"  # the others are its sources of negatives
-    return given.get(name, value) != value
-
-
-def _new(given: dict[str, Any]) -> RunConfig:
-    if "data" not in given:
-        raise InputError(
-            "Expected --data NAME, as fashion_mnist_sample. Received: none. "
-            "(To go on with a run, give --resume.)"
-        )
-    if "teacher" in given:
-        # The images that the teacher has not seen.
-        given = {"split_seed": RunFolder(given["teacher"]).config().split, **given}
-    return RunConfig(**given)
-
-
-def _remark(config: RunConfig) -> None:
-    """Say what may not be meant."""
-    if config.pretrained is None:
-        if config.kernel_quantizer == "learned_sign":
-            note("Learned signs are made to go on with a trained network: --from RUN.")
-        return
-    first = RunFolder(config.pretrained).config()
-    if first.data != config.data:
-        note(
-            f"The network was trained on {first.data}, and goes on with {config.data}: it may have "
-            "seen images that are held out now."
-        )
-
-
-def _resumed(folder: RunFolder, given: dict[str, Any]) -> RunConfig:
-    config = folder.config_to_resume()
-    saved = config.to_dict()
-    different = [
-        f"{option(name)} {value} (the run has {saved[name]})"
-        for name, value in given.items()
-        if value != saved[name]
-    ]
-    if different:
-        raise InputError(
-            f"Expected the settings of the run in {folder.path}, or none of them. "
-            f"Received: {', '.join(different)}. Start another run for other settings."
-        )
-    return config
 
 
 @contextlib.contextmanager

@@ -15,8 +15,8 @@ from kbnn import __version__
 from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train_run
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
+from kbnn.cli.run_request import _settings_of, remarks
 from kbnn.cli.run_teacher import load_teacher
-from kbnn.cli.train import _remark, _settings_of
 
 runner = CliRunner()
 
@@ -607,17 +607,15 @@ def test_a_teacher_that_does_not_fit_leaves_no_folder(run_kbnn, settings, finish
     assert not (tmp_path / "run").exists()
 
 
-def test_what_may_not_be_meant_is_said(tmp_path, capsys):
+def test_what_may_not_be_meant_is_said(tmp_path):
     settings = {"data": "fashion_mnist_sample", "kernel_quantizer": "learned_sign"}
-    _remark(RunConfig(**settings))
-    assert "go on with a trained network: --from RUN" in capsys.readouterr().err
+    assert "--from RUN" in remarks(RunConfig(**settings))[0]
+    assert remarks(RunConfig(data="fashion_mnist_sample")) == []
     first = RunFolder(tmp_path)
     first.config_file.write_text(json.dumps({"settings": RunConfig(**settings).to_dict()}))
     first.model_file.write_bytes(b"a network")
-    _remark(RunConfig(**settings, pretrained=str(tmp_path)))
-    assert not capsys.readouterr().err
-    _remark(RunConfig(**{**settings, "data": "mnist"}, pretrained=str(tmp_path)))
-    said = " ".join(capsys.readouterr().err.split())
+    assert remarks(RunConfig(**settings, pretrained=str(tmp_path))) == []
+    (said,) = remarks(RunConfig(**{**settings, "data": "mnist"}, pretrained=str(tmp_path)))
     assert "was trained on fashion_mnist_sample, and goes on with mnist" in said
 
 
