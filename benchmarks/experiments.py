@@ -221,6 +221,8 @@ VARIANTS = {
 """What the settings of the other experiments were chosen among, in screening."""
 
 EXPERIMENTS = {
+    # `fashion-ste_sign` again, on the machine of the fine-tunings that go on with it.
+    "fashion-pretrained": RunConfig(**FASHION, learning_rate=0.005),
     "fashion-tuned": RunConfig(**TUNED),
     "fashion-tuned-mapping": RunConfig(**LEARNED, noise_rate=(0.0, 0.0)),
     "fashion-tuned-lns": RunConfig(**LEARNED),
@@ -274,7 +276,9 @@ EXPERIMENTS = {
     **VARIANTS,
 }
 
-FINE_TUNED = {name: "fashion-ste_sign" for name in EXPERIMENTS if name.startswith("fashion-tuned")}
+FINE_TUNED = {
+    name: "fashion-pretrained" for name in EXPERIMENTS if name.startswith("fashion-tuned")
+}
 """Whose networks an experiment goes on with: seed i with that of seed i modulo `PRETRAINED`."""
 
 PRETRAINED = 3
