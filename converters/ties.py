@@ -55,12 +55,12 @@ class TieProbe:
 
     def __init__(self, frozen: keras.Model) -> None:
         self._signs: list[np.ndarray] = []
-        self._flips: list[list[tuple[int, int]]] = []
+        self._flips: list[tuple[int, int]] = []
         self._model = rewrite(frozen, self._tapped)
 
     def watch(self, inputs: list[np.ndarray]) -> Watched:
         """Run the frozen model on a batch with no bit flipped."""
-        return self._run(inputs, [[] for _ in inputs[0]])
+        return self._run(inputs, [])
 
     def explain(
         self,
@@ -80,19 +80,22 @@ class TieProbe:
         flips: list[tuple[int, int]] = []
         difference = largest_differences(unflipped.outputs, device)[0]
         while difference > tolerance and len(flips) < _MOST_FLIPS:
-            watched = self._run(inputs, [flips]) if flips else unflipped
+            watched = self._run(inputs, flips) if flips else unflipped
             trials = [[*flips, tie] for tie in _candidates(watched) if tie not in flips]
             if not trials:
                 break
-            repeated = [np.repeat(array, len(trials), axis=0) for array in inputs]
-            tried = largest_differences(self._run(repeated, trials).outputs, device)
+            # One by one: in a batch TensorFlow may round a tie to the other side by itself, and the
+            # flip would take it back.
+            runs = [self._run(inputs, trial).outputs for trial in trials]
+            tried = [largest_differences(outputs, device)[0] for outputs in runs]
             best = int(np.argmin(tried))
             if tried[best] >= difference:
                 break
             flips, difference = trials[best], tried[best]
         return Tie(unflipped.nearest, len(flips), float(difference))
 
-    def _run(self, inputs: list[np.ndarray], flips: list[list[tuple[int, int]]]) -> Watched:
+    def _run(self, inputs: list[np.ndarray], flips: list[tuple[int, int]]) -> Watched:
+        """Run the frozen model, with signs of the only image flipped: (which sign, position)."""
         self._signs = []
         self._flips = flips
         tensors = tf.nest.pack_sequence_as(self._model.input, [tf.constant(a) for a in inputs])
@@ -103,10 +106,9 @@ class TieProbe:
         call = len(self._signs)
         self._signs.append(z.numpy())
         factor = np.ones(z.shape, np.float32)
-        for image, positions in enumerate(self._flips):
-            for of_call, position in positions:
-                if of_call == call:
-                    factor[image].flat[position] = -1.0
+        for of_call, position in self._flips:
+            if of_call == call:
+                factor.flat[position] = -1.0
         return lq.math.sign(z) * factor
 
     def _tapped(self, layer: keras.layers.Layer) -> Replacement | None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -137,6 +138,25 @@ def test_a_flipped_tie_is_found_and_proven():
     assert tie.difference < 1e-4
 
 
+class _Rounding(keras.layers.Layer):
+    """What TensorFlow's rounding may do: other last bits in a batch than for an image alone."""
+
+    def call(self, inputs):
+        return inputs - tf.where(tf.shape(inputs)[0] > 1, 2e-7, 0.0)
+
+
+def test_a_tie_is_proven_where_a_batch_rounds_it_otherwise():
+    layer = lq.layers.QuantDense(
+        3, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=False
+    )
+    model = keras.Sequential([keras.Input((4,)), _Rounding(), layer])
+    x = np.float32([[1e-7, 3e-5, 1.0, -1.0]])
+    device = [model(np.float32([[-1.0, 1.0, 1.0, -1.0]])).numpy()]
+    probe = TieProbe(model)
+    tie = probe.explain([x], probe.watch([x]), device, tolerance=1e-3)
+    assert (tie.flips, tie.difference) == (1, 0.0)
+
+
 def test_a_wrong_output_is_not_explained_by_a_tie():
     model, x = with_a_tie()
     probe = TieProbe(freeze(model))
@@ -152,7 +172,7 @@ def test_a_tie_explains_every_output_or_none():
     probe = TieProbe(freeze(both))
     watched = probe.watch([x])
     (flip,) = [[(0, int(i))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
-    flipped = probe._run([x], [flip]).outputs
+    flipped = probe._run([x], flip).outputs
     assert probe.explain([x], watched, flipped, 1e-3).flips == 1
     wrong = [flipped[0], flipped[1] + 0.5]
     assert probe.explain([x], watched, wrong, 1e-3).difference > 0.1
@@ -165,7 +185,7 @@ def test_a_tie_that_keras_rounds_otherwise_in_a_batch_is_one(tmp_path, monkeypat
     probe = TieProbe(freeze(model))
     watched = probe.watch([tied])
     (flip,) = [[(0, int(i))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
-    flipped = probe._run([tied], [flip]).outputs[0]
+    flipped = probe._run([tied], flip).outputs[0]
     traced = comparison._traced
 
     def in_a_batch(model):
