@@ -143,7 +143,8 @@ class SharpnessSchedule(keras.callbacks.Callback):
                 f"Expected a model with a kbnn.quantizers.SmoothSign{kind}. "
                 f"Received: model={self.model.name!r} without one"
             )
-        at_once = int(getattr(self.model, "_steps_per_execution", None) or 1)
+        setting = getattr(self.model, "_steps_per_execution", None)
+        at_once = 1 if setting is None else int(keras.backend.get_value(setting))
         if at_once != 1:
             raise _several_steps(at_once)
         if self.params.get("steps") is None:
