@@ -3,8 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Two processes take about half the time of one with two threads: most of a test is tracing, which
-# has one. Each has a TensorFlow of its own, so no more than four.
+# Most of a test is tracing, which has one thread. Each process has a TensorFlow of its own, so no
+# more than four.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 RUNTIME_VENV := .venv-runtime

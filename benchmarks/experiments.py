@@ -221,7 +221,8 @@ VARIANTS = {
 """What the settings of the other experiments were chosen among, in screening."""
 
 EXPERIMENTS = {
-    # `fashion-ste_sign` again, on the machine of the fine-tunings that go on with it.
+    # `fashion-ste_sign` again, on the machine of the fine-tunings that go on with it. Its rows were
+    # written under that name and renamed.
     "fashion-pretrained": RunConfig(**FASHION, learning_rate=0.005),
     "fashion-tuned": RunConfig(**TUNED),
     "fashion-tuned-mapping": RunConfig(**LEARNED, noise_rate=(0.0, 0.0)),

@@ -75,8 +75,9 @@ class LearnedSign(lq.quantizers.Quantizer):
     >>> model = kbnn.models.vgg_tiny(width=8, **signs)
 
     Source: "Learning with Noisy Supervision" (LNS): mapping, auxiliary loss, and the signs of the
-    prediction in the convolution. kbnn's: the residual start, the normalization by sigma, the tanh,
-    `weight` and its default, `reduction`, `clip_value`, the mappings other than "full".
+    prediction in the convolution. kbnn's: the residual start and its gain, the normalization by
+    sigma, the tanh, `weight` and its default, `reduction`, `clip_value`, the mappings other than
+    "full".
     """
 
     precision = 1
