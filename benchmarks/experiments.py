@@ -167,6 +167,20 @@ VARIANTS = {
         }.items()
     },
     **{
+        f"fashion-tuned-lns-scale{scale}": RunConfig(**LEARNED, residual_scale=scale)
+        for scale in (0.003, 0.01, 0.03, 0.3, 1.0)
+    },
+    "fashion-tuned-lns-random": RunConfig(**LEARNED, mapping_start="random"),
+    # The paper's optimizer and learning rate, and plain fine-tuning with it.
+    **{
+        f"{name}-sgd": RunConfig(**{**settings, "optimizer": "sgd", "learning_rate": 0.01})
+        for name, settings in (
+            ("fashion-tuned", TUNED),
+            ("fashion-tuned-lns", LEARNED),
+            ("fashion-tuned-lns-scale1", {**LEARNED, "residual_scale": 1.0}),
+        )
+    },
+    **{
         f"fashion-tuned-lns-alpha{weight}": RunConfig(**LEARNED, auxiliary_weight=weight)
         for weight in (1.0, 0.1, 0.001)
     },

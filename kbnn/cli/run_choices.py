@@ -49,6 +49,7 @@ LEARNED_SIGN = {
     "weight": "auxiliary_weight",
     "mapping": "mapping",
     "start": "mapping_start",
+    "residual_scale": "residual_scale",
     "loss_on": "loss_on",
 }
 

@@ -74,10 +74,11 @@ class RunConfig:
         split_seed: of the split, where that is not `seed`: a run that goes on with a network, or
             has a teacher, has to hold out the images that the first one held out.
         noise_rate: of kernels that are "learned_sign", as `kbnn.quantizers.LearnedSign` takes it,
-            a pair; None without them, as the next four.
+            a pair; None without them, as the next five.
         auxiliary_weight: its `weight`.
         mapping: its `mapping`.
         mapping_start: its `start`.
+        residual_scale: its `residual_scale`.
         loss_on: its `loss_on`.
         latent: "twin" trains with a `kbnn.training.LatentWeightModel`, "mixture" with a
             `LatentMixtureModel`, whose layers are binary for the last fifth of the training,
@@ -143,6 +144,7 @@ class RunConfig:
     auxiliary_weight: float | None = None
     mapping: str | None = None
     mapping_start: str | None = None
+    residual_scale: float | None = None
     loss_on: str | None = None
     latent: str = "none"
     real_weight: float | None = None

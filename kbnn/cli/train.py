@@ -237,6 +237,14 @@ def train(
             default=str(DEFAULTS["mapping_start"]),
         ),
     ] = None,
+    residual_scale: Annotated[
+        float | None,
+        _setting(
+            "Of learned signs: factor of the mapping beside the latent weights.",
+            "residual_scale",
+            default=str(DEFAULTS["residual_scale"]),
+        ),
+    ] = None,
     loss_on: Annotated[
         str | None,
         _setting(
@@ -360,6 +368,7 @@ def train(
         "auxiliary_weight": auxiliary_weight,
         "mapping": mapping,
         "mapping_start": mapping_start,
+        "residual_scale": residual_scale,
         "loss_on": loss_on,
         "latent": latent,
         "real_weight": real_weight,

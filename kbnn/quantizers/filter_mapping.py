@@ -27,15 +27,17 @@ class FilterMapping(keras.layers.Layer):
             "bottleneck": 1x1 down to a quarter of the channels, 3x3, and 1x1 up, with
             1.0625 c^2 weights.
             Filters of one position have 1x1 in place of 3x3.
+        zero: whether the last convolution begins at 0, and so all outputs do.
 
     Input and output: `(filters, height, width, channels)`.
 
     The "full" one is that of "Learning with Noisy Supervision" (LNS); the others are kbnn's.
     """
 
-    def __init__(self, kind: str = "full", **kwargs: Any) -> None:
+    def __init__(self, kind: str = "full", zero: bool = False, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         self._kind = kind
+        self._zero = zero
 
     def build(self, input_shape: Any) -> None:
         _, height, width, channels = input_shape
@@ -45,7 +47,9 @@ class FilterMapping(keras.layers.Layer):
         for i, stage in enumerate(stages):
             for part, shape in stage.items():
                 name = f"{part}_{i}"
-                setattr(self, name, self.add_weight(name, shape, initializer="he_uniform"))
+                is_last = i == _STAGES - 1 and part == "kernel"
+                initializer = "zeros" if self._zero and is_last else "he_uniform"
+                setattr(self, name, self.add_weight(name, shape, initializer=initializer))
         for i, stage in enumerate(stages[:-1]):
             shape = (stage["kernel"][-1],)
             for part, value in (("gamma", "ones"), ("beta", "zeros")):
@@ -69,7 +73,7 @@ class FilterMapping(keras.layers.Layer):
         return tf.nn.conv2d(x, getattr(self, f"kernel_{stage}"), 1, "SAME")
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "kind": self._kind}
+        return {**super().get_config(), "kind": self._kind, "zero": self._zero}
 
 
 def _stages(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ...]]]:

@@ -28,16 +28,17 @@ class LearnedSign(lq.quantizers.Quantizer):
     layer convolves with the signs of the prediction, not with those of the latent weights, which
     serve as noisy labels in an auxiliary loss:
 
-    $$p = W + g\,\sigma f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
+    $$p = W + s\,\sigma f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
       L = L_{task} + \alpha \sum_{layers} \tilde\ell\big(\tanh(p / \sigma), \mathrm{sign}(W)\big)$$
 
     with $\tilde\ell$ of `kbnn.losses.unbiased_squared_error` and $\sigma$ the standard deviation of
     the layer's latent weights, through which no gradient goes. The gradient passes $Q$ straight
-    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the gain $g$
-    is a number that is learned and begins at 0, and so $p = W$: put by `kbnn.requantize` on a
-    trained network whose kernels are the signs of its latent weights, the first step computes
-    exactly what the network did. ($\theta$ moves from the second step on.) A network whose own
-    mappings have learned goes on with them, if `mapping` and `start` are the same; under another
+    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the last
+    convolution of the mapping begins at 0, and so $p = W$: put by `kbnn.requantize` on a trained
+    network whose kernels are the signs of its latent weights, the first step computes exactly what
+    the network did. (The other weights of the mapping move from the second step on.) The factor $s$
+    says how fast predictions leave the latent weights. A network whose own mappings have learned
+    goes on with them, if `mapping`, `start` and `residual_scale` are the same; under another
     quantizer it goes on with their predictions $p$ as latent weights.
 
     `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
@@ -58,8 +59,9 @@ class LearnedSign(lq.quantizers.Quantizer):
             c input channels, their depthwise separable form with 8 c^2, or one 3x3 between two 1x1
             with c^2. Filters of one position, as those of dense layers, have 1x1 in their place
             ("full": 8 c^2 weights, 134 million for 4,096 inputs; take the bottleneck).
-        start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$, without latent weights
-            and gain, which forgets what a trained network has learned.
+        start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$ with no convolution at 0,
+            which forgets what a trained network has learned.
+        residual_scale: the factor s of the residual start; greater than 0.
         clip_value: weights whose |p| is larger get no gradient through Q; None for no limit. As
             Larq's `SteSign` has it: with 1.0 and a `weight_clip` constraint hardly any.
 
@@ -75,8 +77,8 @@ class LearnedSign(lq.quantizers.Quantizer):
     >>> model = kbnn.models.vgg_tiny(width=8, **signs)
 
     Source: "Learning with Noisy Supervision" (LNS): mapping, auxiliary loss, and the signs of the
-    prediction in the convolution. kbnn's: the residual start and its gain, the normalization by
-    sigma, the tanh, `weight` and its default, `reduction`, `clip_value`, the mappings other than
+    prediction in the convolution. kbnn's: the residual start and its factor, the normalization
+    by sigma, the tanh, `weight` and its default, `reduction`, `clip_value`, the mappings other than
     "full".
     """
 
@@ -90,6 +92,7 @@ class LearnedSign(lq.quantizers.Quantizer):
         loss_on: str = "soft",
         mapping: str = "full",
         start: str = "residual",
+        residual_scale: float = 0.1,
         clip_value: float | None = 1.0,
         **kwargs: Any,
     ) -> None:
@@ -103,6 +106,12 @@ class LearnedSign(lq.quantizers.Quantizer):
             )
         check_rates(*rates)
         _check_number("weight", weight, least=0)
+        _check_number("residual_scale", residual_scale, least=0)
+        if residual_scale == 0:
+            raise ValueError(
+                "Expected `residual_scale` to be greater than 0, at which the mapping does nothing. "
+                f"Received: {residual_scale!r}"
+            )
         if clip_value is not None:
             _check_number("clip_value", clip_value, least=0)
         for name, value, valid in [
@@ -121,18 +130,16 @@ class LearnedSign(lq.quantizers.Quantizer):
         self.loss_on = loss_on
         self.mapping = mapping
         self.start = start
+        self.residual_scale = float(residual_scale)
         self.clip_value = None if clip_value is None else float(clip_value)
 
     def build(self, input_shape: Any) -> None:
         self.check_kernel(input_shape)
         self._kernel_shape = tuple(input_shape)
         *positions, channels, filters = self._kernel_shape
-        self._network = FilterMapping(self.mapping, name="mapping")
+        zero = self.start == "residual"
+        self._network = FilterMapping(self.mapping, zero, name="mapping")
         self._network.build((filters, *(positions or (1, 1)), channels))
-        if self.start == "residual":
-            self._gain = self.add_weight(
-                "gain", (), dtype=tf.float32, initializer="zeros", experimental_autocast=False
-            )
         super().build(input_shape)
 
     @staticmethod
@@ -152,7 +159,8 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     def has_form_of(self, other: "LearnedSign") -> bool:
         """Whether the mapping of another one, with its weights, is one for this one too."""
-        return (self.mapping, self.start) == (other.mapping, other.start)
+        forms = [(sign.mapping, sign.start, sign.residual_scale) for sign in (self, other)]
+        return forms[0] == forms[1]
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         if tuple(inputs.shape) != tuple(self._kernel_shape):
@@ -189,7 +197,7 @@ class LearnedSign(lq.quantizers.Quantizer):
         mapped = _as_kernel(self._network(_as_batch(kernel / scale)), kernel.shape)
         if self.start == "random":
             return scale * mapped, scale
-        return kernel + self._gain * scale * mapped, scale
+        return kernel + self.residual_scale * scale * mapped, scale
 
     def _signs(self, prediction: tf.Tensor) -> tf.Tensor:
         return lq.quantizers.ste_sign(prediction, self.clip_value)
@@ -211,6 +219,7 @@ class LearnedSign(lq.quantizers.Quantizer):
             "loss_on": self.loss_on,
             "mapping": self.mapping,
             "start": self.start,
+            "residual_scale": self.residual_scale,
             "clip_value": self.clip_value,
         }
 

@@ -12,10 +12,10 @@ from kbnn.quantizers.filter_mapping import FilterMapping
 
 
 def set_off(quantizer):
-    """Have the mapping count from the start, where its gain begins at 0."""
+    """Have the mapping count from the start, where its last convolution begins at 0."""
     for weight in quantizer.weights:
-        if "gain" in weight.name:
-            weight.assign(0.7)
+        if not np.any(weight):
+            weight.assign(np.random.default_rng(3).normal(size=weight.shape))
 
 
 def quantizer_on(kernel, **arguments):
