@@ -182,7 +182,7 @@ VARIANTS = {
     },
     **{
         f"fashion-tuned-lns-alpha{weight}": RunConfig(**LEARNED, auxiliary_weight=weight)
-        for weight in (1.0, 0.1, 0.001)
+        for weight in (1.0, 0.1, 0.001, 0.0)
     },
     **{
         f"fashion-tuned-lns-rho{rate}": RunConfig(**LEARNED, noise_rate=(rate, rate))

@@ -69,8 +69,8 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     Raises:
         ValueError: an argument out of range; a kernel of another rank, or of one filter of one
-            position, of which batch normalization leaves nothing; a second kernel, since each needs
-            a quantizer of its own.
+            position, of which batch normalization leaves nothing; a second kernel of another shape.
+            (Kernels of one shape may share a quantizer, which has one mapping for all of them.)
 
     >>> import kbnn
     >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}

@@ -79,7 +79,7 @@ def test_no_gradient_through_the_deviation(kernel):
     with tf.GradientTape(persistent=True) as tape:
         filters = tf.transpose(latent / deviation, [3, 0, 1, 2])
         mapped = tf.transpose(quantizer._network(filters), [1, 2, 3, 0])
-        expected = tf.reduce_sum((latent + 0.7 * deviation * mapped) ** 3)
+        expected = tf.reduce_sum((latent + 0.1 * deviation * mapped) ** 3)
         found = tf.reduce_sum(quantizer.prediction(latent) ** 3)
     np.testing.assert_allclose(
         tape.gradient(found, latent), tape.gradient(expected, latent), rtol=1e-3, atol=1e-5
@@ -186,6 +186,16 @@ def test_a_prediction_of_the_random_start_has_the_scale_of_the_kernel(kernel):
         np.testing.assert_allclose(found, factor * kernel.std() * mapped, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [0.1, 2.0])
+def test_a_residual_prediction_is_the_kernel_and_a_share_of_the_mapping(kernel, factor):
+    quantizer, _ = quantizer_on(kernel, residual_scale=factor)
+    filters = np.transpose(kernel / kernel.std(), [3, 0, 1, 2])
+    mapped = np.transpose(quantizer._network(filters), [1, 2, 3, 0])
+    assert np.abs(mapped).max() > 0.1
+    expected = kernel + factor * kernel.std() * mapped
+    np.testing.assert_allclose(quantizer.prediction(kernel), expected, rtol=1e-3, atol=1e-5)
+
+
 def trained():
     keras.utils.set_random_seed(0)
     train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=64)
@@ -288,6 +298,9 @@ def test_the_mapping_is_evaluated_once_per_step(monkeypatch):
         ({"loss_on": "q"}, "Expected `loss_on`"),
         ({"mapping": "linear"}, "Expected `mapping`"),
         ({"start": "zero"}, "Expected `start`"),
+        ({"residual_scale": -0.1}, "Expected `residual_scale` to be a number from 0 on"),
+        ({"residual_scale": 0.0}, "greater than 0, at which the mapping does nothing. Received: 0"),
+        ({"residual_scale": True}, "Expected `residual_scale`"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -320,8 +333,11 @@ def test_a_learned_network_goes_on_under_another_learned_sign(rng):
 
 @pytest.mark.parametrize(
     "quantizer",
-    ["ste_sign", "approx_sign", "smooth_sign", LearnedSign(mapping="depthwise")],
-    ids=["ste_sign", "approx_sign", "smooth_sign", "another mapping"],
+    [
+        *("ste_sign", "approx_sign", "smooth_sign"),
+        *(LearnedSign(mapping="depthwise"), LearnedSign(residual_scale=0.2)),
+    ],
+    ids=["ste_sign", "approx_sign", "smooth_sign", "another mapping", "another factor"],
 )
 def test_learned_signs_are_those_of_the_latent_weights_under_another_quantizer(quantizer, rng):
     model = learned(kbnn.models.vgg_tiny(width=8))

@@ -42,11 +42,11 @@ def mapped_filters(x, kernels, affine):
 
 
 def learned_sign(residual):
-    def formula(x, kernel_0, kernel_1, kernel_2, gamma_0, gamma_1, beta_0, beta_1, gain=0.0):
+    def formula(x, kernel_0, kernel_1, kernel_2, gamma_0, gamma_1, beta_0, beta_1):
         x = x.astype(float)
         affine = [(gamma_0, beta_0), (gamma_1, beta_1)]
         mapped = mapped_filters(x, [kernel_0, kernel_1, kernel_2], affine)
-        return sign(x + gain * x.std() * mapped if residual else mapped)
+        return sign(x + 0.1 * x.std() * mapped if residual else mapped)
 
     return formula
 

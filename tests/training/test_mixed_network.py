@@ -104,8 +104,8 @@ def test_signs_of_their_own_are_taken_by_both_parts(batch):
 def test_latent_kernels_of_a_learned_sign_are_read_and_not_its_mapping(batch):
     quantizer = kbnn.quantizers.LearnedSign(weight=0.0)
     model = host(kernel_quantizer=quantizer)
-    (gain,) = [weight for weight in model.weights if "gain" in weight.name]
-    gain.assign(1.0)
+    (last,) = [weight for weight in quantizer.weights if "kernel_2" in weight.name]
+    last.assign(np.ones(last.shape))
     trainer = LatentMixtureModel(model, constant(0.0))
     trainer.compile("sgd", "mse")
     kernel = tf.convert_to_tensor(model.get_layer("layer").kernel.latent_variable).numpy()
