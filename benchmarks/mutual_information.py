@@ -8,15 +8,16 @@ information, in nats, is InfoNCE's on the test images, in batches of one size an
 out. It is at most the logarithm of the batch's size.
 """
 
-import csv
 import dataclasses
 import pathlib
 from typing import Annotated
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
 
+import finished_runs
 import numpy as np
 import provenance
+import tables
 import tensorflow as tf
 import tf_keras as keras
 import typer
@@ -89,7 +90,7 @@ def main(
         )
         measured = {"batch_size": batch_size, "temperature": temperature}
         row = Row(
-            run="/".join(run.parts[-3:]),
+            run=finished_runs.name(run),
             layer=layer,
             bound=round(bound(heads, test, **measured), 4),
             bound_of_training=round(bound(heads, train, **measured), 4),
@@ -102,7 +103,7 @@ def main(
         )
         print(row, flush=True)
         if file is not None:
-            append(row, file)
+            tables.append(row, file)
 
 
 def activations_of(model: keras.Model) -> tuple[str, keras.Model]:
@@ -189,18 +190,6 @@ def bound(
 def distinct(binary: np.ndarray) -> float:
     """The share of codes that are different."""
     return len(np.unique(binary.reshape(len(binary), -1), axis=0)) / len(binary)
-
-
-def append(row: Row, file: pathlib.Path) -> None:
-    """Add a row to a table, which begins with the names of its columns."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = not file.exists()
-    with file.open("a", newline="") as lines:
-        fields = [field.name for field in dataclasses.fields(Row)]
-        writer = csv.DictWriter(lines, fields, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(dataclasses.asdict(row))
 
 
 if __name__ == "__main__":

@@ -8,20 +8,16 @@ network that ships. For each run: accuracy on the validation images of both netw
 network of signs with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images).
 """
 
-import csv
 import dataclasses
 import pathlib
 from typing import Annotated
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
 
+import finished_runs
 import provenance
-import tensorflow as tf
-import tf_keras as keras
+import tables
 import typer
-
-from kbnn.cli.run_folder import RunFolder
-from kbnn.cli.run_model import load_data
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -60,37 +56,24 @@ def main(
     for run in runs:
         rows.append(measured(run, batches))
         print(rows[-1], flush=True)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="") as lines:
-        fields = [field.name for field in dataclasses.fields(Row)]
-        writer = csv.DictWriter(lines, fields, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(map(dataclasses.asdict, rows))
+    tables.write(rows, file)
 
 
 def measured(run: pathlib.Path, batches: int) -> Row:
     """The row of a run."""
-    folder = RunFolder(run)
-    splits = load_data(folder.config())
-    model = keras.models.load_model(folder.model_file, compile=False)
-    smooth = accuracy(kbnn.training.smooth_network(model), splits.validation)
-    signs = accuracy(model, splits.validation)
+    model, splits = finished_runs.load(run)
+    smooth = finished_runs.accuracy(kbnn.training.smooth_network(model), splits.validation)
+    signs = finished_runs.accuracy(model, splits.validation)
     kbnn.recalibrate_batch_norm(model, splits.train, steps=batches)
     return Row(
-        run="/".join(run.parts[-3:]),
+        run=finished_runs.name(run),
         smooth=smooth,
         signs=signs,
-        recalibrated=accuracy(model, splits.validation),
+        recalibrated=finished_runs.accuracy(model, splits.validation),
         validation_images=sum(len(labels) for _, labels in splits.validation),
         batches=batches,
         commit=provenance.commit(),
     )
-
-
-def accuracy(model: keras.Model, data: tf.data.Dataset) -> float:
-    """The share of images that a model classifies as they are labelled."""
-    model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return round(model.evaluate(data, verbose=0, return_dict=True)["accuracy"], 4)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ import runtime_engines
 import runtime_files
 import runtime_models
 import runtime_rows
+import tables
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -127,10 +128,10 @@ def run(
         memory = _memory(files[_MEMORY_MODEL], list(threads or (1, 2)), columns)
     folder = out or (None if names else RESULTS)
     if folder:
-        runtime_rows.write(times, folder / "runtime.csv")
-        runtime_rows.write(operators, folder / "runtime_operators.csv")
+        tables.write(times, folder / "runtime.csv")
+        tables.write(operators, folder / "runtime_operators.csv")
         if memory:
-            runtime_rows.write(memory, folder / "runtime_memory.csv")
+            tables.write(memory, folder / "runtime_memory.csv")
     for table in (_shown_times(times), _shown_operators(operators), _shown_memory(memory)):
         if table.row_count:
             Console(width=_WIDTH).print(table)

@@ -1,12 +1,9 @@
 """The tables of the runtime's benchmark, made of what was measured."""
 
-import csv
 import dataclasses
 import importlib.metadata
 import json
-import pathlib
 import statistics
-from collections.abc import Sequence
 from typing import Any
 
 import kbnn  # noqa: F401 - before TensorFlow and Keras: selects Keras 2
@@ -17,7 +14,7 @@ import step_timing
 from runtime_engines import BASELINE, Peak, Times
 from runtime_files import Macs
 
-from kbnn.cli.run_folder import replace_file, versions
+from kbnn.cli.run_folder import versions
 from kbnn.converters import flatbuffer
 
 _PACKAGES = ("kbnn-runtime", "ai-edge-litert", "larq-compute-engine")
@@ -257,16 +254,3 @@ def group_of(operator: str) -> str:
     if operator == "LceBconv2d":
         return "binary"
     return "real" if operator in _REAL else "glue"
-
-
-def write(table: Sequence[Any], file: pathlib.Path) -> None:
-    """Write a table's rows, all of one class, in place of the file."""
-
-    def write_rows(temporary: pathlib.Path) -> None:
-        with temporary.open("w", newline="") as lines:
-            fields = [field.name for field in dataclasses.fields(table[0])]
-            writer = csv.DictWriter(lines, fields, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(dataclasses.asdict(row) for row in table)
-
-    replace_file(file, write_rows)

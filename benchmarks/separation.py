@@ -8,15 +8,16 @@ two matrices), and the accuracy of a linear probe, a logistic regression on the 
 images. The picture is t-SNE of the first test images.
 """
 
-import csv
 import dataclasses
 import pathlib
 from typing import Annotated
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
 
+import finished_runs
 import numpy as np
 import provenance
+import tables
 import tensorflow as tf
 import tf_keras as keras
 import typer
@@ -24,8 +25,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
-from kbnn.cli.run_model import load_data
-from kbnn.cli.run_folder import RunFolder
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -64,13 +63,11 @@ def main(
     """Measure runs, and draw their features side by side."""
     points = {}
     for run in runs:
-        folder = RunFolder(run)
-        config = folder.config()
-        splits = load_data(config)
-        network = penultimate(keras.models.load_model(folder.model_file, compile=False))
+        model, splits = finished_runs.load(run)
+        network = penultimate(model)
         train, test = features(network, splits.train, probe_images), features(network, splits.test)
         row = Row(
-            run="/".join(run.parts[-3:]),
+            run=finished_runs.name(run),
             scatter_ratio=round(scatter_ratio(*standardized(train, test)), 4),
             probe_accuracy=round(probe_accuracy(train, test), 4),
             features=test[0].shape[1],
@@ -80,7 +77,7 @@ def main(
         )
         print(row)
         if file is not None:
-            append(row, file)
+            tables.append(row, file)
         if picture is not None:
             values, labels = standardized(train, test)
             flat = TSNE(random_state=0).fit_transform(values[:shown])
@@ -131,18 +128,6 @@ def probe_accuracy(train: Features, test: Features) -> float:
     scaler = StandardScaler().fit(train[0])
     probe = LogisticRegression(max_iter=2000).fit(scaler.transform(train[0]), train[1])
     return float(probe.score(scaler.transform(test[0]), test[1]))
-
-
-def append(row: Row, file: pathlib.Path) -> None:
-    """Add a row to a table, which begins with the names of its columns."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    new = not file.exists()
-    with file.open("a", newline="") as lines:
-        fields = [field.name for field in dataclasses.fields(Row)]
-        writer = csv.DictWriter(lines, fields, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(dataclasses.asdict(row))
 
 
 def draw(points: dict[str, Features], picture: pathlib.Path) -> None:

@@ -17,7 +17,6 @@ resident set of the process would say little: most of it is TensorFlow and the t
 The table is one run: its rows were measured in turns, so the next run replaces the file.
 """
 
-import csv
 import dataclasses
 import datetime
 import json
@@ -33,6 +32,7 @@ import kbnn  # noqa: F401 - before TensorFlow and Keras: selects Keras 2
 
 import provenance
 import step_timing
+import tables
 import tensorflow as tf
 import tf_keras as keras
 import typer
@@ -41,7 +41,7 @@ from rich.table import Table
 from step_timing import Turn
 from step_variants import USUAL, VARIANTS, with_baselines
 
-from kbnn.cli.run_folder import replace_file, versions
+from kbnn.cli.run_folder import versions
 from kbnn.training.trainer import host_of
 
 FILE = pathlib.Path(__file__).parent.parent / "results" / "step_cost.csv"
@@ -132,7 +132,7 @@ def run(
     }
     table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
     if file or names == USUAL:
-        write(table, file or FILE)
+        tables.write(table, file or FILE)
     Console(width=_WIDTH).print(_shown(table))
 
 
@@ -205,19 +205,6 @@ def rows(
             )
         )
     return table
-
-
-def write(table: list[Row], file: pathlib.Path) -> None:
-    """Write the table in place of the file."""
-
-    def write_rows(temporary: pathlib.Path) -> None:
-        with temporary.open("w", newline="") as lines:
-            fields = [field.name for field in dataclasses.fields(Row)]
-            writer = csv.DictWriter(lines, fields, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(dataclasses.asdict(row) for row in table)
-
-    replace_file(file, write_rows)
 
 
 def _ratio(clock: str, own: list[Turn], baseline: list[Turn]) -> dict[str, float]:

@@ -109,7 +109,7 @@ class LearnedSign(lq.quantizers.Quantizer):
         _check_number("residual_scale", residual_scale, least=0)
         if residual_scale == 0:
             raise ValueError(
-                "Expected `residual_scale` to be greater than 0, at which the mapping does nothing. "
+                "Expected `residual_scale` greater than 0, at which the mapping does nothing. "
                 f"Received: {residual_scale!r}"
             )
         if clip_value is not None:

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import step_cost
+import tables
 from step_timing import Turn
 from step_variants import VARIANTS, Variant, with_baselines
 from typer.testing import CliRunner
@@ -35,8 +36,8 @@ def test_rows_are_divided_by_their_baseline(rows):
 
 def test_a_run_replaces_the_file(rows, tmp_path):
     file = tmp_path / "results" / "step_cost.csv"
-    step_cost.write(rows, file)
-    step_cost.write(rows[1:], file)
+    tables.write(rows, file)
+    tables.write(rows[1:], file)
     with file.open(newline="") as lines:
         (row,) = csv.DictReader(lines)
     assert (row["variant"], row["wall_ratio"], row["image_shape"]) == ("new", "3.0", "8x8x1")

@@ -299,7 +299,7 @@ def test_the_mapping_is_evaluated_once_per_step(monkeypatch):
         ({"mapping": "linear"}, "Expected `mapping`"),
         ({"start": "zero"}, "Expected `start`"),
         ({"residual_scale": -0.1}, "Expected `residual_scale` to be a number from 0 on"),
-        ({"residual_scale": 0.0}, "greater than 0, at which the mapping does nothing. Received: 0"),
+        ({"residual_scale": 0.0}, "greater than 0, at which the mapping does nothing"),
         ({"residual_scale": True}, "Expected `residual_scale`"),
     ],
 )

@@ -1,0 +1,163 @@
+"""Measures whether the mappings of learned signs decide well, and how many signs are wrong alone.
+
+    python benchmarks/learned_signs.py decided runs/final/fashion-tuned-lns/seed_* \
+        --file results/learned_signs.csv
+    python benchmarks/learned_signs.py rates runs/final/fashion-pretrained/seed_* \
+        --file results/noise_rates.csv
+
+`decided`: of each run, the share of binary weights that have another sign than the latent weight,
+and the accuracy on the validation images with these signs and with those of the latent weights,
+each with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images).
+
+`rates`: of each run, the share of signs whose flip lowers the loss on training images, layer by
+layer (`kbnn.training.estimate_noise_rate`).
+"""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+import kbnn  # before TensorFlow and Keras: selects Keras 2
+
+import finished_runs
+import numpy as np
+import provenance
+import tables
+import typer
+
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, latent_kernel, quantized_kernels
+
+app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
+
+Runs = Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")]
+File = Annotated[pathlib.Path, typer.Option(help="The table; it is replaced.")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decided:
+    """What the mappings of a run decide, and what it is worth.
+
+    Attributes:
+        run: its folder, relative to the folder of all runs.
+        weights: number of its binary weights.
+        decided: share of them whose sign is not that of the latent weight.
+        learned: accuracy on the validation images with the signs of the mappings.
+        latent: the same with those of the latent weights.
+        validation_images: on which it was measured.
+        batches: of training images, on which the statistics were measured.
+        commit: the state of the repository.
+    """
+
+    run: str
+    weights: int
+    decided: float
+    learned: float
+    latent: float
+    validation_images: int
+    batches: int
+    commit: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """How many of a kernel's signs are wrong, each by itself.
+
+    Attributes:
+        run: its folder, relative to the folder of all runs.
+        kernel: its name.
+        rate: share of the signs tried whose flip lowers the loss.
+        low: lower end of its 95 % confidence interval.
+        high: upper end.
+        tried: number of signs.
+        images: training images that the loss is of.
+        commit: the state of the repository.
+    """
+
+    run: str
+    kernel: str
+    rate: float
+    low: float
+    high: float
+    tried: int
+    images: int
+    commit: str
+
+
+@app.command()
+def decided(
+    runs: Runs,
+    file: File,
+    batches: Annotated[int, typer.Option(help="Batches of training images.")] = 50,
+) -> None:
+    """Compare the signs of the mappings with those of the latent weights."""
+    rows = []
+    for run in runs:
+        rows.append(decided_by(run, batches))
+        print(rows[-1], flush=True)
+    tables.write(rows, file)
+
+
+@app.command()
+def rates(
+    runs: Runs,
+    file: File,
+    images: Annotated[int, typer.Option(help="Training images.")] = 5000,
+    samples: Annotated[int, typer.Option(help="Signs to try in each layer.")] = 200,
+) -> None:
+    """Flip signs, one at a time."""
+    rows = []
+    for run in runs:
+        rows += rates_of(run, images, samples)
+        print(*rows[-3:], sep="\n", flush=True)
+    tables.write(rows, file)
+
+
+def decided_by(run: pathlib.Path, batches: int) -> Decided:
+    """What the mappings of a run decide."""
+    model, splits = finished_runs.load(run)
+    learned = kbnn.converters.freeze(model)
+    latent = kbnn.requantize(model, kernel_quantizer="ste_sign")
+    differing, weights = 0, 0
+    shipped, plain = quantized_kernels(learned), quantized_kernels(latent)
+    for name, (layer, argument) in quantized_kernels(model).items():
+        real = latent_kernel(layer, argument).numpy()
+        differing += int(np.sum((latent_kernel(*shipped[name]).numpy() >= 0) != (real >= 0)))
+        weights += real.size
+        kernel = getattr(plain[name][0], KERNEL_QUANTIZERS[argument])
+        getattr(kernel, "latent_variable", kernel).assign(real)
+    for network in (learned, latent):
+        kbnn.recalibrate_batch_norm(network, splits.train, steps=batches)
+    return Decided(
+        run=finished_runs.name(run),
+        weights=weights,
+        decided=round(differing / weights, 5),
+        learned=finished_runs.accuracy(learned, splits.validation),
+        latent=finished_runs.accuracy(latent, splits.validation),
+        validation_images=sum(len(labels) for _, labels in splits.validation),
+        batches=batches,
+        commit=provenance.commit(),
+    )
+
+
+def rates_of(run: pathlib.Path, count: int, samples: int) -> list[Rate]:
+    """The rates of a run's layers."""
+    model, splits = finished_runs.load(run)
+    images, labels = next(iter(splits.train.unbatch().take(count).batch(count)))
+    found = kbnn.training.estimate_noise_rate(model, images, labels, samples=samples)
+    return [
+        Rate(
+            run=finished_runs.name(run),
+            kernel=row.kernel,
+            rate=round(row.rate, 4),
+            low=round(row.low, 4),
+            high=round(row.high, 4),
+            tried=row.tried,
+            images=len(labels),
+            commit=provenance.commit(),
+        )
+        for row in found
+    ]
+
+
+if __name__ == "__main__":
+    app()
