@@ -33,7 +33,7 @@ import typer
 from rich.console import Console
 from assembly_loops import TARGET, Loop, loops, text_of, with_registers
 from rich.table import Table
-from runtime_rows import write
+from tables import write
 
 FILE = provenance.ROOT / "results" / "arm_inner_loop.csv"
 CORES = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
