@@ -243,6 +243,8 @@ EXPERIMENTS = {
     "fashion-tuned-lns": RunConfig(**LEARNED),
     "fashion-float": RunConfig(**FASHION, **REAL, learning_rate=0.003),
     "fashion-ste_sign": RunConfig(**FASHION, learning_rate=0.005),
+    # What the signs of kernels cost by themselves: a bound of what better ones can give.
+    "fashion-real_kernels": RunConfig(**FASHION, kernel_quantizer="none", learning_rate=0.005),
     # Twice the epochs, for about the time of a twin, whose step takes about twice as long: what
     # the twin is compared with at equal time (`EQUAL_TIME`).
     "fashion-ste_sign-e24": RunConfig(**{**FASHION, "epochs": 24}, learning_rate=0.005),
@@ -316,6 +318,7 @@ BASELINES = {
     },
     "fashion-ste_sign-binary_norm": ("fashion-ste_sign",),
     "fashion-float": ("fashion-ste_sign",),
+    "fashion-real_kernels": ("fashion-ste_sign",),
     "cifar10jpeg-resnet20-float": ("cifar10jpeg-resnet20-ste_sign",),
 }
 """With which experiments an experiment is compared, at equal epochs.
