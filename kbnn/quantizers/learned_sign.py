@@ -181,13 +181,17 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     def prediction(self, kernel: Any) -> tf.Tensor:
         """The mapping's output p for a latent kernel, of the kernel's shape, in float32."""
-        return self._predict(tf.convert_to_tensor(kernel))[0]
+        return self._predict(self._read(kernel))[0]
 
     def auxiliary_loss(self, kernel: Any) -> tf.Tensor:
         """The loss that training adds for a latent kernel, without its weight: a scalar."""
-        kernel = tf.convert_to_tensor(kernel)
+        kernel = self._read(kernel)
         prediction, scale = self._predict(kernel)
         return self._loss(kernel, prediction, scale, self._signs(prediction))
+
+    def _read(self, kernel: Any) -> tf.Tensor:
+        """A kernel as a layer hands it over: in mixed precision rounded."""
+        return tf.cast(tf.convert_to_tensor(kernel), self.compute_dtype)
 
     def _predict(self, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         kernel = tf.cast(kernel, tf.float32)

@@ -4,8 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.quantizers.attached import KERNEL_QUANTIZERS, attached
 from kbnn.training.rewrite import Replacement, from_config, layers_of, rewrite
 
 
@@ -29,10 +32,25 @@ def in_float32(model: keras.Model) -> keras.Model:
         if not _is_half(layer):
             return None
         copy = from_config(layer, _single(layer.get_config()))
-        return Replacement(copy, layer.get_weights())
+        return Replacement(copy, _weights(layer))
 
     with float32_policy():
         return rewrite(model, replace)
+
+
+def _weights(layer: keras.layers.Layer) -> list[np.ndarray]:
+    """A layer's weights; those that a quantizer takes rounded, as it takes them."""
+    kernels = [
+        getattr(layer, KERNEL_QUANTIZERS[argument], None)
+        for argument in attached(layer)
+        if argument in KERNEL_QUANTIZERS
+    ]
+    return [
+        tf.cast(tf.cast(weight, layer.compute_dtype), weight.dtype).numpy()
+        if any(weight is kernel for kernel in kernels)
+        else weight.numpy()
+        for weight in layer.weights
+    ]
 
 
 def _is_half(layer: keras.layers.Layer) -> bool:

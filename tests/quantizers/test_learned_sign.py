@@ -9,6 +9,7 @@ import tf_keras as keras
 import kbnn
 from kbnn.quantizers import LearnedSign
 from kbnn.quantizers.filter_mapping import FilterMapping
+from kbnn.training.float32 import in_float32
 
 
 def set_off(quantizer):
@@ -372,6 +373,35 @@ def test_a_refused_kernel_is_named_and_leaves_larq_as_it_was():
     with pytest.raises(ValueError, match="LearnedSign on a kernel"):
         kbnn.training.rewrite(model, refused)
     assert lq.context.should_quantize() is False
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_all_read_a_kernel_rounded_as_the_layer_reads_it_in_mixed_precision(policy, rng):
+    """The mapping's signs hang on the last bits of the kernel."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        model = kbnn.models.vgg_tiny(width=8, kernel_quantizer=LearnedSign(start="random"))
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    layer = model.get_layer("conv_2")
+    latent = layer.kernel.latent_variable
+    with lq.context.quantized_scope(True):
+        signs = tf.cast(tf.convert_to_tensor(layer.kernel), tf.float32)
+    predicted = layer.kernel_quantizer.prediction(latent)
+    np.testing.assert_array_equal(lq.math.sign(predicted), signs)
+    frozen = kbnn.converters.freeze(model)
+    np.testing.assert_array_equal(frozen.get_layer("conv_2").get_weights()[0], signs)
+    images = rng.normal(size=(8, 28, 28, 1)).astype("f")
+    single = in_float32(model)
+    expected = frozen.predict(images, verbose=0)
+    np.testing.assert_array_equal(single.predict(images, verbose=0), expected)
+    copied = single.get_layer("conv_2")
+    of_copy = copied.kernel_quantizer.prediction(copied.kernel.latent_variable)
+    np.testing.assert_array_equal(of_copy, predicted)
+    of_kept = copied.kernel_quantizer.prediction(latent)
+    assert np.any(of_kept != predicted)
 
 
 @pytest.mark.parametrize("shape", [(16, 1), (1, 1, 16, 1), (3, 3, 4), (None, 14, 14, 8)])
