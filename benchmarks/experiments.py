@@ -170,6 +170,10 @@ VARIANTS = {
         f"fashion-tuned-lns-scale{scale}": RunConfig(**LEARNED, residual_scale=scale)
         for scale in (0.003, 0.01, 0.03, 0.3, 1.0)
     },
+    **{
+        f"fashion-tuned-lns-{mapping}": RunConfig(**LEARNED, mapping=mapping)
+        for mapping in ("depthwise", "bottleneck")
+    },
     "fashion-tuned-lns-random": RunConfig(**LEARNED, mapping_start="random"),
     # The paper's optimizer and learning rate, and plain fine-tuning with it.
     **{

@@ -87,7 +87,7 @@ class Rate:
 def decided(
     runs: Runs,
     file: File,
-    batches: Annotated[int, typer.Option(help="Batches of training images.")] = 50,
+    batches: Annotated[int, typer.Option(help="Batches of training images.")] = 200,
 ) -> None:
     """Compare the signs of the mappings with those of the latent weights."""
     rows = []
@@ -125,8 +125,10 @@ def decided_by(run: pathlib.Path, batches: int) -> Decided:
         weights += real.size
         kernel = getattr(plain[name][0], KERNEL_QUANTIZERS[argument])
         getattr(kernel, "latent_variable", kernel).assign(real)
+    # The same images for both: the pipeline draws others for each pass.
+    images = [batch for batch, _ in splits.train.take(batches)]
     for network in (learned, latent):
-        kbnn.recalibrate_batch_norm(network, splits.train, steps=batches)
+        kbnn.recalibrate_batch_norm(network, images)
     return Decided(
         run=finished_runs.name(run),
         weights=weights,
@@ -134,7 +136,7 @@ def decided_by(run: pathlib.Path, batches: int) -> Decided:
         learned=finished_runs.accuracy(learned, splits.validation),
         latent=finished_runs.accuracy(latent, splits.validation),
         validation_images=sum(len(labels) for _, labels in splits.validation),
-        batches=batches,
+        batches=len(images),
         commit=provenance.commit(),
     )
 

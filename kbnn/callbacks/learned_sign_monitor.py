@@ -33,8 +33,8 @@ class LearnedSignMonitor(keras.callbacks.Callback):
             None leaves `flips` out.
 
     Raises:
-        ValueError: in `fit`, a model without a `LearnedSign`, or a pretrained one that lacks one of
-            its layers.
+        ValueError: in `fit`, a model without a `LearnedSign`, or whose kernels share one; a
+            pretrained one that lacks one of its layers.
 
     >>> import kbnn
     >>> monitor = kbnn.callbacks.LearnedSignMonitor()   # for fit(..., callbacks=[monitor])
@@ -62,6 +62,14 @@ class LearnedSignMonitor(keras.callbacks.Callback):
                 "Expected a model with a kbnn.quantizers.LearnedSign. "
                 f"Received: model={self.model.name!r} without one"
             )
+        owners: dict[int, str] = {}
+        for name, (layer, argument) in self._learned.items():
+            first = owners.setdefault(id(attached(layer)[argument]), name)
+            if first != name:
+                raise ValueError(
+                    "Expected a LearnedSign of its own for each kernel (kbnn.quantizers.clone). "
+                    f"Received: one that {first} and {name} share"
+                )
         if self._pretrained is not None:
             self._before = {
                 name: _signs(self._pretrained, name, layer, argument)

@@ -63,7 +63,8 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
 
 def learned_sign(settings: Mapping[str, Any]) -> LearnedSign:
     """The kernel quantizer that the settings of "learned_sign" describe."""
-    return LearnedSign(**{argument: settings[name] for argument, name in LEARNED_SIGN.items()})
+    arguments = {argument: settings[name] for argument, name in LEARNED_SIGN.items()}
+    return LearnedSign(**{name: value for name, value in arguments.items() if value is not None})
 
 
 def _expected(name: str, what: str, received: object) -> InputError:
@@ -72,8 +73,10 @@ def _expected(name: str, what: str, received: object) -> InputError:
 
 def _belonging(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that belong to a choice, filled in."""
-    filled = {}
+    filled: dict[str, Any] = {}
     for choices, values in BELONGING:
+        # A choice may itself belong to one.
+        settings = {**settings, **filled}
         is_chosen = any(
             settings[chooser] in accepted
             or (accepted == (GIVEN,) and settings[chooser] is not None)

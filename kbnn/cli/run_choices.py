@@ -81,7 +81,11 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
     ({"input_quantizer": ("smooth_sign",)}, {"input_sharpness": (1.0, 10.0)}),
     (
         {"kernel_quantizer": ("learned_sign",)},
-        _defaults(LearnedSign, LEARNED_SIGN, LEARNED_SIGN),
+        _defaults(LearnedSign, LEARNED_SIGN, LEARNED_SIGN.keys() - {"residual_scale"}),
+    ),
+    (
+        {"mapping_start": ("residual",)},
+        _defaults(LearnedSign, LEARNED_SIGN, ("residual_scale",)),
     ),
     ({"latent": ("twin",)}, {"real_weight": 1.0}),
     (

@@ -78,7 +78,7 @@ class RunConfig:
         auxiliary_weight: its `weight`.
         mapping: its `mapping`.
         mapping_start: its `start`.
-        residual_scale: its `residual_scale`.
+        residual_scale: its `residual_scale`; None too where `mapping_start` is "random".
         loss_on: its `loss_on`.
         latent: "twin" trains with a `kbnn.training.LatentWeightModel`, "mixture" with a
             `LatentMixtureModel`, whose layers are binary for the last fifth of the training,
@@ -230,6 +230,8 @@ class RunConfig:
         learned = "learned_sign"
         if run.kernel_quantizer == learned == given.get("kernel_quantizer", learned):
             kept |= {name: getattr(run, name) for name in LEARNED_SIGN.values()}
+            if given.get("mapping_start", run.mapping_start) != run.mapping_start:
+                kept["residual_scale"] = None
         # Of smooth signs that stay, the whole of their schedule.
         of_schedule: dict[str, tuple[str, ...]] = {
             "kernel": ("kernel_sharpness", "kernel_hard_forward_from"),

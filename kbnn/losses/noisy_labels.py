@@ -35,7 +35,7 @@ def unbiased_squared_error(
 
     Raises:
         TypeError: a prediction of integers.
-        ValueError: a rate out of range.
+        ValueError: a rate out of range (where the two are numbers), or labels of another shape.
 
     >>> import kbnn
     >>> kbnn.losses.unbiased_squared_error([1.0, -1.0], [1.0, 1.0], 0.1, 0.1).numpy().round(3)
@@ -99,6 +99,11 @@ def _parts(
             f"Expected `prediction` to be of a floating type. Received: {prediction.dtype.name}"
         )
     label = tf.cast(noisy_label, prediction.dtype)
+    if not prediction.shape.is_compatible_with(label.shape):
+        raise ValueError(
+            f"Expected `noisy_label` in the shape of `prediction`, {prediction.shape}. "
+            f"Received: {label.shape}"
+        )
     positive, negative = (_as(prediction.dtype, rate) for rate in (rate_positive, rate_negative))
     rate = tf.where(label > 0, positive, negative)
     return prediction, label, rate * label / (1 - positive - negative)

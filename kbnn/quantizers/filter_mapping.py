@@ -1,5 +1,6 @@
 """A small network that maps whole filters to filters of the same shape."""
 
+import math
 from typing import Any
 
 import tensorflow as tf
@@ -48,7 +49,7 @@ class FilterMapping(keras.layers.Layer):
             for part, shape in stage.items():
                 name = f"{part}_{i}"
                 is_last = i == _STAGES - 1 and part == "kernel"
-                initializer = "zeros" if self._zero and is_last else "he_uniform"
+                initializer = "zeros" if self._zero and is_last else _he_uniform(part, shape)
                 setattr(self, name, self.add_weight(name, shape, initializer=initializer))
         for i, stage in enumerate(stages[:-1]):
             shape = (stage["kernel"][-1],)
@@ -74,6 +75,14 @@ class FilterMapping(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "kind": self._kind, "zero": self._zero}
+
+
+def _he_uniform(part: str, shape: tuple[int, ...]) -> Any:
+    """He's initializer; Keras's takes all channels for inputs of a depthwise kernel's output."""
+    if part == "kernel":
+        return "he_uniform"
+    limit = math.sqrt(6 / math.prod(shape[:2]))
+    return keras.initializers.RandomUniform(-limit, limit)
 
 
 def _stages(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ...]]]:

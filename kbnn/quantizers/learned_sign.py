@@ -38,8 +38,8 @@ class LearnedSign(lq.quantizers.Quantizer):
     network whose kernels are the signs of its latent weights, the first step computes exactly what
     the network did. (The other weights of the mapping move from the second step on.) The factor $s$
     says how fast predictions leave the latent weights. A network whose own mappings have learned
-    goes on with them, if `mapping`, `start` and `residual_scale` are the same; under another
-    quantizer it goes on with their predictions $p$ as latent weights.
+    goes on with them, if `mapping`, `start` and (of the residual start) `residual_scale` are the
+    same; under another quantizer it goes on with their predictions $p$ as latent weights.
 
     `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
 
@@ -70,7 +70,9 @@ class LearnedSign(lq.quantizers.Quantizer):
     Raises:
         ValueError: an argument out of range; a kernel of another rank, or of one filter of one
             position, of which batch normalization leaves nothing; a second kernel of another shape.
-            (Kernels of one shape may share a quantizer, which has one mapping for all of them.)
+            (That several kernels of one shape share a quantizer does not show here. They share
+            a mapping then, and the saved model cannot be loaded: give each its own, by name, by
+            `kbnn.quantizers.clone`, or by `kbnn.requantize`.)
 
     >>> import kbnn
     >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}
@@ -159,16 +161,12 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     def has_form_of(self, other: "LearnedSign") -> bool:
         """Whether the mapping of another one, with its weights, is one for this one too."""
-        forms = [(sign.mapping, sign.start, sign.residual_scale) for sign in (self, other)]
-        return forms[0] == forms[1]
+        if (self.mapping, self.start) != (other.mapping, other.start):
+            return False
+        return self.start == "random" or self.residual_scale == other.residual_scale
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
-        if tuple(inputs.shape) != tuple(self._kernel_shape):
-            raise ValueError(
-                f"Expected the kernel that this LearnedSign began with, {self._kernel_shape}; "
-                "another one needs one of its own (kbnn.quantizers.clone). "
-                f"Received: a shape {tuple(inputs.shape)}"
-            )
+        self._check_own(inputs)
         prediction, scale = self._predict(inputs)
         signs = self._signs(prediction)
         # On every call, or Keras takes the loss of a graph that is gone.
@@ -191,7 +189,21 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     def _read(self, kernel: Any) -> tf.Tensor:
         """A kernel as a layer hands it over: in mixed precision rounded."""
-        return tf.cast(tf.convert_to_tensor(kernel), self.compute_dtype)
+        kernel = tf.convert_to_tensor(kernel)
+        if not self.built:
+            raise ValueError(
+                "Expected a LearnedSign that a layer has built with its kernel. Received: none yet"
+            )
+        self._check_own(kernel)
+        return tf.cast(kernel, self.compute_dtype)
+
+    def _check_own(self, kernel: tf.Tensor) -> None:
+        if tuple(kernel.shape) != tuple(self._kernel_shape):
+            raise ValueError(
+                f"Expected the kernel that this LearnedSign began with, {self._kernel_shape}; "
+                "another one needs one of its own (kbnn.quantizers.clone). "
+                f"Received: a shape {tuple(kernel.shape)}"
+            )
 
     def _predict(self, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         kernel = tf.cast(kernel, tf.float32)

@@ -108,6 +108,8 @@ def estimate_noise_rate(
             "Expected a model with a kernel that is quantized to one bit. "
             f"Received: model={model.name!r} without one"
         )
+    if loss is None:
+        _check_classes(frozen, labels)
     if not math.isfinite(float(measure())):
         raise ValueError(f"Expected a finite loss. Received: {float(measure())}")
     return [_rate(name, kernel, measure, samples, rng) for name, kernel in kernels]
@@ -127,6 +129,21 @@ def _check_images(model: keras.Model, images: Any) -> None:
         raise ValueError(
             f"Expected images of {expected.dtype.name} in the shape {expected.shape}. "
             f"Received: {received.dtype.name} in (?, {', '.join(map(str, received.shape[1:]))})"
+        )
+
+
+def _check_classes(model: keras.Model, labels: Any) -> None:
+    classes = model.outputs[0].shape[-1]
+    labels = np.asarray(labels)
+    if labels.dtype.kind not in "iuf" or labels.shape not in ((len(labels),), (len(labels), 1)):
+        raise ValueError(
+            "Expected class numbers, (count,), or a `loss` that takes other labels. "
+            f"Received: {labels.dtype} in the shape {labels.shape}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"Expected class numbers from 0 to {classes - 1}. "
+            f"Received: {labels.min()} to {labels.max()}"
         )
 
 

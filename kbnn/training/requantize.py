@@ -61,9 +61,10 @@ def requantize(
         A new model with the same layer names. It is not compiled: the state of the old model's
         optimizer and losses of `model.add_loss` are not carried over. A Sequential model becomes a
         functional one. The given model is left as it is. A quantizer that stays keeps its state, a
-        new one begins with its own. In place of a `LearnedSign`, one with the same mapping and
-        start goes on with its mapping; for others what the mapping predicts takes the place of the
-        latent weights, so that their signs are still those of the network.
+        new one begins with its own. In place of a `LearnedSign`, one whose mapping has the same
+        form (`mapping`, `start`, `residual_scale`) goes on with it; for others what the mapping
+        predicts takes the place of the latent weights, so that their signs are still those of the
+        network.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3; a quantizer is none.
@@ -95,11 +96,11 @@ def requantize(
         if id(layer) not in chosen:
             return None
         if isinstance(layer, lq.quantizers.Quantizer):
-            alone = quantizers.clone(given["input"], layer.name)
+            alone = _clone(given["input"], layer, layer.name)
             return REMOVE if alone is None else _as_layer(alone, layer.name)
         _check_comparison(layer, chosen[id(layer)], given)
         changes = {
-            argument: quantizers.clone(given[kind], f"{layer.name}_{argument}")
+            argument: _clone(given[kind], layer, f"{layer.name}_{argument}")
             for argument, kind in chosen[id(layer)].items()
         }
         _check_kernels(layer, changes)
@@ -114,6 +115,15 @@ def requantize(
         for argument in attached(old).keys() & KERNEL_QUANTIZERS.keys() & changed:
             _carry_signs(old, new, argument)
     return copy
+
+
+def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
+    """A layer's own instance of a quantizer, that computes in the layer's precision."""
+    own = quantizers.clone(quantizer, name)
+    if not isinstance(own, keras.layers.Layer):
+        return own
+    # Made by this model's policy, not by the one that is the global one now.
+    return type(own).from_config({**own.get_config(), "dtype": layer.dtype_policy.name})
 
 
 def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:

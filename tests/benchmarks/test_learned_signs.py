@@ -2,8 +2,11 @@
 
 import csv
 
+import finished_runs
 import learned_signs
+import numpy as np
 import pytest
+import tf_keras as keras
 from typer.testing import CliRunner
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
@@ -36,6 +39,28 @@ def test_signs_of_the_mappings_and_of_the_latent_weights(images, tmp_path):
     assert int(row["weights"]) == sum(sizes.values())
     assert float(row["decided"]) == pytest.approx(expected, abs=1e-4)
     assert expected > 0.001
+
+
+@pytest.mark.slow
+def test_each_accuracy_is_of_its_own_signs(images, tmp_path, monkeypatch):
+    folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
+    run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
+    layer = keras.models.load_model(folder / "model.keras").get_layer("conv_2")
+    latent = layer.kernel.latent_variable.numpy() >= 0
+    statistics = []
+
+    def agreement(network, data):
+        statistics.append(network.get_layer("stem_bn").moving_mean.numpy())
+        kernel = network.get_layer("conv_2").kernel
+        kernel = getattr(kernel, "latent_variable", kernel).numpy()
+        return float(np.mean((kernel >= 0) == latent))
+
+    monkeypatch.setattr(finished_runs, "accuracy", agreement)
+    # One batch of several, so that another pass has other images.
+    (row,) = measured("decided", folder, tmp_path / "table.csv", "--batches", "1")
+    assert float(row["learned"]) < float(row["latent"]) == 1.0
+    # What stands in front of all signs sees the same images.
+    np.testing.assert_array_equal(*statistics)
 
 
 @pytest.mark.slow

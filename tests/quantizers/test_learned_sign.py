@@ -187,6 +187,15 @@ def test_a_prediction_of_the_random_start_has_the_scale_of_the_kernel(kernel):
         np.testing.assert_allclose(found, factor * kernel.std() * mapped, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
+@pytest.mark.parametrize("channels", [16, 64])
+def test_a_mapping_begins_with_outputs_as_large_as_its_inputs(mapping, channels, rng):
+    keras.utils.set_random_seed(0)
+    network = FilterMapping(mapping)
+    outputs = network(rng.normal(size=(64, 3, 3, channels)).astype("f"))
+    assert 0.7 < np.std(outputs) < 1.4
+
+
 @pytest.mark.parametrize("factor", [0.1, 2.0])
 def test_a_residual_prediction_is_the_kernel_and_a_share_of_the_mapping(kernel, factor):
     quantizer, _ = quantizer_on(kernel, residual_scale=factor)
@@ -352,6 +361,44 @@ def test_learned_signs_are_those_of_the_latent_weights_under_another_quantizer(q
     assert len(np.unique(np.abs(kernel))) > kernel.size / 2
     for one, same in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, same)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ({}, {"noise_rate": 0.3, "weight": 1.0, "clip_value": None}, True),
+        ({}, {"residual_scale": 0.2}, False),
+        ({}, {"mapping": "bottleneck"}, False),
+        ({}, {"start": "random"}, False),
+        ({"start": "random"}, {"start": "random", "residual_scale": 0.2}, True),
+    ],
+)
+def test_which_mappings_have_one_form(one, other, expected):
+    assert LearnedSign(**one).has_form_of(LearnedSign(**other)) is expected
+    assert LearnedSign(**other).has_form_of(LearnedSign(**one)) is expected
+
+
+def test_the_defaults():
+    assert LearnedSign(name="sign").get_config() == {
+        **lq.quantizers.Quantizer(name="sign").get_config(),
+        "noise_rate": [0.1, 0.1],
+        "weight": 0.01,
+        "reduction": "mean",
+        "loss_on": "soft",
+        "mapping": "full",
+        "start": "residual",
+        "residual_scale": 0.1,
+        "clip_value": 1.0,
+    }
+
+
+def test_predictions_are_of_the_kernel_that_a_layer_has(kernel):
+    with pytest.raises(ValueError, match="Expected a LearnedSign that a layer has built"):
+        LearnedSign().prediction(kernel)
+    quantizer, _ = quantizer_on(kernel)
+    for method in (quantizer.prediction, quantizer.auxiliary_loss):
+        with pytest.raises(ValueError, match=r"Received: a shape \(5, 5, 16, 8\)"):
+            method(np.zeros((5, 5, 16, 8), "f"))
 
 
 def test_a_refused_kernel_is_named_and_leaves_larq_as_it_was():

@@ -48,6 +48,49 @@ def test_a_sample_of_weights(dense):
     np.testing.assert_array_equal(model.get_weights()[0], before[0])
 
 
+def test_a_sign_that_does_not_matter_is_not_wrong(dense):
+    model, x, _, kernel, flips = dense
+    x = np.where(np.arange(64) < 16, 0, x).astype("f")
+    (row,) = kbnn.training.estimate_noise_rate(model, x, x @ kernel, loss="mse", samples=10**6)
+    assert row.rate == pytest.approx(np.sum(flips[16:]) / kernel.size)
+
+
+def test_each_kernel_is_tried_with_the_others_as_they_are(rng):
+    """And kernels of more than one bit are not tried."""
+    x = keras.Input((32,))
+    layers = [lq.layers.QuantDense(4, use_bias=False, kernel_quantizer="ste_sign") for _ in "ab"]
+    ternary = lq.layers.QuantDense(4, use_bias=False, kernel_quantizer="ste_tern")(x)
+    model = keras.Model(x, keras.layers.add([*(layer(x) for layer in layers), ternary]))
+    images = rng.normal(size=(500, 32)).astype("f")
+    labels = model.predict(images, verbose=0) + rng.normal(size=(500, 4)).astype("f")
+    kernels = [layer.get_weights()[0] for layer in layers]
+    for layer, kernel in zip(layers, kernels, strict=True):
+        layer.set_weights([np.where(rng.random(kernel.shape) < 0.2, -kernel, kernel)])
+    rows = kbnn.training.estimate_noise_rate(model, images, labels, loss="mse", samples=10**6)
+    signs = [np.where(layer.get_weights()[0] >= 0, 1.0, -1.0) for layer in layers]
+    error = model.predict(images, verbose=0) - labels
+    assert len(rows) == 2
+    for row, kernel in zip(rows, signs, strict=True):
+        # By the formula: a flip changes one output by -2 s x.
+        change = -2 * kernel[None] * images[:, :, None]
+        losses = np.sum((error[:, None] + change) ** 2 - error[:, None] ** 2, axis=0)
+        assert row.rate == pytest.approx(np.mean(losses < 0), abs=0.01)
+        assert row.rate > 0.05
+
+
+def test_labels_that_are_no_classes_are_refused(rng):
+    model = kbnn.models.vgg_tiny(width=8)
+    images = rng.normal(size=(4, 28, 28, 1)).astype("f")
+    for labels, message in [
+        (np.arange(4) + 8, "Expected class numbers from 0 to 9. Received: 8 to 11"),
+        (np.arange(4) - 1, "Received: -1 to 2"),
+        (np.array(list("abcd")), "Expected class numbers, .* Received: <U1"),
+        (np.eye(4, 10), "Received: float64 in the shape"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            kbnn.training.estimate_noise_rate(model, images, labels)
+
+
 def test_bad_arguments(dense):
     model, x, y, _, _ = dense
     with pytest.raises(ValueError, match="Received: 4000 images, 10 labels"):
