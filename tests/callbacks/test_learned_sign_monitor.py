@@ -56,6 +56,16 @@ def test_models_that_do_not_fit(data):
     other = kbnn.callbacks.LearnedSignMonitor(kbnn.models.vgg_tiny(width=4))
     with pytest.raises(ValueError, match="Expected `pretrained` to have a layer 'conv_1'"):
         learned.fit(*data, callbacks=[other], verbose=0)
+    one = {"kernel_quantizer": LearnedSign(), "kernel_constraint": "weight_clip"}
+    layers = [lq.layers.QuantDense(8, name=name, **one) for name in ("first", "second")]
+    shared = keras.Sequential([keras.Input((8,)), *layers])
+    shared.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="one that kernel and .*kernel share"):
+        shared.fit(
+            *(np.zeros((4, 8)), np.zeros((4, 8))),
+            callbacks=[kbnn.callbacks.LearnedSignMonitor()],
+            verbose=0,
+        )
 
 
 def test_flips_are_counted_from_the_signs_of_a_learned_network(data):

@@ -15,6 +15,7 @@ from kbnn import __version__
 from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train_run
 from kbnn.cli.main import app
 from kbnn.cli.run_folder import RunFolder
+from kbnn.cli.run_model import build_model
 from kbnn.cli.run_request import _settings_of, remarks
 from kbnn.cli.run_teacher import load_teacher
 
@@ -662,3 +663,20 @@ def test_a_network_without_quantizers_has_none_to_replace():
     real = RunConfig(data="fashion_mnist_sample", kernel_quantizer="none", input_quantizer="none")
     with pytest.raises(InputError, match="--from a run with --kernel-quantizer"):
         RunConfig.going_on(real, "runs/real", kernel_quantizer="learned_sign")
+
+
+def test_settings_of_learned_signs_reach_the_quantizer(tmp_path):
+    settings = {"data": "fashion_mnist_sample", "kernel_quantizer": "learned_sign"}
+    of_signs = {"noise_rate": (0.2, 0.1), "mapping": "bottleneck", "loss_on": "hard"}
+    config = RunConfig(**settings, **of_signs, auxiliary_weight=0.5, residual_scale=0.3)
+    found = build_model(config).get_layer("conv_1").kernel_quantizer.get_config()
+    expected = {**of_signs, "noise_rate": [0.2, 0.1], "weight": 0.5, "residual_scale": 0.3}
+    assert {name: found[name] for name in expected} == expected
+    assert found["start"] == "residual"
+    random = RunConfig(**settings, mapping_start="random")
+    assert (random.learned_sign().start, random.residual_scale) == ("random", None)
+    with pytest.raises(InputError, match="Expected --residual-scale with --mapping-start residual"):
+        RunConfig(**settings, mapping_start="random", residual_scale=0.3)
+    (tmp_path / "model.keras").write_bytes(b"a network")
+    assert RunConfig.going_on(config, tmp_path).residual_scale == 0.3
+    assert RunConfig.going_on(config, tmp_path, mapping_start="random").residual_scale is None

@@ -123,3 +123,9 @@ def test_types_and_compilation(estimator):
 def test_integers_are_refused(loss):
     with pytest.raises(TypeError, match=r"Expected `prediction` .* Received: int32"):
         loss([1, -1], [1, 1], 0.1, 0.1)
+
+
+@pytest.mark.parametrize("loss", [unbiased_squared_error, unbiased_logistic_loss])
+def test_labels_of_another_shape_are_refused(loss):
+    with pytest.raises(ValueError, match=r"Expected `noisy_label` in .* Received: \(3,\)"):
+        loss(tf.zeros([3, 1]), tf.ones([3]), 0.1, 0.1)

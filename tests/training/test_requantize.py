@@ -242,3 +242,24 @@ def test_binary_normalization_keeps_its_sign_and_the_layers_behind_it_get_no_sec
             kbnn.requantize(model, input_quantizer=quantizer)
     with pytest.raises(ValueError, match="Expected `layers` to name 'stem_bn'"):
         kbnn.requantize(model, input_quantizer="approx_sign", layers=["conv_1"])
+
+
+@pytest.mark.parametrize("quantizer", ["ste_sign", "learned_sign"])
+@pytest.mark.parametrize("made_under", ["mixed_float16", "float32"])
+def test_a_model_of_another_precision_than_the_global_policy(quantizer, made_under, rng):
+    policies = {"mixed_float16": "float32", "float32": "mixed_float16"}
+    before = keras.mixed_precision.global_policy()
+    images = rng.normal(size=(4, 28, 28, 1)).astype("f")
+    try:
+        keras.mixed_precision.set_global_policy(made_under)
+        model = kbnn.models.vgg_tiny(width=8)
+        keras.mixed_precision.set_global_policy(policies[made_under])
+        other = kbnn.requantize(model, kernel_quantizer=quantizer, input_quantizer="approx_sign")
+        np.testing.assert_array_equal(
+            other.predict(images, verbose=0), model.predict(images, verbose=0)
+        )
+        layer = other.get_layer("conv_2")
+        for one in (layer, layer.kernel_quantizer, layer.input_quantizer):
+            assert one.dtype_policy.name == made_under
+    finally:
+        keras.mixed_precision.set_global_policy(before)
