@@ -81,7 +81,9 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
     ({"input_quantizer": ("smooth_sign",)}, {"input_sharpness": (1.0, 10.0)}),
     (
         {"kernel_quantizer": ("learned_sign",)},
-        _defaults(LearnedSign, LEARNED_SIGN, LEARNED_SIGN.keys() - {"residual_scale"}),
+        _defaults(
+            LearnedSign, LEARNED_SIGN, [name for name in LEARNED_SIGN if name != "residual_scale"]
+        ),
     ),
     (
         {"mapping_start": ("residual",)},

@@ -139,8 +139,8 @@ class LearnedSign(lq.quantizers.Quantizer):
         self.check_kernel(input_shape)
         self._kernel_shape = tuple(input_shape)
         *positions, channels, filters = self._kernel_shape
-        zero = self.start == "residual"
-        self._network = FilterMapping(self.mapping, zero, name="mapping")
+        is_residual = self.start == "residual"
+        self._network = FilterMapping(self.mapping, zero=is_residual, name="mapping")
         self._network.build((filters, *(positions or (1, 1)), channels))
         super().build(input_shape)
 

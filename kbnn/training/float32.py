@@ -31,7 +31,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     def replace(layer: keras.layers.Layer) -> Any:
         if not _is_half(layer):
             return None
-        copy = from_config(layer, _single(layer.get_config()))
+        copy = from_config(layer, with_dtype(layer.get_config(), "float32"))
         return Replacement(copy, _weights(layer))
 
     with float32_policy():
@@ -57,11 +57,11 @@ def _is_half(layer: keras.layers.Layer) -> bool:
     return str(layer.dtype_policy.name).startswith("mixed_")
 
 
-def _single(config: Any) -> Any:
-    """A config, and those of quantizers in it, with float32 where it says mixed precision."""
+def with_dtype(config: Any, policy: str) -> Any:
+    """A config, and those of quantizers in it, with another dtype policy."""
     if isinstance(config, dict):
         return {
-            key: "float32" if key == "dtype" and "mixed_" in str(value) else _single(value)
+            key: policy if key == "dtype" else with_dtype(value, policy)
             for key, value in config.items()
         }
     return config

@@ -133,12 +133,15 @@ def _check_images(model: keras.Model, images: Any) -> None:
 
 
 def _check_classes(model: keras.Model, labels: Any) -> None:
-    classes = model.outputs[0].shape[-1]
+    # One for an image, or one for each position.
+    *positions, classes = model.outputs[0].shape[1:]
     labels = np.asarray(labels)
-    if labels.dtype.kind not in "iuf" or labels.shape not in ((len(labels),), (len(labels), 1)):
+    shapes = [tf.TensorShape([len(labels), *positions, *one]) for one in ([], [1])]
+    fits = any(shape.is_compatible_with(labels.shape) for shape in shapes)
+    if labels.dtype.kind not in "iuf" or not fits:
         raise ValueError(
-            "Expected class numbers, (count,), or a `loss` that takes other labels. "
-            f"Received: {labels.dtype} in the shape {labels.shape}"
+            f"Expected class numbers in the shape {shapes[0]}, or a `loss` that takes other "
+            f"labels. Received: {labels.dtype} in the shape {labels.shape}"
         )
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(

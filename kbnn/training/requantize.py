@@ -18,7 +18,8 @@ from kbnn.quantizers.attached import (
     latent_kernel,
 )
 from kbnn.quantizers.signs import producers
-from kbnn.training.rewrite import REMOVE, check_rewritable, layers_of, rewrite
+from kbnn.training.float32 import with_dtype
+from kbnn.training.rewrite import REMOVE, check_rewritable, from_config, layers_of, rewrite
 
 
 class _Keep:
@@ -122,8 +123,7 @@ def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
     own = quantizers.clone(quantizer, name)
     if not isinstance(own, keras.layers.Layer):
         return own
-    # Made by this model's policy, not by the one that is the global one now.
-    return type(own).from_config({**own.get_config(), "dtype": layer.dtype_policy.name})
+    return from_config(own, with_dtype(own.get_config(), layer.dtype_policy.name))
 
 
 def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:

@@ -84,11 +84,22 @@ def test_labels_that_are_no_classes_are_refused(rng):
     for labels, message in [
         (np.arange(4) + 8, "Expected class numbers from 0 to 9. Received: 8 to 11"),
         (np.arange(4) - 1, "Received: -1 to 2"),
-        (np.array(list("abcd")), "Expected class numbers, .* Received: <U1"),
+        (np.array(list("abcd")), r"Expected class numbers in the shape \(4,\), .* Received: <U1"),
         (np.eye(4, 10), "Received: float64 in the shape"),
     ]:
         with pytest.raises(ValueError, match=message):
             kbnn.training.estimate_noise_rate(model, images, labels)
+
+
+def test_labels_of_each_position(rng):
+    conv = lq.layers.QuantConv2D(3, 3, kernel_quantizer="ste_sign", name="conv")
+    model = keras.Sequential([keras.Input((6, 6, 2)), conv])
+    images, labels = rng.normal(size=(4, 6, 6, 2)).astype("f"), rng.integers(0, 3, (4, 4, 4))
+    for given in (labels, labels[..., None]):
+        (row,) = kbnn.training.estimate_noise_rate(model, images, given, samples=5)
+        assert row.tried == 5
+    with pytest.raises(ValueError, match=r"in the shape \(4, 4, 4\), .* Received: int64 in"):
+        kbnn.training.estimate_noise_rate(model, images, labels[:, 0, 0])
 
 
 def test_bad_arguments(dense):

@@ -261,5 +261,9 @@ def test_a_model_of_another_precision_than_the_global_policy(quantizer, made_und
         layer = other.get_layer("conv_2")
         for one in (layer, layer.kernel_quantizer, layer.input_quantizer):
             assert one.dtype_policy.name == made_under
+        # Its base, too.
+        wrapped = kbnn.requantize(model, input_quantizer=kbnn.quantizers.ContrastiveSign())
+        wrapped.predict(images, verbose=0)
+        assert wrapped.get_layer("conv_2").input_quantizer.base.dtype_policy.name == made_under
     finally:
         keras.mixed_precision.set_global_policy(before)
