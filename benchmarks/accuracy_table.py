@@ -180,13 +180,17 @@ def paired_difference(
     grouped: dict[int, list[float]] = {}
     for seed, difference in pairs.items():
         grouped.setdefault(seed if groups is None else seed % groups, []).append(difference)
-    differences = [statistics.fmean(group) for group in grouped.values()]
-    mean, deviation = statistics.fmean(differences), spread(differences).deviation
+    found = mean_difference([statistics.fmean(group) for group in grouped.values()])
+    return dataclasses.replace(found, runs=len(pairs))
+
+
+def mean_difference(differences: Sequence[float]) -> Difference:
+    """The mean of independent differences, one a run, with its interval."""
+    count, mean, deviation = dataclasses.astuple(spread(differences))
     if deviation is None:
-        return Difference(len(pairs), mean, None, None)
-    count = len(differences)
+        return Difference(count, mean, None, None)
     margin = stats.t.ppf(0.975, count - 1) * deviation / count**0.5
-    return Difference(len(pairs), mean, mean - margin, mean + margin)
+    return Difference(count, mean, mean - margin, mean + margin)
 
 
 def _row(record: dict[str, str]) -> Row:

@@ -2,19 +2,23 @@
 
     python benchmarks/learned_signs.py decided runs/final/fashion-tuned-lns/seed_* \
         --file results/learned_signs.csv
+    python benchmarks/learned_signs.py summary results/learned_signs.csv
     python benchmarks/learned_signs.py rates runs/final/fashion-pretrained/seed_* \
         --file results/noise_rates.csv
 
 `decided`: of each run, the share of binary weights that have another sign than the latent weight,
 and the accuracy on the validation images with these signs and with those of the latent weights,
-each with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images).
+each with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images). `summary` has
+the means of each experiment's runs, and a 95 % interval of what the signs of the mappings are worth.
 
 `rates`: of each run, the share of signs whose flip lowers the loss on training images, layer by
 layer (`kbnn.training.estimate_noise_rate`).
 """
 
+import csv
 import dataclasses
 import pathlib
+import statistics
 from typing import Annotated
 
 import kbnn  # before TensorFlow and Keras: selects Keras 2
@@ -24,6 +28,7 @@ import numpy as np
 import provenance
 import tables
 import typer
+from accuracy_table import mean_difference
 
 from kbnn.quantizers.attached import KERNEL_QUANTIZERS, latent_kernel, quantized_kernels
 
@@ -98,6 +103,25 @@ def decided(
 
 
 @app.command()
+def summary(file: Annotated[pathlib.Path, typer.Argument(help="A table of `decided`.")]) -> None:
+    """Show the means over each experiment's runs, in percent."""
+    of_experiments: dict[str, list[dict[str, str]]] = {}
+    with file.open(newline="") as lines:
+        for row in csv.DictReader(lines):
+            of_experiments.setdefault(row["run"].split("/")[-2], []).append(row)
+    for experiment, rows in of_experiments.items():
+        share = statistics.fmean(float(row["decided"]) for row in rows)
+        worth = mean_difference([float(row["learned"]) - float(row["latent"]) for row in rows])
+        interval = (
+            "" if worth.low is None else f" [{100 * worth.low:+.2f}, {100 * worth.high:+.2f}]"
+        )
+        print(
+            f"{experiment}: {len(rows)} runs, {100 * share:.2f} decided, "
+            f"worth {100 * worth.mean:+.2f}{interval}"
+        )
+
+
+@app.command()
 def rates(
     runs: Runs,
     file: File,
@@ -107,8 +131,9 @@ def rates(
     """Flip signs, one at a time."""
     rows = []
     for run in runs:
-        rows += rates_of(run, images, samples)
-        print(*rows[-3:], sep="\n", flush=True)
+        found = rates_of(run, images, samples)
+        print(*found, sep="\n", flush=True)
+        rows += found
     tables.write(rows, file)
 
 

@@ -71,6 +71,21 @@ def test_mappings_that_decide_nothing_are_worth_nothing(images, tmp_path):
     assert (float(row["decided"]), row["learned"]) == (0.0, row["latent"])
 
 
+def test_a_summary_has_the_mean_and_its_interval(tmp_path):
+    table = tmp_path / "table.csv"
+    rows = [
+        *("run,decided,learned,latent", "final/one/seed_0,0.01,0.91,0.90"),
+        *("final/one/seed_1,0.03,0.93,0.90", "final/other/seed_0,0.5,0.8,0.9"),
+    ]
+    table.write_text("\n".join(rows) + "\n")
+    done = CliRunner().invoke(learned_signs.app, ["summary", str(table)], catch_exceptions=False)
+    # Student's t of one degree of freedom is 12.706; the error of the mean is 1.
+    assert done.stdout.splitlines() == [
+        "one: 2 runs, 2.00 decided, worth +2.00 [-10.71, +14.71]",
+        "other: 1 runs, 50.00 decided, worth -10.00",
+    ]
+
+
 @pytest.mark.slow
 def test_the_rates_of_each_layer(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "trained" / "seed_0"
