@@ -9,7 +9,7 @@
 `decided`: of each run, the share of binary weights that have another sign than the latent weight,
 and the accuracy on the validation images with these signs and with those of the latent weights,
 each with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images). `summary` has
-the means of each experiment's runs, and a 95 % interval of what the signs of the mappings are worth.
+the means of each experiment, and a 95 % interval of what the signs of the mappings are worth.
 
 `rates`: of each run, the share of signs whose flip lowers the loss on training images, layer by
 layer (`kbnn.training.estimate_noise_rate`).
