@@ -208,8 +208,17 @@ VARIANTS = {
             "real-distillation-weak": twin(1.0, 0.1, 0.0),
             "real-features": twin(1.0, 0.0, 1.0),
             "all": twin(1.0, 1.0, 1.0),
-            "mixture": {"latent": "mixture"},
+            "real0.05-distillation0.1-plain": {**twin(0.05, 0.1, 0.0), "balance_gradient": False},
+            "real-distillation-until0.5": {**twin(1.0, 0.1, 0.0), "latent_until": 0.5},
+            "real0.1-distillation0.1": twin(0.1, 0.1, 0.0),
+            "real-distillation-weak-stem": {**twin(1.0, 0.1, 0.0), "latent_share": "stem"},
+            **{
+                f"mixture-until{until}": {"latent": "mixture", "latent_until": until}
+                for until in (0.1, 0.3, 0.8)
+            },
             "gradient": {"latent": "gradient"},
+            "gradient0.1": {"latent": "gradient", "gradient_weight": 0.1},
+            "gradient-until0.5": {"latent": "gradient", "latent_until": 0.5},
         }.items()
     },
     **{name: RunConfig(**LATENT) for name in TEACHERS if name != "fashion-teacher"},

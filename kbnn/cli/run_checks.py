@@ -17,6 +17,7 @@ from kbnn.cli.run_choices import (
     ENDS,
     GIVEN,
     LEARNED_SIGN,
+    MIXED_UNTIL,
     MODELS,
     OPTIMIZERS,
     TUNING_RATES,
@@ -24,6 +25,7 @@ from kbnn.cli.run_choices import (
 )
 from kbnn.layers import Contrast
 from kbnn.quantizers import LearnedSign
+from kbnn.training.layer_roles import ROLES
 from kbnn.training.with_contrast import DEFAULT_DECAY
 
 _SMOOTH = "smooth_sign"
@@ -57,7 +59,7 @@ def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[
         given["image_size"] = tuple(given["image_size"])
     _check_values(given)
     _check_effect(given, defaults)
-    given |= _ends_of_sharpness(given) | _learned_sign(given) | _contrast(given)
+    given |= _ends_of_sharpness(given) | _learned_sign(given) | _latent(given) | _contrast(given)
     return given | _networks(given)
 
 
@@ -164,7 +166,7 @@ def _check_values(settings: Mapping[str, Any]) -> None:
             continue
         if not is_number(value) or value <= 0:
             raise _expected(name, "to be a positive, finite number", repr(value))
-    for name in ("real_weight", "distillation_weight", "feature_weight"):
+    for name in ("real_weight", "distillation_weight", "feature_weight", "gradient_weight"):
         value = settings[name]
         if value is not None and (not is_number(value) or value < 0):
             raise _expected(name, "to be a finite number from 0 on", repr(value))
@@ -197,6 +199,26 @@ def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
             message = message.replace(argument, option("noise_rate"))
         raise InputError(message) from error
     return pair
+
+
+def _latent(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Where the help of latent weights ends."""
+    latent, until = settings["latent"], settings["latent_until"]
+    if latent == "none" and until is not None:
+        raise _expected("latent_until", "with --latent", "none")
+    if latent == "twin":
+        names = settings["latent_share"]
+        if names != "none" and not set(str(names).split(",")) <= set(ROLES):
+            raise _expected("latent_share", f"to be of {', '.join(ROLES)}, or none", repr(names))
+        if not isinstance(settings["balance_gradient"], bool):
+            raise _expected("balance_gradient", "to be True or False", settings["balance_gradient"])
+    if latent == "mixture" and until is None:
+        until = MIXED_UNTIL
+    if until is not None and (
+        isinstance(until, bool) or not isinstance(until, float | int) or not 0 < until <= 1
+    ):
+        raise _expected("latent_until", "to be a share, above 0 and up to 1", repr(until))
+    return {"latent_until": until}
 
 
 def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:

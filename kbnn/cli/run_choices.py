@@ -13,6 +13,7 @@ from kbnn.layers import Contrast
 from kbnn.layers.contrast import SOURCES
 from kbnn.quantizers import LearnedSign
 from kbnn.training import with_contrast
+from kbnn.training.layer_roles import ROLES
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
@@ -64,6 +65,8 @@ def _defaults(
 
 # Ways to train with the latent weights: `kbnn.training`'s models.
 LATENT = ("none", "twin", "mixture", "gradient")
+# Where the mixture ends, if nothing is said.
+MIXED_UNTIL = 0.3
 # `kbnn.layers.Contrast`'s arguments, and the settings that they are here.
 CONTRAST = {
     "weight": "contrast_weight",
@@ -89,7 +92,11 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
         {"mapping_start": ("residual",)},
         _defaults(LearnedSign, LEARNED_SIGN, ("residual_scale",)),
     ),
-    ({"latent": ("twin",)}, {"real_weight": 1.0}),
+    (
+        {"latent": ("twin",)},
+        {"real_weight": 1.0, "balance_gradient": True, "latent_share": ",".join(ROLES)},
+    ),
+    ({"latent": ("gradient",)}, {"gradient_weight": 1.0}),
     (
         {"latent": ("twin",), "teacher": (GIVEN,)},
         {"distillation_weight": 1.0, "temperature": 4.0, "feature_weight": 0.0},

@@ -6,6 +6,8 @@ import json
 import os
 from typing import Any, Literal
 
+import tf_keras as keras
+
 from kbnn.cli import run_checks
 from kbnn.cli.errors import InputError
 from kbnn.cli.run_choices import CONTRAST, ENDS, LEARNED_SIGN, option
@@ -81,9 +83,15 @@ class RunConfig:
         residual_scale: its `residual_scale`; None too where `mapping_start` is "random".
         loss_on: its `loss_on`.
         latent: "twin" trains with a `kbnn.training.LatentWeightModel`, "mixture" with a
-            `LatentMixtureModel`, whose layers are binary for the last fifth of the training,
-            "gradient" with a `LatentGradientModel`; "none" with Keras alone.
-        real_weight: of the twin, the weight of its own loss; None without one.
+            `LatentMixtureModel`, "gradient" with a `LatentGradientModel`; "none" with Keras alone.
+        latent_until: share of the training at which the latent weights help no more: the mixture
+            is all binary, and the weights of the twin's terms or of the gradient have gone down to
+            0, step by step from the first one. None for weights that stay as they are; the
+            mixture then ends at 0.3.
+        gradient_weight: of "gradient", the `weight`; None without, as the others.
+        real_weight: of the twin, the weight of its own loss.
+        balance_gradient: of the twin, its `balance_gradient`.
+        latent_share: its `share`: names with commas between, or "none".
         distillation_weight: of the twin's or the teacher's distillation; None without either, as
             the next two.
         temperature: of the distillation.
@@ -147,7 +155,11 @@ class RunConfig:
     residual_scale: float | None = None
     loss_on: str | None = None
     latent: str = "none"
+    latent_until: float | None = None
+    gradient_weight: float | None = None
     real_weight: float | None = None
+    balance_gradient: bool | None = None
+    latent_share: str | None = None
     distillation_weight: float | None = None
     temperature: float | None = None
     feature_weight: float | None = None
@@ -185,13 +197,34 @@ class RunConfig:
         options |= {"negatives": self.contrast, "decay": self.contrast_decay}
         return {name: value for name, value in options.items() if value is not None}
 
-    def supervision(self) -> list[LatentSupervision]:
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """The argument `share` of the twin."""
+        names = self.latent_share or "none"
+        return () if names == "none" else tuple(names.split(","))
+
+    def until_end_of_latent(self, first: Any, last: float, steps: int) -> Any:
+        """A schedule of a number, or the number where it stays, for a training of `steps`."""
+        if self.latent_until is None:
+            return first
+        mixed = max(1, round(self.latent_until * steps))
+        return keras.optimizers.schedules.PolynomialDecay(float(first), mixed, last)
+
+    def supervision(self, steps: int) -> list[LatentSupervision]:
         """The terms of the twin or the teacher, one for features only where it has a weight."""
+
+        def weight(first: Any) -> Any:
+            return self.until_end_of_latent(first, 0.0, steps)
+
         # The others with weight 0 too: the twin's own weights stay in the graph of the loss.
-        terms: list[LatentSupervision] = [Distillation(self.distillation_weight, self.temperature)]
+        terms: list[LatentSupervision] = [
+            Distillation(weight(self.distillation_weight), self.temperature)
+        ]
         if self.latent == "twin":
-            terms.insert(0, RealPathLoss(self.real_weight))
-        return [*terms, FeatureAlignment(self.feature_weight)] if self.feature_weight else terms
+            terms.insert(0, RealPathLoss(weight(self.real_weight)))
+        if self.feature_weight:
+            terms.append(FeatureAlignment(weight(self.feature_weight)))
+        return terms
 
     @classmethod
     def going_on(

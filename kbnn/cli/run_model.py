@@ -23,8 +23,6 @@ from kbnn.training import (
 )
 
 _MOMENTUM = 0.9
-# The share of the training in which layers are mixed with their real-valued selves.
-_MIXED = 0.8
 # The command line's names in those of kbnn.data.load.
 _AUGMENT: dict[str, Any] = {"none": False, "crop": "crop", "flip": "flip", "both": True}
 
@@ -132,16 +130,22 @@ def trainer_of(model: keras.Model, config: RunConfig, steps: int) -> keras.Model
     """What `fit` is called on, for `steps`: the model, or a trainer of it."""
     indexed = is_indexed(config)
     if config.teacher is not None:
-        return TeacherModel(model, load_teacher(config), config.supervision(), indexed=indexed)
+        return TeacherModel(model, load_teacher(config), config.supervision(steps), indexed=indexed)
     if config.latent == "twin":
-        return LatentWeightModel(model, config.supervision(), indexed=indexed)
+        return LatentWeightModel(
+            model,
+            config.supervision(steps),
+            share=config.shared,
+            balance_gradient=bool(config.balance_gradient),
+            indexed=indexed,
+        )
     if config.latent == "mixture":
-        mixed = max(1, round(_MIXED * steps))
         return LatentMixtureModel(
-            model, keras.optimizers.schedules.PolynomialDecay(0.0, mixed, 1.0), indexed=indexed
+            model, config.until_end_of_latent(0.0, 1.0, steps), indexed=indexed
         )
     if config.latent == "gradient":
-        return LatentGradientModel(model, indexed=indexed)
+        weight = config.until_end_of_latent(config.gradient_weight, 0.0, steps)
+        return LatentGradientModel(model, weight, indexed=indexed)
     # It hands labels and indices to the terms.
     return model if config.contrast == "none" else Trainer(model, indexed=indexed)
 

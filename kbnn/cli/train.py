@@ -24,6 +24,7 @@ from kbnn.cli.run_choices import (
     KERNEL_QUANTIZERS,
     LATENT,
     METHODS,
+    MIXED_UNTIL,
     MODELS,
     NORMALIZATIONS,
     OPTIMIZERS,
@@ -263,8 +264,38 @@ def train(
             LATENT,
         ),
     ] = None,
+    latent_until: Annotated[
+        float | None,
+        _setting(
+            "Share of the training at which latent weights help no more; their weight goes down to "
+            "0 until then, step by step.",
+            "latent_until",
+            default=f"{MIXED_UNTIL} for the mixture; else the weight stays",
+        ),
+    ] = None,
+    gradient_weight: Annotated[
+        float | None,
+        _setting(
+            "Of --latent gradient: its weight.",
+            "gradient_weight",
+            default=str(DEFAULTS["gradient_weight"]),
+        ),
+    ] = None,
     real_weight: Annotated[
         float | None, _supervision_setting("twin", "weight of its own loss", "real_weight")
+    ] = None,
+    balance_gradient: Annotated[
+        bool | None,
+        typer.Option(
+            "--balance-gradient/--no-balance-gradient",
+            help="Of the twin: whether its gradients of binary kernels are brought to the size "
+            f"of the binary ones. (default: {DEFAULTS['balance_gradient']})",
+            show_default=False,
+        ),
+    ] = None,
+    latent_share: Annotated[
+        str | None,
+        _supervision_setting("twin", "real-valued layers that both paths use", "latent_share"),
     ] = None,
     distillation_weight: Annotated[
         float | None,
@@ -371,7 +402,11 @@ def train(
         "residual_scale": residual_scale,
         "loss_on": loss_on,
         "latent": latent,
+        "latent_until": latent_until,
+        "gradient_weight": gradient_weight,
         "real_weight": real_weight,
+        "balance_gradient": balance_gradient,
+        "latent_share": latent_share,
         "distillation_weight": distillation_weight,
         "temperature": temperature,
         "feature_weight": feature_weight,

@@ -74,6 +74,17 @@ def check_temperature(temperature: Any) -> None:
         raise ValueError(f"Expected `temperature` above 0. Received: temperature={temperature!r}")
 
 
+def check_weight(weight: Any) -> None:
+    """Raise ValueError unless it is a number from 0 on, or a schedule of it."""
+    is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
+    is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
+    if not is_schedule and (not is_number or weight < 0):
+        raise ValueError(
+            "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
+            f"Received: weight={weight!r}"
+        )
+
+
 class Paths(NamedTuple):
     """What the two paths made of a batch.
 
@@ -124,13 +135,7 @@ class LatentSupervision:
     trained: Sequence[keras.layers.Layer] = ()
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
-        is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
-        is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
-        if not is_schedule and (not is_number or weight < 0):
-            raise ValueError(
-                "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
-                f"Received: weight={weight!r}"
-            )
+        check_weight(weight)
         if isinstance(self.layers, str):
             raise ValueError(f"Expected `layers` to be names. Received: {self.layers!r}")
         self.weight = weight

@@ -38,7 +38,15 @@ def is_sign(quantizer: Any) -> bool:
 
 def has_binary_kernel(layer: keras.layers.Layer) -> bool:
     """Whether a layer quantizes a kernel."""
-    return any(getattr(layer, argument, None) is not None for argument in KERNEL_QUANTIZERS)
+    return bool(kernel_quantizers(layer))
+
+
+def kernel_quantizers(layer: keras.layers.Layer) -> dict[str, Any]:
+    """A layer's quantizers of kernels by the names of the kernels, as "kernel"."""
+    found = {
+        kernel: getattr(layer, argument, None) for argument, kernel in KERNEL_QUANTIZERS.items()
+    }
+    return {kernel: quantizer for kernel, quantizer in found.items() if quantizer is not None}
 
 
 def is_binary(layer: keras.layers.Layer) -> bool:

@@ -1,31 +1,30 @@
 """Binary layers whose gradients are also those of their latent weights."""
 
-import math
-import numbers
-from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.training.latent_path import activation_of
-from kbnn.training.mixed_network import MixedLayer, mixed_network
-from kbnn.training.trainer import Trainer
+from kbnn.losses.latent_supervision import check_weight
+from kbnn.training.mixed_network import MixedTrainer
 
 
-class LatentGradientModel(Trainer):
+class LatentGradientModel(MixedTrainer):
     r"""Trains a binary network with the gradients of its real-valued self added to its own.
 
     In training, a binary layer with inputs x and latent kernel W gives
 
     $$\mathrm{conv}(\mathrm{sign}(x), \mathrm{sign}(W)) + \lambda r - \mathrm{sg}(\lambda r), \qquad
-      r = \mathrm{conv}(h(x), W)$$
+      r = \mathrm{conv}(h(x), W / m)$$
 
-    whose value is that of the binary layer, exactly, and whose gradient is that of both terms.
+    whose value is that of the binary layer, exactly, and whose gradient is that of both terms. m is
+    the mean |W|; the gradient passes the division as it does a sign, which is what keeps that of
+    both terms of one size. Biases get theirs once.
 
     Args:
         model: as for `LatentWeightModel`.
-        weight: lambda.
+        weight: lambda, a factor or a `keras.optimizers.schedules.LearningRateSchedule` that gives
+            it by the step of the optimizer.
         activation: h, as for `LatentWeightModel`.
         indexed: as for `Trainer`.
         name: of the trainer.
@@ -43,22 +42,20 @@ class LatentGradientModel(Trainer):
     def __init__(
         self,
         model: keras.Model,
-        weight: float = 1.0,
+        weight: Any = 1.0,
         *,
         activation: Any = "hard_tanh",
         indexed: bool = False,
         name: str | None = None,
     ) -> None:
-        is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
-        if not is_number or weight < 0:
-            raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
-        super().__init__(model, indexed=indexed, name=name)
-        self._weight: float = float(weight)
-        self._mixed: keras.Model = mixed_network(model, self._cancel, activation_of(activation))
+        check_weight(weight)
+        super().__init__(
+            *(model, weight, "latent_weight", self._cancel, activation),
+            read_bias=tf.stop_gradient,
+            indexed=indexed,
+            name=name,
+        )
 
-    def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
-        return self._mixed(x, training=True), {}
-
-    def _cancel(self, binary: tf.Tensor, real: tf.Tensor, layer: MixedLayer) -> tf.Tensor:
-        real *= tf.cast(self._weight, real.dtype)
+    def _cancel(self, binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        real *= self.number(real)
         return binary + (real - tf.stop_gradient(real))

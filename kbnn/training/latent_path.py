@@ -1,9 +1,9 @@
 """Layers that compute with the latent weights of a binary network."""
 
-from collections.abc import Callable, Collection
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
@@ -23,6 +23,27 @@ def activation_of(activation: Any) -> Callable[[Any], tf.Tensor]:
     return keras.activations.get(activation)
 
 
+def resized(kernel: tf.Tensor, size: float | None = None) -> tf.Tensor:
+    r"""A kernel brought to a mean absolute value, with a gradient of the size that a sign's has.
+
+    $$s\, W / m \quad \text{with the gradient of} \quad s\, W, \qquad m = \mathrm{mean} |W|$$
+
+    What stands behind a convolution is mostly a normalization, under which the gradient of W goes
+    as 1 / m: latent weights are small, and without this theirs is some ten times that of signs.
+
+    Args:
+        kernel: W.
+        size: s; None for m, which leaves the kernel's values as they are.
+    """
+    mean = tf.maximum(tf.reduce_mean(tf.abs(tf.cast(kernel, tf.float32))), 1e-8)
+    target = mean if size is None else tf.constant(size)
+    factor, scale = (
+        tf.cast(tf.stop_gradient(number), kernel.dtype) for number in (target / mean, target)
+    )
+    value = tf.stop_gradient(kernel)
+    return factor * value + scale * (kernel - value)
+
+
 class LatentLayer(keras.layers.Layer):
     """What a layer computes without its quantizers, with weights that are the layer's.
 
@@ -33,6 +54,8 @@ class LatentLayer(keras.layers.Layer):
         layer: a built layer, of Larq's or with a kernel of its own.
         shared: the names of the weights that are the layer's; the others are new.
         activation: in place of quantizers.
+        read: by the name of a shared weight, what is computed with in its place, as a function of
+            the weight.
     """
 
     def __init__(
@@ -40,6 +63,7 @@ class LatentLayer(keras.layers.Layer):
         layer: keras.layers.Layer,
         shared: Collection[str],
         activation: Callable[[Any], tf.Tensor],
+        read: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(dtype=layer.dtype_policy, **options)
@@ -48,18 +72,13 @@ class LatentLayer(keras.layers.Layer):
         }
         self._takes_signs = getattr(layer, "input_quantizer", None) is not None
         self._activation = activation
+        self._read = dict(read or {})
         quantizers = [*KERNEL_QUANTIZERS, "input_quantizer"]
         config = layer.get_config()
         config |= {name: None for name in quantizers if name in config}
         self._layer = from_config(layer, {**config, "name": f"{self.name}_layer"})
         if is_quantizer(getattr(layer, "activation", None)):
             self._layer.activation = activation
-
-    @property
-    def kernels(self) -> list[Any]:
-        """The kernels that the layer has of the binary one."""
-        names = KERNEL_QUANTIZERS.values()
-        return [variable for name, variable in self._shared.items() if name in names]
 
     def build(self, input_shape: Any) -> None:
         layer = self._layer
@@ -80,10 +99,24 @@ class LatentLayer(keras.layers.Layer):
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         if self._takes_signs:
             inputs = self._activation(inputs)
-        if isinstance(self._layer, lq.layers_base.BaseLayer):
-            # Past the scope in which Larq's layers read kernels quantized.
-            return super(lq.layers_base.BaseLayer, self._layer).call(inputs)
-        return self._layer.call(inputs)
+        with self._weights_as_read():
+            return self._layer.call(inputs)
+
+    @contextlib.contextmanager
+    def _weights_as_read(self) -> Iterator[None]:
+        """Tensors in place of the shared weights, past Keras, which keeps account of attributes.
+
+        A kernel is read here, outside of the scope in which Larq's layers read it quantized.
+        """
+        attributes = vars(self._layer)
+        kept = {name: attributes[name] for name in self._shared}
+        for name, variable in kept.items():
+            value = tf.convert_to_tensor(variable)
+            attributes[name] = self._read.get(name, tf.identity)(value)
+        try:
+            yield
+        finally:
+            attributes.update(kept)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return self._layer.compute_output_shape(input_shape)

@@ -66,6 +66,7 @@ class LatentWeightModel(SupervisedTrainer):
         *,
         activation: Any = "hard_tanh",
         share: Collection[str] = ROLES,
+        balance_gradient: bool = True,
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
         indexed: bool = False,
         name: str | None = None,
@@ -80,7 +81,12 @@ class LatentWeightModel(SupervisedTrainer):
             )
         super().__init__(model, supervision, indexed=indexed, name=name)
         twin = real_twin(
-            model, activation=activation, share=share, features=self.feature_layers, replace=replace
+            model,
+            activation=activation,
+            share=share,
+            features=self.feature_layers,
+            balance_gradient=balance_gradient,
+            replace=replace,
         )
         self.twin = twin.twin
         self._binary = twin.binary

@@ -1,30 +1,94 @@
 """A binary network whose layers, in training, compute with their latent weights too."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, has_binary_kernel
-from kbnn.training.latent_path import LatentLayer
+from kbnn.quantizers.attached import (
+    KERNEL_QUANTIZERS,
+    has_binary_kernel,
+    is_sign,
+    kernel_quantizers,
+    unwrapped,
+)
+from kbnn.training.latent_path import LatentLayer, activation_of, resized
 from kbnn.training.real_twin import check_trainable
 from kbnn.training.rewrite import copy_graph, layers_of
+from kbnn.training.trainer import Means, Trainer
 
-Combine = Callable[[tf.Tensor, tf.Tensor, "MixedLayer"], tf.Tensor]
+Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+class MixedTrainer(Trainer):
+    """A `Trainer` of a model's mixed network, in which a number follows a schedule; a base.
+
+    Args:
+        model: as for `mixed_network`.
+        number: a number, or a `keras.optimizers.schedules.LearningRateSchedule` that gives it by
+            the step of the optimizer.
+        logged: its name in the logs.
+        combine, activation, read_bias: as for `mixed_network`.
+        indexed, name: as for `Trainer`.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        number: Any,
+        logged: str,
+        combine: Combine,
+        activation: Any,
+        *,
+        read_bias: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+        indexed: bool,
+        name: str | None,
+    ) -> None:
+        super().__init__(model, indexed=indexed, name=name)
+        self._logged = Means([logged])
+        self._of_training |= {logged}
+        self._schedule = number
+        # Read by all layers, and the same on all replicas.
+        self._number = tf.Variable(
+            0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+        )
+        self._mixed = mixed_network(model, combine, activation_of(activation), read_bias=read_bias)
+
+    def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
+        step = self.optimizer.iterations
+        number = self._schedule(step) if callable(self._schedule) else self._schedule
+        self._number.assign(tf.cast(number, tf.float32))
+        for mean in self._logged.means:
+            mean.update_state(self._number)
+        return self._mixed(x, training=True), {}
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return [*super().metrics, *self._logged.means]
+
+    def number(self, like: tf.Tensor) -> tf.Tensor:
+        """The number at this step, in the precision of a tensor."""
+        return tf.cast(self._number, like.dtype)
 
 
 def mixed_network(
-    model: keras.Model, combine: Combine, activation: Callable[[Any], tf.Tensor]
+    model: keras.Model,
+    combine: Combine,
+    activation: Callable[[Any], tf.Tensor],
+    *,
+    read_bias: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
 ) -> keras.Model:
     """The model with other outputs of its binary layers, on the same weights and statistics.
 
     Args:
         model: a built functional or Sequential model with layers of quantized kernels.
-        combine: takes what such a layer gives, what it gives with real-valued activations and
-            latent kernels, and the layer itself; returns its output.
+        combine: takes what such a layer gives, and what it gives with real-valued activations and
+            latent kernels, these `resized` to the quantized ones; returns its output.
         activation: in place of input quantizers, for the second of them.
+        read_bias: what the second of them takes for a bias.
 
     Raises:
         ValueError: no such layer, or one that is not Larq's; losses or metrics of tensors; masks.
@@ -48,7 +112,7 @@ def mixed_network(
                         "Expected Larq's layers where kernels are quantized. "
                         f"Received: {layer.name!r}, a {type(layer).__name__}"
                     )
-                borrowed[id(layer)] = MixedLayer(layer, combine, activation, name=name)
+                borrowed[id(layer)] = MixedLayer(layer, combine, activation, read_bias, name)
             else:
                 borrowed[id(layer)] = _Borrowed(layer, name=name)
         return borrowed[id(layer)]
@@ -75,20 +139,18 @@ class MixedLayer(_Borrowed):
         layer: keras.layers.Layer,
         combine: Combine,
         activation: Callable[[Any], tf.Tensor],
-        **options: Any,
+        read_bias: Callable[[tf.Tensor], tf.Tensor],
+        name: str,
     ) -> None:
-        super().__init__(layer, **options)
-        kernels = set(KERNEL_QUANTIZERS.values())
-        self._latent = LatentLayer(layer, kernels | {"bias"}, activation, name=f"{self.name}_real")
+        super().__init__(layer, name=name)
+        read = {"bias": read_bias}
+        for kernel, quantizer in kernel_quantizers(layer).items():
+            # Others have the size of the latent kernel, as magnitude_aware_sign.
+            size = 1.0 if is_sign(unwrapped(quantizer)) else None
+            read[kernel] = functools.partial(resized, size=size)
+        shared = {*KERNEL_QUANTIZERS.values(), "bias"}
+        self._latent = LatentLayer(layer, shared, activation, read, name=f"{name}_real")
         self._combine = combine
 
     def call(self, inputs: Any) -> tf.Tensor:
-        return self._combine(self.layer(inputs), self._latent(inputs), self)
-
-    def to_size_of_signs(self, real: tf.Tensor) -> tf.Tensor:
-        """An output of the latent weights, as if their mean absolute value were 1."""
-        kernels = [tf.convert_to_tensor(kernel) for kernel in self._latent.kernels]
-        for kernel in kernels:
-            mean = tf.maximum(tf.reduce_mean(tf.abs(tf.cast(kernel, tf.float32))), 1e-8)
-            real /= tf.cast(tf.stop_gradient(mean), real.dtype)
-        return real
+        return self._combine(self.layer(inputs), self._latent(inputs))

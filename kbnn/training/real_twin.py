@@ -1,5 +1,6 @@
 """The real-valued twin of a binary network: the same latent weights, nothing quantized."""
 
+import functools
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ from kbnn.quantizers.attached import (
     KERNEL_QUANTIZERS,
     is_binary,
     is_quantizer,
+    kernel_quantizers,
 )
-from kbnn.training.latent_path import LatentLayer, activation_of
+from kbnn.training.latent_path import LatentLayer, activation_of, resized
 from kbnn.training.layer_roles import SHAREABLE, LayerRoles
 from kbnn.training.rewrite import (
     check_rewritable,
@@ -23,6 +25,7 @@ from kbnn.training.rewrite import (
     layers_of,
     renewed,
     replay,
+    weights_by_name,
 )
 
 # Scales and statistics of one path's numbers: the other one has its own, new.
@@ -55,6 +58,7 @@ def real_twin(
     activation: Any,
     share: Collection[str],
     features: Collection[str],
+    balance_gradient: bool = False,
     replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
 ) -> RealTwin:
     """Build the twin, which takes over where the model's layers that both use end.
@@ -66,6 +70,8 @@ def real_twin(
         activation: in place of input quantizers and of layers that are signs.
         share: of `ROLES`; those real-valued layers have the model's weights, the others copies.
         features: names of layers whose outputs are wanted.
+        balance_gradient: whether the twin's gradients of quantized kernels are those of kernels
+            of the size of signs.
         replace: gives the twin of a layer; None for the usual one.
 
     Raises:
@@ -87,7 +93,8 @@ def real_twin(
         )
         for i, tensor in enumerate(frontier)
     }
-    twins = _Twins(activation_of(activation), share, roles, replace)
+    read = resized if balance_gradient else tf.identity
+    twins = _Twins(activation_of(activation), share, roles, read, replace)
     tensors = dict(inputs)
 
     def apply(node: Any, *arguments: Any, **options: Any) -> Any:
@@ -119,11 +126,13 @@ class _Twins:
         activation: Callable[[Any], tf.Tensor],
         share: Collection[str],
         roles: LayerRoles,
+        read: Callable[[tf.Tensor], tf.Tensor],
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None,
     ) -> None:
         self._activation = activation
         self._share = share
         self._roles = roles.roles()
+        self._read = read
         self._replace = replace
         self._twins: dict[int, Callable] = {}
         self._copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
@@ -157,12 +166,18 @@ class _Twins:
             isinstance(layer, keras.layers.Activation) and is_quantizer(layer.activation)
         ):
             return keras.layers.Activation(self._activation, name=name, dtype=layer.dtype_policy)
-        if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE)):
-            return LatentLayer(layer, KERNEL_QUANTIZERS.values(), self._activation, name=name)
+        is_known = set(weights_by_name(layer)) <= {*KERNEL_QUANTIZERS.values(), "bias"}
+        latent = functools.partial(LatentLayer, layer, activation=self._activation, name=name)
+        if (
+            is_binary(layer)
+            and is_known
+            and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE))
+        ):
+            quantized = kernel_quantizers(layer)
+            return latent(KERNEL_QUANTIZERS.values(), read=dict.fromkeys(quantized, self._read))
         is_shared = self._roles[id(layer)] in self._share
-        if isinstance(layer, SHAREABLE) and is_shared:
-            names = {*KERNEL_QUANTIZERS.values(), "bias"}
-            return LatentLayer(layer, names, self._activation, name=name)
+        if isinstance(layer, SHAREABLE) and is_known and is_shared:
+            return latent({*KERNEL_QUANTIZERS.values(), "bias"})
         copy = from_config(layer, {**layer.get_config(), "name": name})
         if isinstance(layer, _NORMALIZATIONS):
             copy.trainable = True  # it is new, even where the model's is frozen

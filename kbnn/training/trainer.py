@@ -66,6 +66,8 @@ class Trainer(keras.Model):
         self.host = model
         self.indexed = bool(indexed)
         self._terms = Means(terms)
+        # The names of what is logged of training steps alone.
+        self._of_training = set(terms)
         self.built = True
 
     def call(self, inputs: Any, training: Any = None) -> Any:
@@ -104,7 +106,8 @@ class Trainer(keras.Model):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight, _ = self.unpack(data)
-        return super().test_step((x, y, sample_weight))
+        logs = super().test_step((x, y, sample_weight))
+        return {name: value for name, value in logs.items() if name not in self._of_training}
 
     def unpack(self, data: Any) -> tuple[Any, Any, Any, Any]:
         """A batch's inputs, labels, sample weights and indices; None for what it has not.

@@ -65,6 +65,7 @@ def test_at_a_share_of_one_the_training_is_the_plain_one(batch):
 def test_the_gradient_is_that_of_both_and_the_value_the_binary_one(weight, batch):
     model = host()
     trainer = LatentGradientModel(model, weight)
+    trainer.compile("sgd", "mse")
     x, upstream = tf.constant(batch[0]), np.random.default_rng(1).normal(size=(16, 4))
     kernel = model.get_layer("layer").kernel
 
@@ -78,13 +79,14 @@ def test_the_gradient_is_that_of_both_and_the_value_the_binary_one(weight, batch
     found, of_both = gradients(lambda: trainer.forward(x, None, None)[0])
     expected, of_binary = gradients(lambda: model(x, training=True))
     latent = tf.constant(model.get_weights()[0])
+    size = tf.reduce_mean(tf.abs(latent))
     real = weight * tf.clip_by_value(x, -1.0, 1.0)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(
         of_both[0], of_binary[0] + tf.transpose(real) @ upstream.astype("f"), rtol=1e-4, atol=1e-5
     )
     inside = tf.cast(tf.abs(x) <= 1, tf.float32)
-    of_real = weight * inside * (upstream.astype("f") @ tf.transpose(latent))
+    of_real = weight * inside * (upstream.astype("f") @ tf.transpose(latent / size))
     np.testing.assert_allclose(of_both[1], of_binary[1] + of_real, rtol=1e-4, atol=1e-5)
 
 
