@@ -37,11 +37,10 @@ def resized(kernel: tf.Tensor, size: float | None = None) -> tf.Tensor:
     """
     mean = tf.maximum(tf.reduce_mean(tf.abs(tf.cast(kernel, tf.float32))), 1e-8)
     target = mean if size is None else tf.constant(size)
-    factor, scale = (
-        tf.cast(tf.stop_gradient(number), kernel.dtype) for number in (target / mean, target)
-    )
-    value = tf.stop_gradient(kernel)
-    return factor * value + scale * (kernel - value)
+    before = tf.stop_gradient(kernel)
+    # In float32, since the quotient may be out of the range of float16.
+    value = tf.cast(tf.cast(before, tf.float32) * tf.stop_gradient(target / mean), kernel.dtype)
+    return value + tf.cast(tf.stop_gradient(target), kernel.dtype) * (kernel - before)
 
 
 class LatentLayer(keras.layers.Layer):

@@ -11,9 +11,7 @@ import tf_keras as keras
 from kbnn.quantizers.attached import (
     KERNEL_QUANTIZERS,
     has_binary_kernel,
-    is_sign,
     kernel_quantizers,
-    unwrapped,
 )
 from kbnn.training.latent_path import LatentLayer, activation_of, resized
 from kbnn.training.real_twin import check_trainable
@@ -145,8 +143,8 @@ class MixedLayer(_Borrowed):
         super().__init__(layer, name=name)
         read = {"bias": read_bias}
         for kernel, quantizer in kernel_quantizers(layer).items():
-            # Others have the size of the latent kernel, as magnitude_aware_sign.
-            size = 1.0 if is_sign(unwrapped(quantizer)) else None
+            keeps_size = isinstance(quantizer, lq.quantizers.MagnitudeAwareSign)
+            size = None if keeps_size else 1.0
             read[kernel] = functools.partial(resized, size=size)
         shared = {*KERNEL_QUANTIZERS.values(), "bias"}
         self._latent = LatentLayer(layer, shared, activation, read, name=f"{name}_real")

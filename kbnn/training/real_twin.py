@@ -166,28 +166,26 @@ class _Twins:
             isinstance(layer, keras.layers.Activation) and is_quantizer(layer.activation)
         ):
             return keras.layers.Activation(self._activation, name=name, dtype=layer.dtype_policy)
-        is_known = set(weights_by_name(layer)) <= {*KERNEL_QUANTIZERS.values(), "bias"}
-        latent = functools.partial(LatentLayer, layer, activation=self._activation, name=name)
-        if (
-            is_binary(layer)
-            and is_known
-            and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE))
-        ):
-            quantized = kernel_quantizers(layer)
-            return latent(KERNEL_QUANTIZERS.values(), read=dict.fromkeys(quantized, self._read))
+        kernels = set(KERNEL_QUANTIZERS.values())
         is_shared = self._roles[id(layer)] in self._share
-        if isinstance(layer, SHAREABLE) and is_known and is_shared:
-            return latent({*KERNEL_QUANTIZERS.values(), "bias"})
+        if set(weights_by_name(layer)) <= {*kernels, "bias"}:
+            latent = functools.partial(LatentLayer, layer, activation=self._activation, name=name)
+            if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE)):
+                return latent(kernels, read=dict.fromkeys(kernel_quantizers(layer), self._read))
+            if isinstance(layer, SHAREABLE) and is_shared:
+                return latent({*kernels, "bias"})
         copy = from_config(layer, {**layer.get_config(), "name": name})
         if isinstance(layer, _NORMALIZATIONS):
             copy.trainable = True  # it is new, even where the model's is frozen
             return copy
         if not layer.weights and not is_binary(layer):
             return copy
-        if not isinstance(layer, (*_OF_A_PATH, *SHAREABLE)):
+        is_separate = isinstance(layer, SHAREABLE) and not (is_shared or is_binary(layer))
+        if not (is_separate or isinstance(layer, _OF_A_PATH)):
             raise ValueError(
                 "Expected layers that a real-valued twin is known of: Larq's, convolutions, dense "
-                "layers, normalizations, PReLU, and all without weights. "
+                "layers, normalizations and PReLU, with no weights but theirs, and all without "
+                "weights. "
                 f"Received: {layer.name!r}, a {type(layer).__name__}. "
                 "Give its twin as `replace=lambda layer: ...`, a new layer for this one and None "
                 "for the others."

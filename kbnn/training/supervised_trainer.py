@@ -33,7 +33,7 @@ class SupervisedTrainer(Trainer):
         TypeError: the model is subclassed, or of Keras 3; a term of another kind.
         ValueError: a model that is not built; masks, or losses or metrics of tensors in it; terms
             of one name; a term that does not fit the model's outputs; one for the usual layers
-            where the model has none.
+            where the model has none. In the first step: metrics and terms of one name.
     """
 
     def __init__(
@@ -59,6 +59,8 @@ class SupervisedTrainer(Trainer):
         self.trained_by_supervision = [layer for term in terms for layer in term.trained]
         self._usual_features = tuple(usual_features)
         self._logits = _logits_of(model)
+        # Ids of the second path's metrics that have been given their names.
+        self._named: set[int] = set()
 
     @property
     def second_path(self) -> keras.Model:
@@ -90,6 +92,7 @@ class SupervisedTrainer(Trainer):
         **options: Any,
     ) -> None:
         super().compile(optimizer, loss, metrics, loss_weights, weighted_metrics, **options)
+        self._named = set()
         self.second_path.output_names = self.host.output_names
         self.second_path.compile(
             loss=loss,
@@ -155,9 +158,24 @@ class SupervisedTrainer(Trainer):
         return [metric for found in containers if found for metric in found.metrics]
 
     def _name_metrics_of_second_path(self) -> None:
+        """Put "real_" in front of names, once after each `compile`.
+
+        Raises:
+            ValueError: metrics of one name, of which the logs would have the last one alone.
+        """
         for metric in self._metrics_of_second_path():
-            if not metric.name.startswith("real_"):
+            if id(metric) not in self._named:
                 metric._name = f"real_{metric.name}"
+                self._named.add(id(metric))
+        names = [metric.name for metric in self._metrics_of_second_path()]
+        names += [term.name for term in self.supervision]
+        names += {metric.name for metric in keras.Model.metrics.fget(self)}
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(
+                "Expected metrics and terms of different names, where the second path's have "
+                f'"real_" in front. Received: {", ".join(twice)}, twice'
+            )
 
 
 def has_classes(model: keras.Model) -> bool:

@@ -1,6 +1,6 @@
 """One step on two replicas is one step on their whole batch. A strategy ends with its process.
 
-python mirrored_supervision.py twin|teacher
+python mirrored_supervision.py twin|mixture|gradient|teacher
 """
 
 import kbnn
@@ -30,6 +30,11 @@ def trainer_of(kind):
     if kind == "twin":
         supervision = [kbnn.losses.RealPathLoss(), kbnn.losses.Distillation()]
         return kbnn.training.LatentWeightModel(model(), supervision)
+    if kind == "mixture":
+        share = keras.optimizers.schedules.PolynomialDecay(0.25, 4, 1.0)
+        return kbnn.training.LatentMixtureModel(model(), share)
+    if kind == "gradient":
+        return kbnn.training.LatentGradientModel(model(), 0.5)
     return kbnn.training.TeacherModel(model(), model(5, None))
 
 

@@ -96,9 +96,11 @@ def test_without_weights_the_training_is_the_plain_one_bit_for_bit(trainer, make
 
 
 # Proof 2.
-def test_latent_weights_get_the_gradients_of_both_paths(data):
+@pytest.mark.parametrize("balanced", [False, True])
+def test_latent_weights_get_the_gradients_of_both_paths(balanced, data):
     host = chain()
-    trainer = compiled(LatentWeightModel(host, [RealPathLoss(0.5)]))
+    trainer = LatentWeightModel(host, [RealPathLoss(0.5)], balance_gradient=balanced)
+    compiled(trainer)
     x, y = (tf.constant(array[:32]) for array in data)
     loss = keras.losses.SparseCategoricalCrossentropy()
     kernel = host.get_layer("conv_2").kernel
@@ -115,6 +117,25 @@ def test_latent_weights_get_the_gradients_of_both_paths(data):
     assert np.abs(of_binary).max() > 1e-5
     assert np.abs(of_real).max() > 1e-5
     np.testing.assert_allclose(both, of_binary + of_real, rtol=1e-4, atol=1e-7)
+
+
+def test_a_balanced_gradient_is_that_times_the_mean_size_of_the_kernel(data):
+    def of_twin(balanced):
+        host = chain()
+        twin = LatentWeightModel(host, [RealPathLoss()], balance_gradient=balanced).twin
+        with tf.GradientTape() as tape:
+            loss = keras.losses.SparseCategoricalCrossentropy()(data[1], twin(data[0]))
+        names = ("stem", "conv_1", "conv_2", "conv_3")
+        kernels = [host.get_layer(name).kernel for name in names]
+        return [np.abs(kernel).mean() for kernel in kernels], tape.gradient(loss, kernels), loss
+
+    sizes, plain, loss = of_twin(False)
+    _, balanced, same = of_twin(True)
+    assert float(loss) == float(same)
+    # The stem is real in both paths.
+    for size, one, other in zip([1.0, *sizes[1:]], plain, balanced, strict=True):
+        assert np.abs(one).max() > 1e-5
+        np.testing.assert_allclose(other, one * size, rtol=1e-4, atol=1e-8)
 
 
 # Proof 3.
@@ -418,10 +439,11 @@ def test_gradient_clipping_and_xla(data):
 
 
 @pytest.mark.slow
-def test_two_replicas_do_one_step_of_the_whole_batch():
+@pytest.mark.parametrize("kind", ["twin", "mixture", "gradient"])
+def test_two_replicas_do_one_step_of_the_whole_batch(kind):
     program = pathlib.Path(__file__).with_name("mirrored_supervision.py")
     result = subprocess.run(
-        [sys.executable, str(program), "twin"], capture_output=True, text=True, timeout=300
+        [sys.executable, str(program), kind], capture_output=True, text=True, timeout=300
     )
     assert result.returncode == 0, result.stderr
 
@@ -466,7 +488,7 @@ def test_bad_arguments():
         LatentWeightModel(model, [FeatureAlignment(layers=["no_such"])])
     with pytest.raises(ValueError, match=r"weights\.h5"):
         LatentWeightModel(model).save_weights("trainer.h5")
-    with pytest.raises(ValueError, match="`weight` from 0 on"):
+    with pytest.raises(ValueError, match="Expected `weight`"):
         LatentGradientModel(model, -1.0)
     with pytest.raises(TypeError, match="LearningRateSchedule"):
         LatentMixtureModel(model, 0.5)
@@ -647,3 +669,64 @@ def test_callbacks_look_at_the_model(data):
     assert {"sharpness", "conv_2/kernel_flip_ratio", "val_smooth_accuracy"} <= set(history)
     with pytest.raises(ValueError, match="Expected `images`"):
         fit(trainer, data, callbacks=[kbnn.callbacks.BinarizationMonitor(np.zeros((4, 3)))])
+
+
+@pytest.mark.parametrize(
+    ("metric", "terms"),
+    [
+        (keras.metrics.SparseCategoricalAccuracy("real_loss"), [RealPathLoss()]),
+        (keras.metrics.SparseCategoricalAccuracy("same"), [RealPathLoss(name="same")]),
+        (keras.metrics.SparseCategoricalAccuracy("same"), [RealPathLoss(name="real_same")]),
+    ],
+)
+def test_metrics_and_terms_of_one_name_are_refused(metric, terms, data):
+    trainer = compiled(LatentWeightModel(chain(), terms), metrics=[metric])
+    with pytest.raises(ValueError, match=f"different names.*{terms[0].name}|real_loss, twice"):
+        fit(trainer, data)
+
+
+def test_a_metric_that_is_called_real_has_its_own_value(data):
+    trainer = compiled(
+        LatentWeightModel(chain(), [RealPathLoss()]),
+        metrics=[keras.metrics.SparseCategoricalAccuracy("real_one")],
+    )
+    fit(trainer, data)
+    found = trainer.evaluate(*data, verbose=0, return_dict=True)
+    outputs = trainer.paths(data[0])
+    for name, path in (("real_one", "binary"), ("real_real_one", "real")):
+        expected = np.mean(np.argmax(outputs[path], axis=-1) == data[1])
+        assert found[name] == pytest.approx(expected, abs=1e-6)
+
+
+class _Gated(keras.layers.Dense):
+    """A dense layer with a weight of its own."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gate = self.add_weight("gate", (self.units,), initializer="ones")
+
+    def call(self, inputs):
+        return super().call(inputs) * self.gate
+
+
+class _GatedBinary(lq.layers.QuantDense):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gate = self.add_weight("gate", (self.units,), initializer="ones")
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: _Gated(8, name="mine"),
+        lambda: _GatedBinary(8, kernel_quantizer="ste_sign", name="mine"),
+    ],
+)
+def test_weights_that_the_twin_would_have_anew_are_no_silence(layer):
+    vector = keras.Input((6,))
+    x = lq.layers.QuantDense(8, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(
+        vector
+    )
+    model = keras.Model(vector, keras.layers.Dense(3, activation="softmax")(layer()(x)))
+    with pytest.raises(ValueError, match="'mine', a _Gated"):
+        LatentWeightModel(model)

@@ -8,6 +8,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.training import LatentGradientModel, LatentMixtureModel
+from kbnn.training.latent_path import resized
 
 
 def host(**options):
@@ -15,7 +16,8 @@ def host(**options):
     keras.utils.set_random_seed(0)
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", **options}
     vector = keras.Input((6,))
-    layer = lq.layers.QuantDense(4, kernel_constraint="weight_clip", name="layer", **signs)
+    options = {"kernel_constraint": "weight_clip", "bias_initializer": "normal", **signs}
+    layer = lq.layers.QuantDense(4, name="layer", **options)
     return keras.Model(vector, layer(vector))
 
 
@@ -39,6 +41,7 @@ def test_a_mixture_is_the_share_of_each(share, batch):
     trainer.compile("sgd", "mse")
     found, terms = trainer.forward(batch[0], None, None)
     kernel, bias = model.get_weights()
+    assert np.abs(bias).min() > 0
     real = np.clip(batch[0], -1, 1) @ kernel / np.abs(kernel).mean()
     expected = share * sign(batch[0]) @ sign(kernel) + (1 - share) * real
     np.testing.assert_allclose(found, expected + bias, rtol=1e-4, atol=1e-5)
@@ -50,6 +53,40 @@ def test_the_share_follows_its_schedule_and_is_logged(batch):
     trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = trainer.fit(*batch, batch_size=4, epochs=2, verbose=0).history
     assert history["binary_share"] == [pytest.approx((0 + 0.25 + 0.5 + 0.75) / 4), 1.0]
+
+
+def test_what_training_alone_has_is_not_in_the_logs_of_a_validation(batch):
+    trainer = LatentMixtureModel(host(), constant(0.5))
+    trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = trainer.fit(*batch, validation_data=batch, verbose=0).history
+    assert set(history) == {"loss", "val_loss", "binary_share"}
+    assert np.ndim(trainer.evaluate(*batch, verbose=0)) == 0
+
+
+def test_the_weight_of_a_gradient_may_follow_a_schedule(batch):
+    trainer = LatentGradientModel(host(), keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0))
+    trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = trainer.fit(*batch, batch_size=4, epochs=2, verbose=0).history
+    assert history["latent_weight"] == [pytest.approx((1 + 0.75 + 0.5 + 0.25) / 4), 0.0]
+
+
+@pytest.mark.parametrize("size", [None, 1.0, 3.0])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_a_kernel_is_brought_to_a_size_and_its_gradient_to_that_of_signs(size, dtype, rng):
+    kernel = tf.constant(rng.normal(0, 0.02, (3, 3, 4, 5)), dtype)
+    mean = np.abs(kernel.numpy().astype("f")).mean()
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        found = resized(kernel, size)
+    tolerance = {"float32": 1e-5, "float16": 2e-3}[dtype]
+    target = mean if size is None else size
+    np.testing.assert_allclose(found, kernel.numpy() * (target / mean), rtol=tolerance)
+    gradient = tape.gradient(found, kernel)
+    np.testing.assert_allclose(gradient, np.full(kernel.shape, target), rtol=tolerance)
+    assert found.dtype == gradient.dtype == kernel.dtype
+    if size is None:
+        np.testing.assert_array_equal(found, kernel)
+    assert not np.any(resized(tf.zeros_like(kernel), size))
 
 
 def test_at_a_share_of_one_the_training_is_the_plain_one(batch):
@@ -67,14 +104,14 @@ def test_the_gradient_is_that_of_both_and_the_value_the_binary_one(weight, batch
     trainer = LatentGradientModel(model, weight)
     trainer.compile("sgd", "mse")
     x, upstream = tf.constant(batch[0]), np.random.default_rng(1).normal(size=(16, 4))
-    kernel = model.get_layer("layer").kernel
+    kernel, bias = model.trainable_variables
 
     def gradients(function):
         with tf.GradientTape() as tape:
             tape.watch(x)
             outputs = function()
             value = tf.reduce_sum(outputs * upstream.astype("f"))
-        return outputs, tape.gradient(value, [kernel, x])
+        return outputs, tape.gradient(value, [kernel, x, bias])
 
     found, of_both = gradients(lambda: trainer.forward(x, None, None)[0])
     expected, of_binary = gradients(lambda: model(x, training=True))
@@ -82,12 +119,38 @@ def test_the_gradient_is_that_of_both_and_the_value_the_binary_one(weight, batch
     size = tf.reduce_mean(tf.abs(latent))
     real = weight * tf.clip_by_value(x, -1.0, 1.0)
     np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(of_both[2], of_binary[2])
     np.testing.assert_allclose(
         of_both[0], of_binary[0] + tf.transpose(real) @ upstream.astype("f"), rtol=1e-4, atol=1e-5
     )
     inside = tf.cast(tf.abs(x) <= 1, tf.float32)
     of_real = weight * inside * (upstream.astype("f") @ tf.transpose(latent / size))
     np.testing.assert_allclose(of_both[1], of_binary[1] + of_real, rtol=1e-4, atol=1e-5)
+
+
+def test_of_a_separable_layer_quantized_kernels_alone_are_resized(rng):
+    image = keras.Input((5, 5, 2))
+    layer = lq.layers.QuantSeparableConv2D(
+        3, 3, depthwise_quantizer="ste_sign", depthwise_constraint="weight_clip"
+    )
+    model = keras.Model(image, layer(image))
+    trainer = LatentMixtureModel(model, constant(0.0))
+    trainer.compile("sgd", "mse")
+    depthwise, pointwise, _ = model.get_weights()
+    x = rng.normal(size=(4, 5, 5, 2)).astype("f")
+    size = np.abs(depthwise).mean()
+    expected = tf.nn.separable_conv2d(x, depthwise / size, pointwise, [1, 1, 1, 1], "VALID")
+    np.testing.assert_allclose(trainer.forward(x, None, None)[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_kernels_that_keep_their_size_when_quantized_keep_it(batch):
+    model = host(kernel_quantizer="magnitude_aware_sign")
+    trainer = LatentMixtureModel(model, constant(0.0))
+    trainer.compile("sgd", "mse")
+    kernel, bias = model.get_weights()
+    expected = np.clip(batch[0], -1, 1) @ kernel + bias
+    found, _ = trainer.forward(batch[0], None, None)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_signs_of_their_own_are_taken_by_both_parts(batch):
@@ -112,5 +175,6 @@ def test_latent_kernels_of_a_learned_sign_are_read_and_not_its_mapping(batch):
     trainer.compile("sgd", "mse")
     kernel = tf.convert_to_tensor(model.get_layer("layer").kernel.latent_variable).numpy()
     expected = np.clip(batch[0], -1, 1) @ kernel / np.abs(kernel).mean()
+    expected += model.get_layer("layer").bias.numpy()
     found, _ = trainer.forward(batch[0], None, None)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
