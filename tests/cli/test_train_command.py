@@ -437,43 +437,6 @@ def test_first_and_last_layer_are_binary_on_request(run_kbnn, settings, tmp_path
     assert not {"CONV_2D", "FULLY_CONNECTED"} & set(operators)
 
 
-@pytest.mark.parametrize(
-    ("options", "names"),
-    [
-        (["--method", "latent-weights", "--feature-weight", "0.5"], {"real_accuracy"}),
-        (["--latent", "mixture"], set()),
-        (["--latent", "gradient", "--method", "self-binarizing"], {"val_smooth_accuracy"}),
-    ],
-)
-def test_latent_weights_train_and_the_network_alone_ships(
-    run_kbnn, settings, tmp_path, options, names
-):
-    folder = RunFolder(tmp_path / "run")
-    process = run_kbnn("train", *settings(epochs=2), *options, "--run", folder.path)
-    assert process.returncode == 0, process.stderr
-    assert {"val_accuracy", *names} <= set(folder.log()[0])
-    assert run_kbnn("convert", folder.path).returncode == 0
-    model = keras.models.load_model(folder.model_file)
-    assert [layer for layer in model.layers if layer.name.endswith(("_real", "_mixed"))] == []
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--temperature", "2"], "--temperature with --latent twin or --teacher RUN alone"),
-        (["--latent", "twin", "--temperature", "0"], "--temperature to be a positive"),
-        (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a finite number"),
-        (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
-    ],
-)
-def test_bad_options_of_latent_weights(run_kbnn, tmp_path, options, message):
-    process = run_kbnn(
-        "train", "--data", "fashion_mnist_sample", *options, "--run", tmp_path / "run"
-    )
-    assert process.returncode == 2
-    assert message in " ".join(process.stderr.split())
-
-
 def by_teacher(finished, images, **settings):
     """The settings of a run that the finished one can teach."""
     settings = {"seed": 3, "validation": 0.1, **settings}
@@ -524,15 +487,15 @@ def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, tmp_path):
 
 def test_the_terms_of_a_teacher(finished, images):
     config = by_teacher(finished, images)
-    (term,) = config.supervision()
+    (term,) = config.supervision(100)
     assert (term.name, term.weight, term.temperature) == ("distillation", 1.0, 4.0)
     config = by_teacher(finished, images, distillation_weight=0.3, feature_weight=2.0)
-    assert [(term.name, term.weight) for term in config.supervision()] == [
+    assert [(term.name, term.weight) for term in config.supervision(100)] == [
         ("distillation", 0.3),
         ("feature_alignment", 2.0),
     ]
     twin = RunConfig(data="fashion_mnist_sample", latent="twin", real_weight=0.5)
-    assert [(term.name, term.weight) for term in twin.supervision()] == [
+    assert [(term.name, term.weight) for term in twin.supervision(100)] == [
         ("real_path", 0.5),
         ("distillation", 1.0),
     ]
