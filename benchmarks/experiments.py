@@ -211,13 +211,34 @@ VARIANTS = {
             "real0.05-distillation0.1-plain": {**twin(0.05, 0.1, 0.0), "balance_gradient": False},
             "real-distillation-until0.5": {**twin(1.0, 0.1, 0.0), "latent_until": 0.5},
             "real0.1-distillation0.1": twin(0.1, 0.1, 0.0),
-            "real-distillation-weak-stem": {**twin(1.0, 0.1, 0.0), "latent_share": "stem"},
+            **{
+                f"{name}-stem": {**twin(*weights), "latent_share": "stem"}
+                for name, weights in {
+                    "real": (1.0, 0.0, 0.0),
+                    "distillation": (0.0, 1.0, 0.0),
+                    "real-distillation-weak": (1.0, 0.1, 0.0),
+                    "real-distillation0.3": (1.0, 0.3, 0.0),
+                    "real-distillation": (1.0, 1.0, 0.0),
+                    "real0.3-distillation0.1": (0.3, 0.1, 0.0),
+                    "real-features": (1.0, 0.0, 1.0),
+                    "all-weak": (1.0, 0.1, 1.0),
+                }.items()
+            },
+            "real-distillation-weak-t1-stem": {
+                **twin(1.0, 0.1, 0.0),
+                "temperature": 1.0,
+                "latent_share": "stem",
+            },
+            "real-distillation-weak-separate": {**twin(1.0, 0.1, 0.0), "latent_share": "none"},
             **{
                 f"mixture-until{until}": {"latent": "mixture", "latent_until": until}
                 for until in (0.1, 0.3, 0.8)
             },
             "gradient": {"latent": "gradient"},
-            "gradient0.1": {"latent": "gradient", "gradient_weight": 0.1},
+            **{
+                f"gradient{weight}": {"latent": "gradient", "gradient_weight": weight}
+                for weight in (0.01, 0.03, 0.1, 0.3)
+            },
             "gradient-until0.5": {"latent": "gradient", "latent_until": 0.5},
         }.items()
     },

@@ -53,9 +53,11 @@ def learned(network: Callable[..., keras.Model], mapping: str) -> keras.Model:
     return network(kernel_quantizer=kbnn.quantizers.LearnedSign(mapping=mapping))
 
 
-def trained_by(trainer: Callable[..., keras.Model]) -> keras.Model:
-    """A chain that a trainer trains."""
-    return _compiled(trainer(chain()), None)
+def trained_by(
+    trainer: Callable[..., keras.Model], network: Callable[..., keras.Model] = chain
+) -> keras.Model:
+    """A network that a trainer trains."""
+    return _compiled(trainer(network()), None)
 
 
 def taught(model: keras.Model) -> keras.Model:
@@ -85,6 +87,11 @@ def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
     return model
 
 
+_LATENT = {
+    "twin": kbnn.training.LatentWeightModel,
+    "mixture": _mixture,
+    "gradient": kbnn.training.LatentGradientModel,
+}
 _REAL = {"input_quantizer": None, "kernel_quantizer": None}
 _SMOOTH = {"input_quantizer": "smooth_sign", "kernel_quantizer": "smooth_sign"}
 
@@ -112,11 +119,7 @@ VARIANTS = {
     },
     **{
         f"chain-latent_{name}": Variant(functools.partial(trained_by, trainer), "chain-ste_sign")
-        for name, trainer in {
-            "twin": kbnn.training.LatentWeightModel,
-            "mixture": _mixture,
-            "gradient": kbnn.training.LatentGradientModel,
-        }.items()
+        for name, trainer in _LATENT.items()
     },
     "chain-teacher": Variant(functools.partial(trained_by, taught), "chain-ste_sign"),
     **{
@@ -136,6 +139,12 @@ VARIANTS = {
             functools.partial(learned, resnet18, mapping), "resnet18-ste_sign", large=True
         )
         for mapping in MAPPINGS
+    },
+    **{
+        f"resnet18-latent_{name}": Variant(
+            functools.partial(trained_by, trainer, resnet18), "resnet18-ste_sign", large=True
+        )
+        for name, trainer in _LATENT.items()
     },
 }
 

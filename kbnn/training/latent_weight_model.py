@@ -20,8 +20,8 @@ class LatentWeightModel(SupervisedTrainer):
     $$L = \mathrm{loss}(y, z_b) + \sum_i \lambda_i S_i$$
 
     with terms of supervision $S_i$ that take the outputs and features of both. The gradients of
-    both paths reach W. What is trained, and ships, is the binary network, `trainer.host`: it is
-    left as it is, and knows nothing of the twin.
+    both paths reach W, the twin's as `balance_gradient` has it. What is trained, and ships, is the
+    binary network, `trainer.host`: it is left as it is, and knows nothing of the twin.
 
     Args:
         model: a built functional or Sequential model with binary layers of Larq's, without masks
@@ -32,7 +32,12 @@ class LatentWeightModel(SupervisedTrainer):
         share: which real-valued layers (convolutions and dense layers) both paths use: "stem",
             those before the first binary layer, which are run once; "classifier", those behind
             the last; "shortcuts", those between. All by default. What is not shared the twin has
-            a copy of. Normalization and the biases of binary layers are always its own.
+            a copy of. Normalization and the biases of binary layers are always its own, and begin
+            anew.
+        balance_gradient: whether the twin's gradient of a quantized kernel is multiplied by the
+            kernel's mean |W|. In front of a normalization the gradient of W goes as 1 / |W|, so
+            that of the small latent weights is otherwise some ten times that of the signs, and the
+            kernels become those of a real-valued network.
         replace: called with each layer; returns the twin of a layer that is not known, a new
             layer, and None for the others.
         indexed: as for `Trainer`.
