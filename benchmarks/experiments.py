@@ -269,8 +269,8 @@ VARIANTS = {
 """What the settings of the other experiments were chosen among, in screening."""
 
 EXPERIMENTS = {
-    # `fashion-ste_sign` again, on the machine of the fine-tunings that go on with it. Its rows were
-    # written under that name and renamed.
+    # `fashion-ste_sign` again, on the machine of those that are compared with it. Its first
+    # rows were written under that name and renamed.
     "fashion-pretrained": RunConfig(**FASHION, learning_rate=0.005),
     "fashion-tuned": RunConfig(**TUNED),
     "fashion-tuned-mapping": RunConfig(**LEARNED, noise_rate=(0.0, 0.0)),
@@ -334,17 +334,24 @@ FINE_TUNED = {
 
 PRETRAINED = 3
 
+# On the machine of `fashion-pretrained`.
+_LATER = ("fashion-latent", "fashion-teacher", "fashion-contrast")
+
 BASELINES = {
     **{name: ("fashion-tuned",) for name in FINE_TUNED if name != "fashion-tuned"},
     # The correction for the noise, beside the mapping.
     "fashion-tuned-lns": ("fashion-tuned", "fashion-tuned-mapping"),
+    **{name: ("fashion-ste_sign",) for name in EXPERIMENTS if name.startswith("fashion-smooth")},
     **{
-        name: ("fashion-ste_sign",)
+        # The second one for what was screened.
+        name: ("fashion-pretrained", "fashion-ste_sign-lr0.005")
         for name in EXPERIMENTS
-        if name.startswith(
-            ("fashion-smooth", "fashion-latent", "fashion-teacher", "fashion-contrast")
-        )
+        if name.startswith(_LATER)
     },
+    # What one would do with two trainings instead of one that takes twice as long.
+    "fashion-latent-real-distillation-weak-stem": (
+        *("fashion-pretrained", "fashion-ste_sign-lr0.005", "fashion-teacher"),
+    ),
     **{
         name: ("fashion-ste_sign-binary_norm", "fashion-ste_sign")
         for name, config in EXPERIMENTS.items()
