@@ -108,7 +108,7 @@ class LatentLayer(keras.layers.Layer):
         A kernel is read here, outside of the scope in which Larq's layers read it quantized.
         """
         attributes = vars(self._layer)
-        kept = {name: attributes[name] for name in self._shared}
+        kept = {name: attributes[name] for name in self._shared if name in attributes}
         for name, variable in kept.items():
             value = tf.convert_to_tensor(variable)
             attributes[name] = self._read.get(name, tf.identity)(value)

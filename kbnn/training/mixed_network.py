@@ -8,14 +8,10 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.quantizers.attached import (
-    KERNEL_QUANTIZERS,
-    has_binary_kernel,
-    kernel_quantizers,
-)
+from kbnn.quantizers.attached import has_binary_kernel, kernel_quantizers
 from kbnn.training.latent_path import LatentLayer, activation_of, resized
 from kbnn.training.real_twin import check_trainable
-from kbnn.training.rewrite import copy_graph, layers_of
+from kbnn.training.rewrite import copy_graph, layers_of, weights_by_name
 from kbnn.training.trainer import Means, Trainer
 
 Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -146,7 +142,7 @@ class MixedLayer(_Borrowed):
             keeps_size = isinstance(quantizer, lq.quantizers.MagnitudeAwareSign)
             size = None if keeps_size else 1.0
             read[kernel] = functools.partial(resized, size=size)
-        shared = {*KERNEL_QUANTIZERS.values(), "bias"}
+        shared = weights_by_name(layer)
         self._latent = LatentLayer(layer, shared, activation, read, name=f"{name}_real")
         self._combine = combine
 

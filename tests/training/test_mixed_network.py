@@ -143,6 +143,30 @@ def test_of_a_separable_layer_quantized_kernels_alone_are_resized(rng):
     np.testing.assert_allclose(trainer.forward(x, None, None)[0], expected, rtol=1e-4, atol=1e-5)
 
 
+class _Gated(lq.layers.QuantDense):
+    """A binary layer with a weight of its own, under another name than its attribute's."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.factor = self.add_weight("gate", (self.units,), initializer="normal")
+
+    def call(self, inputs):
+        return super().call(inputs) * self.factor
+
+
+def test_a_layers_own_weights_count_in_both_parts(batch):
+    vector = keras.Input((6,))
+    signs = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
+    model = keras.Model(vector, _Gated(4, use_bias=False, **signs)(vector))
+    trainer = LatentMixtureModel(model, constant(0.0))
+    trainer.compile("sgd", "mse")
+    assert len(trainer.trainable_weights) == 2
+    kernel, gate = model.get_weights()
+    expected = (batch[0] @ kernel / np.abs(kernel).mean()) * gate
+    found, _ = trainer.forward(batch[0], None, None)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_kernels_that_keep_their_size_when_quantized_keep_it(batch):
     model = host(kernel_quantizer="magnitude_aware_sign")
     trainer = LatentMixtureModel(model, constant(0.0))
