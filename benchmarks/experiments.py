@@ -8,6 +8,7 @@ screening rows in results/accuracy.csv).
 from typing import Any, NamedTuple
 
 from kbnn.cli import RunConfig
+from kbnn.training.layer_roles import ROLES
 
 FASHION = {"data": "fashion_mnist", "model": "vgg_tiny", "batch_size": 128, "epochs": 12}
 # The CIFAR-10 at hand is a copy in JPEG (quality 75), which costs some accuracy; hence its name.
@@ -33,10 +34,12 @@ LATENT = {**FASHION, "learning_rate": 0.005}
 CONTRAST = {**FASHION, "learning_rate": 0.005}
 
 
-def twin(real: float, distillation: float, features: float) -> dict[str, Any]:
-    """A twin with these weights of its terms."""
+def twin(
+    real: float, distillation: float, features: float, share: str = ",".join(ROLES)
+) -> dict[str, Any]:
+    """A twin with these weights of its terms, and with these real-valued layers shared."""
     weights = {"real_weight": real, "distillation_weight": distillation}
-    return {"latent": "twin", **weights, "feature_weight": features}
+    return {"latent": "twin", **weights, "feature_weight": features, "latent_share": share}
 
 
 class Taught(NamedTuple):
@@ -58,7 +61,7 @@ TEACHERS = {
         f"fashion-teacher-w{weight}-t{temperature}": Taught(
             "fashion-float", {"distillation_weight": weight, "temperature": temperature}
         )
-        for weight in (0.3, 1, 3)
+        for weight in (0.1, 0.3, 1, 3)
         for temperature in (1, 4)
     },
 }
@@ -206,13 +209,14 @@ VARIANTS = {
             "real-distillation": twin(1.0, 1.0, 0.0),
             "real-distillation-t1": {**twin(1.0, 1.0, 0.0), "temperature": 1.0},
             "real-distillation-weak": twin(1.0, 0.1, 0.0),
+            "real-distillation0.3": twin(1.0, 0.3, 0.0),
             "real-features": twin(1.0, 0.0, 1.0),
             "all": twin(1.0, 1.0, 1.0),
             "real0.05-distillation0.1-plain": {**twin(0.05, 0.1, 0.0), "balance_gradient": False},
             "real-distillation-until0.5": {**twin(1.0, 0.1, 0.0), "latent_until": 0.5},
             "real0.1-distillation0.1": twin(0.1, 0.1, 0.0),
             **{
-                f"{name}-stem": {**twin(*weights), "latent_share": "stem"}
+                f"{name}-stem": twin(*weights, share="stem")
                 for name, weights in {
                     "real": (1.0, 0.0, 0.0),
                     "distillation": (0.0, 1.0, 0.0),
@@ -224,12 +228,15 @@ VARIANTS = {
                     "all-weak": (1.0, 0.1, 1.0),
                 }.items()
             },
-            "real-distillation-weak-t1-stem": {
-                **twin(1.0, 0.1, 0.0),
+            "real-distillation0.3-t1-stem": {
+                **twin(1.0, 0.3, 0.0, share="stem"),
                 "temperature": 1.0,
-                "latent_share": "stem",
             },
-            "real-distillation-weak-separate": {**twin(1.0, 0.1, 0.0), "latent_share": "none"},
+            "real-distillation0.3-stem-plain": {
+                **twin(1.0, 0.3, 0.0, share="stem"),
+                "balance_gradient": False,
+            },
+            "real-distillation-weak-separate": twin(1.0, 0.1, 0.0, share="none"),
             **{
                 f"mixture-until{until}": {"latent": "mixture", "latent_until": until}
                 for until in (0.1, 0.3, 0.8)
@@ -349,7 +356,7 @@ BASELINES = {
         if name.startswith(_LATER)
     },
     # What one would do with two trainings instead of one that takes twice as long.
-    "fashion-latent-real-distillation-weak-stem": (
+    "fashion-latent-real-distillation0.3-stem": (
         *("fashion-pretrained", "fashion-ste_sign-lr0.005", "fashion-teacher"),
     ),
     **{

@@ -13,7 +13,6 @@ from kbnn.layers import Contrast
 from kbnn.layers.contrast import SOURCES
 from kbnn.quantizers import LearnedSign
 from kbnn.training import with_contrast
-from kbnn.training.layer_roles import ROLES
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
@@ -94,7 +93,7 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
     ),
     (
         {"latent": ("twin",)},
-        {"real_weight": 1.0, "balance_gradient": True, "latent_share": ",".join(ROLES)},
+        {"real_weight": 1.0, "balance_gradient": True, "latent_share": "stem"},
     ),
     ({"latent": ("gradient",)}, {"gradient_weight": 1.0}),
     (

@@ -27,12 +27,12 @@ class LatentWeightModel(SupervisedTrainer):
         model: a built functional or Sequential model with binary layers of Larq's, without masks
             and without losses or metrics of its tensors.
         supervision: terms, each a `kbnn.losses.LatentSupervision`; by default the loss of the
-            real-valued path and, where there are classes, their distillation.
+            real-valued path and, where there are classes, `kbnn.losses.Distillation(0.3)`.
         activation: h, "hard_tanh" (the default) or as Keras takes activations.
         share: which real-valued layers (convolutions and dense layers) both paths use: "stem",
             those before the first binary layer, which are run once; "classifier", those behind
-            the last; "shortcuts", those between. All by default. What is not shared the twin has
-            a copy of. Normalization and the biases of binary layers are always its own, and begin
+            the last; "shortcuts", those between. What is not shared the twin has a copy of.
+            Normalization and the biases of binary layers are always its own, and begin
             anew.
         balance_gradient: whether the twin's gradient of a quantized kernel is multiplied by the
             kernel's mean |W|. In front of a normalization the gradient of W goes as 1 / |W|, so
@@ -70,7 +70,7 @@ class LatentWeightModel(SupervisedTrainer):
         supervision: Collection[LatentSupervision] | None = None,
         *,
         activation: Any = "hard_tanh",
-        share: Collection[str] = ROLES,
+        share: Collection[str] = ("stem",),
         balance_gradient: bool = True,
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
         indexed: bool = False,
@@ -78,7 +78,7 @@ class LatentWeightModel(SupervisedTrainer):
     ) -> None:
         if supervision is None:
             check_trainable(model)
-            usual = (RealPathLoss(), Distillation())
+            usual = (RealPathLoss(), Distillation(0.3))
             supervision = [term for term in usual if has_classes(model) or not term.needs_classes]
         if isinstance(share, str) or not set(share) <= set(ROLES):
             raise ValueError(
