@@ -56,7 +56,8 @@ class Taught(NamedTuple):
 
 
 TEACHERS = {
-    "fashion-teacher": Taught("fashion-float", {}),
+    # Chosen among the others.
+    "fashion-teacher": Taught("fashion-float", {"distillation_weight": 1, "temperature": 1}),
     **{
         f"fashion-teacher-w{weight}-t{temperature}": Taught(
             "fashion-float", {"distillation_weight": weight, "temperature": temperature}

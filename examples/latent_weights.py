@@ -27,7 +27,7 @@ def main() -> None:
     train, validation, test = kbnn.data.load(arguments.data, **place, batch_size=32)
     model = kbnn.models.vgg_tiny(info.input_shape, info.classes)
     trainer = kbnn.training.LatentWeightModel(
-        model, [kbnn.losses.RealPathLoss(1.0), kbnn.losses.Distillation(1.0, temperature=4.0)]
+        model, [kbnn.losses.RealPathLoss(1.0), kbnn.losses.Distillation(0.3, temperature=4.0)]
     )
     steps = arguments.epochs * len(train)
     trainer.compile(

@@ -78,24 +78,31 @@ def _belonging(settings: Mapping[str, Any]) -> dict[str, Any]:
     filled: dict[str, Any] = {}
     for choices, values in BELONGING:
         # A choice may itself belong to one.
-        settings = {**settings, **filled}
-        is_chosen = any(
-            settings[chooser] in accepted
-            or (accepted == (GIVEN,) and settings[chooser] is not None)
+        if _is_chosen(choices, {**settings, **filled}):
+            for name, default in values.items():
+                filled[name] = default if settings[name] is None else settings[name]
+    settings = {**settings, **filled}
+    for name in dict.fromkeys(name for _, values in BELONGING for name in values):
+        if name in filled or settings[name] is None:
+            continue
+        needed = {
+            chooser: accepted
+            for choices, values in BELONGING
+            if name in values
             for chooser, accepted in choices.items()
-        )
-        for name, default in values.items():
-            value = settings[name]
-            if is_chosen:
-                filled[name] = default if value is None else value
-            elif value is not None:
-                pairs = [
-                    f"{option(chooser)} {', '.join(accepted)}"
-                    for chooser, accepted in choices.items()
-                ]
-                others = [f"{option(chooser)} {settings[chooser]}" for chooser in choices]
-                raise _expected(name, f"with {' or '.join(pairs)} alone", ", ".join(others))
+        }
+        pairs = [f"{option(chooser)} {', '.join(accepted)}" for chooser, accepted in needed.items()]
+        others = [f"{option(chooser)} {settings[chooser]}" for chooser in needed]
+        raise _expected(name, f"with {' or '.join(pairs)} alone", ", ".join(others))
     return filled
+
+
+def _is_chosen(choices: Mapping[str, tuple[str, ...]], settings: Mapping[str, Any]) -> bool:
+    """Whether one of some choices is made."""
+    return any(
+        settings[chooser] in accepted or (accepted == (GIVEN,) and settings[chooser] is not None)
+        for chooser, accepted in choices.items()
+    )
 
 
 def _check_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

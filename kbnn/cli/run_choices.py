@@ -74,10 +74,12 @@ CONTRAST = {
     "count": "contrast_count",
 }
 CONTRASTS = ("none", *SOURCES)
+TWIN_DISTILLATION = {"distillation_weight": 0.3, "temperature": 4.0}
+TEACHER_DISTILLATION = {"distillation_weight": 1.0, "temperature": 1.0}
 # The choice of a setting that has any value at all.
 GIVEN = "RUN"
 # Settings that belong to a choice: by setting, the choices of which one is enough, and the values
-# where none are given. Beside other choices they are None.
+# where none are given. Beside other choices they are None. A setting may be in several lines.
 BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
     ({"kernel_quantizer": ("smooth_sign",)}, {"kernel_sharpness": (1.0, 100.0)}),
     ({"input_quantizer": ("smooth_sign",)}, {"input_sharpness": (1.0, 10.0)}),
@@ -93,13 +95,14 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
     ),
     (
         {"latent": ("twin",)},
-        {"real_weight": 1.0, "balance_gradient": True, "latent_share": "stem"},
+        {
+            **{"real_weight": 1.0, "balance_gradient": True, "latent_share": "stem"},
+            **TWIN_DISTILLATION,
+        },
     ),
+    ({"teacher": (GIVEN,)}, TEACHER_DISTILLATION),
+    ({"latent": ("twin",), "teacher": (GIVEN,)}, {"feature_weight": 0.0}),
     ({"latent": ("gradient",)}, {"gradient_weight": 1.0}),
-    (
-        {"latent": ("twin",), "teacher": (GIVEN,)},
-        {"distillation_weight": 1.0, "temperature": 4.0, "feature_weight": 0.0},
-    ),
     (
         {"contrast": SOURCES},
         {

@@ -31,7 +31,9 @@ from kbnn.cli.run_choices import (
     PREPROCESSING,
     SCHEDULES,
     SHARPNESS_LAWS,
+    TEACHER_DISTILLATION,
     TUNING_RATES,
+    TWIN_DISTILLATION,
 )
 from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder
@@ -62,6 +64,13 @@ def _setting(
 
 def _supervision_setting(of: str, help: str, name: str) -> Any:
     return _setting(f"Of the {of}: {help}.", name, default=str(DEFAULTS[name]))
+
+
+def _distillation_setting(help: str, name: str) -> Any:
+    default = (
+        f"{TWIN_DISTILLATION[name]:g} of the twin, {TEACHER_DISTILLATION[name]:g} of a teacher"
+    )
+    return _setting(f"Of the {_TEACHING}: {help}.", name, default=default)
 
 
 def _contrast_setting(help: str, name: str, default: str | None = None) -> Any:
@@ -299,11 +308,11 @@ def train(
     ] = None,
     distillation_weight: Annotated[
         float | None,
-        _supervision_setting(_TEACHING, "weight of its distillation", "distillation_weight"),
+        _distillation_setting("weight of its distillation", "distillation_weight"),
     ] = None,
     temperature: Annotated[
         float | None,
-        _supervision_setting(_TEACHING, "temperature of the distillation", "temperature"),
+        _distillation_setting("temperature of the distillation", "temperature"),
     ] = None,
     feature_weight: Annotated[
         float | None,

@@ -40,7 +40,7 @@ class TeacherModel(SupervisedTrainer):
             trained: its accuracy is not looked at. Logits and probabilities may stand side by side.
             Under a distribution strategy it is to be made in the strategy's scope, as the model.
         supervision: terms, each a `kbnn.losses.LatentSupervision`; by default
-            `kbnn.losses.Distillation()`, with weight 1 and temperature 4. In `kbnn.losses.Paths`
+            `kbnn.losses.Distillation(temperature=1)`, with weight 1. In `kbnn.losses.Paths`
             the model is the binary path, and the teacher the real one. There is no term for
             `kbnn.losses.RealPathLoss`: a teacher does not learn.
         teacher_layers: by the name of a layer of the model, that of the teacher's layer whose
@@ -84,7 +84,7 @@ class TeacherModel(SupervisedTrainer):
         indexed: bool = False,
         name: str | None = None,
     ) -> None:
-        terms = [Distillation()] if supervision is None else supervision
+        terms = [Distillation(temperature=1.0)] if supervision is None else supervision
         super().__init__(model, terms, indexed=indexed, name=name)
         for term in self.supervision:
             if isinstance(term, RealPathLoss):

@@ -169,7 +169,7 @@ def test_a_teacher_is_of_the_same_data_and_seed(tmp_path):
         (folder / "model.keras").write_bytes(b"a network")
         taught = accuracy.taught(config, tmp_path, terms)
         assert (taught.seed, taught.split, taught.teacher) == (1, 1, str(folder))
-        usual = {"distillation_weight": 1.0, "temperature": 4.0, "feature_weight": 0.0}
+        usual = {"distillation_weight": 1.0, "temperature": 1.0, "feature_weight": 0.0}
         for setting, value in {**usual, **terms}.items():
             assert getattr(taught, setting) == value, (name, setting)
         moved = dataclasses.replace(taught, teacher=str(tmp_path / "elsewhere"))

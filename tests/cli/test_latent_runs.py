@@ -68,7 +68,7 @@ def test_latent_weights_help_until_a_share_of_the_training():
         return trainer_of(build_model(config), config, steps=100)
 
     twin = made(latent="twin", latent_until=0.5, real_weight=0.4, feature_weight=2.0)
-    for term, first in zip(twin.supervision, (0.4, 1.0, 2.0), strict=True):
+    for term, first in zip(twin.supervision, (0.4, 0.3, 2.0), strict=True):
         weights = [float(term.weight_at(step)) for step in (0, 25, 50, 99)]
         assert weights == pytest.approx([first, first / 2, 0, 0]), term.name
     mixture = made(latent="mixture")._schedule

@@ -488,7 +488,7 @@ def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, tmp_path):
 def test_the_terms_of_a_teacher(finished, images):
     config = by_teacher(finished, images)
     (term,) = config.supervision(100)
-    assert (term.name, term.weight, term.temperature) == ("distillation", 1.0, 4.0)
+    assert (term.name, term.weight, term.temperature) == ("distillation", 1.0, 1.0)
     config = by_teacher(finished, images, distillation_weight=0.3, feature_weight=2.0)
     assert [(term.name, term.weight) for term in config.supervision(100)] == [
         ("distillation", 0.3),
@@ -497,7 +497,7 @@ def test_the_terms_of_a_teacher(finished, images):
     twin = RunConfig(data="fashion_mnist_sample", latent="twin", real_weight=0.5)
     assert [(term.name, term.weight) for term in twin.supervision(100)] == [
         ("real_path", 0.5),
-        ("distillation", 1.0),
+        ("distillation", 0.3),
     ]
     # Its place is none of the settings that the weights depend on; the network is.
     place = dataclasses.replace(config, teacher="/elsewhere")

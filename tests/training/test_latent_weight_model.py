@@ -18,6 +18,7 @@ from kbnn.training import (
     LatentWeightModel,
     Trainer,
 )
+from kbnn.training.layer_roles import ROLES
 
 SHAPE, CLASSES = (12, 12, 1), 3
 TERMS = (RealPathLoss, Distillation, FeatureAlignment)
@@ -729,4 +730,4 @@ def test_weights_that_the_twin_would_have_anew_are_no_silence(layer):
     )
     model = keras.Model(vector, keras.layers.Dense(3, activation="softmax")(layer()(x)))
     with pytest.raises(ValueError, match="'mine', a _Gated"):
-        LatentWeightModel(model)
+        LatentWeightModel(model, share=ROLES)

@@ -128,9 +128,9 @@ def test_the_usual_terms_are_a_distillation(batch):
     host, teacher = chain(), teacher_of()
     trainer = compiled(TeacherModel(host, teacher))
     (term,) = trainer.supervision
-    assert (type(term), term.weight, term.temperature) == (Distillation, 1.0, 4.0)
+    assert (type(term), term.weight, term.temperature) == (Distillation, 1.0, 1.0)
     logs = trainer.test_on_batch(x, y, return_dict=True)
-    expected = np.mean(divergence(np.log(host(x)), np.log(teacher(x)), 4.0))
+    expected = np.mean(divergence(np.log(host(x)), np.log(teacher(x)), 1.0))
     assert logs["distillation"] == pytest.approx(expected, rel=1e-4)
 
 
