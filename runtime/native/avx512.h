@@ -19,6 +19,7 @@ struct Avx512 {
   using Floats = __m512;
 
   static constexpr int kLanes = 16;
+  static constexpr int kWordCopies = 1;
   static constexpr int kVectors = 2;
 
   static KBNN_INLINE Words load(const uint32_t* from) { return _mm512_loadu_si512(from); }

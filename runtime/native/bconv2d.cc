@@ -123,14 +123,15 @@ TfLiteStatus BConv2d::prepare(TfLiteContext* context, TfLiteNode* node) {
   // Words that several tiles write must be one thread's.
   const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
   const int64_t splittable = packed_outputs_merge_ ? 1 : divide_up(filter_.tiles(), word_tiles);
-  in_place_ = resources_.kernels->word_parts == 1 && shape_.height == 1 && shape_.width == 1;
+  const int stored_words = resources_.kernels->word_parts * resources_.kernels->word_copies;
+  in_place_ = stored_words == 1 && shape_.height == 1 && shape_.width == 1;
   KBNN_EXPECT(context,
-              plan_bands(rows_, columns_, shape_, resources_.kernels->word_parts, in_place_,
-                         images_, resources_.pool->size(), splittable, &bands_),
+              plan_bands(rows_, columns_, shape_, stored_words, in_place_, images_,
+                         resources_.pool->size(), splittable, &bands_),
               "Expected LceBconv2d's patches to fit the memory. Received a filter of %d x %d on %d "
               "channels.",
               static_cast<int>(shape_.height), static_cast<int>(shape_.width), channels_in_);
-  lines_ = Lines(rows_, columns_, shape_, resources_.kernels->word_parts, bands_.columns);
+  lines_ = Lines(rows_, columns_, shape_, stored_words, bands_.columns);
   const int64_t sizes[] = {images_, rows_.output, columns_.output,
                            static_cast<int64_t>(output_words())};
   KBNN_RETURN_IF_ERROR(resize(context, "LceBconv2d's output", &output(context), sizes, 4));

@@ -13,15 +13,15 @@ constexpr size_t kMaxLineBytes = size_t{1} << 30;
 
 }  // namespace
 
-bool plan_bands(const Window& rows, const Window& columns, const FilterShape& shape, int word_parts,
-                bool in_place, int64_t images, int threads, int64_t splittable_tiles,
-                Bands* bands) {
+bool plan_bands(const Window& rows, const Window& columns, const FilterShape& shape,
+                int stored_words, bool in_place, int64_t images, int threads,
+                int64_t splittable_tiles, Bands* bands) {
   *bands = Bands();
   bands->columns = columns.output < kMaxPositions ? columns.output : kMaxPositions;
   size_t row_words = 0;
   size_t row_bytes = 0;
   while (!in_place) {
-    const Lines lines(rows, columns, shape, word_parts, bands->columns);
+    const Lines lines(rows, columns, shape, stored_words, bands->columns);
     const bool counted =
         lines.row_words(&row_words) && multiply(row_words, sizeof(uint32_t), &row_bytes);
     if (counted && row_bytes <= kLineBytes) break;

@@ -23,8 +23,9 @@ struct Bands {
 
 // `in_place`: the input's pixels are patches as they are. `splittable_tiles`: pieces that the tiles
 // can be divided into. False where a band's lines cannot be counted or take more than a gigabyte.
-bool plan_bands(const Window& rows, const Window& columns, const FilterShape& shape, int word_parts,
-                bool in_place, int64_t images, int threads, int64_t splittable_tiles, Bands* bands);
+bool plan_bands(const Window& rows, const Window& columns, const FilterShape& shape,
+                int stored_words, bool in_place, int64_t images, int threads,
+                int64_t splittable_tiles, Bands* bands);
 
 }  // namespace kbnn
 

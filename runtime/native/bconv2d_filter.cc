@@ -7,16 +7,19 @@ bool PackedFilter::pack(const Kernels& kernels, const FilterShape& shape, const 
   lanes_ = kernels.channels_per_tile;
   tiles_per_group_ = divide_up(shape.channels_per_group(), lanes_);
   words_ = static_cast<size_t>(shape.patch_words() * kernels.word_parts);
+  const size_t copies = static_cast<size_t>(kernels.word_copies);
   size_t size;
+  size_t patch_size;
   Buffer<uint32_t> patch;
   if (!multiply_all(&size, shape.groups, tiles_per_group_, lanes_, words_) ||
-      !weights_.allocate(size) || !patch.allocate(words_)) {
+      !multiply(words_, copies, &patch_size) || !weights_.allocate(size) ||
+      !patch.allocate(patch_size)) {
     return false;
   }
   const size_t height = static_cast<size_t>(shape.height);
   const size_t width = static_cast<size_t>(shape.width);
   const size_t words = static_cast<size_t>(shape.words);
-  const size_t pixel_words = words * static_cast<size_t>(kernels.word_parts);
+  const size_t pixel_words = words * static_cast<size_t>(kernels.word_parts) * copies;
   for (size_t slot = 0; slot < slots(); ++slot) {
     if (channel(slot) < 0) continue;
     // Column by column, as the lines of the input are copied, and by the same function.
@@ -27,7 +30,7 @@ bool PackedFilter::pack(const Kernels& kernels, const FilterShape& shape, const 
     }
     const size_t lanes = static_cast<size_t>(lanes_);
     uint32_t* to = weights_.data() + slot / lanes * lanes * words_ + slot % lanes;
-    for (size_t word = 0; word < words_; ++word) to[word * lanes] = patch[word];
+    for (size_t word = 0; word < words_; ++word) to[word * lanes] = patch[word * copies];
   }
   return true;
 }

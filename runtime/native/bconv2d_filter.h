@@ -39,7 +39,7 @@ class PackedFilter {
   int64_t first_channel(int64_t tile) const;
   int tile_channels(int64_t tile) const;
 
-  // Words of a patch as tiles read it, and the tile's weights: these words x lanes.
+  // Words of a filter as tiles read it, and the tile's weights: these words x lanes.
   size_t words() const { return words_; }
   const uint32_t* weights(int64_t tile) const {
     return weights_.data() + static_cast<size_t>(tile * lanes_) * words_;

@@ -16,12 +16,12 @@ int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 }  // namespace
 
-Lines::Lines(const Window& rows, const Window& columns, const FilterShape& shape, int word_parts,
+Lines::Lines(const Window& rows, const Window& columns, const FilterShape& shape, int stored_words,
              int64_t positions)
     : rows_(rows),
       columns_(columns),
       shape_(shape),
-      pixel_words_(static_cast<size_t>(shape.words * word_parts)) {
+      pixel_words_(static_cast<size_t>(shape.words * stored_words)) {
   phase_step_ = greatest_common_divisor(columns.stride, columns.dilation);
   phases_ = columns.dilation / phase_step_;
   phase_columns_ = (positions - 1) * columns.stride / columns.dilation + columns.taps;

@@ -23,8 +23,8 @@ class Lines {
  public:
   Lines() = default;
 
-  // For up to `positions` neighbouring outputs of a row.
-  Lines(const Window& rows, const Window& columns, const FilterShape& shape, int word_parts,
+  // For up to `positions` neighbouring outputs of a row; `stored_words` for each of the input's.
+  Lines(const Window& rows, const Window& columns, const FilterShape& shape, int stored_words,
         int64_t positions);
 
   // Words that an output row takes, all groups together; false where they cannot be counted.
@@ -59,7 +59,7 @@ class Lines {
   Window rows_ = {};
   Window columns_ = {};
   FilterShape shape_ = {};
-  size_t pixel_words_ = 0;  // of one group, as tiles read them
+  size_t pixel_words_ = 0;  // of one group, as they are stored
   bool shared_ = true;
   int64_t phases_ = 1;         // remainders of the dilation that occur
   int64_t phase_step_ = 1;     // and what they are multiples of

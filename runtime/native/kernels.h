@@ -26,7 +26,7 @@ struct Tile {
   const int32_t* corrections;        // the tile's, at offsets ...
   const size_t* correction_offsets;  // ... one for each position; null: all are zero
   const uint32_t* weights;           // words x channels_per_tile
-  size_t words;                      // of a patch, as copy_line has written it
+  size_t words;                      // of a patch, each of its copies in the lines counted once
   int channels;                      // that exist; arrays are as long as the tile nevertheless
   const float* multiplier;
   const float* bias;
@@ -49,6 +49,9 @@ struct Kernels {
   // Words of a patch for each word of the input: 2 where words are stored as their lower and their
   // upper halves of bytes, which spares the popcount by table a shift and two masks.
   int word_parts;
+  // How often lines hold each of those words, side by side: as often as a vector has lanes where
+  // loading the vector spares the units that count a broadcast.
+  int word_copies;
 
   // For each of `columns` pixels, `source_step` words apart: copies `words` words to `target`,
   // columns `target_step` words apart, in the form that tiles read.

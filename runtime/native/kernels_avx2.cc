@@ -13,6 +13,7 @@ struct Avx2 {
   using Count = __m256i;  // four counts of a byte in each lane
 
   static constexpr int kLanes = 8;
+  static constexpr int kWordCopies = 1;
   static constexpr int kVectors = 2;
   static constexpr int kPositions = 4;
   static constexpr size_t kMaxSteps = 63;  // of at most 4 a byte
@@ -148,6 +149,7 @@ const Kernels kAvx2Kernels = {
     "avx2",
     Avx2::kLanes * Avx2::kVectors,
     2,
+    1,
     copy_line,
     compute_tile<Avx2, FloatOutput>,
     compute_tile<Avx2, Int8Output>,

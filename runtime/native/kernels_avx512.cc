@@ -31,6 +31,7 @@ const Kernels kAvx512Kernels = {
     "avx512",
     ByTable::kLanes * ByTable::kVectors,
     2,
+    1,
     copy_line,
     compute_tile<ByTable, FloatOutput>,
     compute_tile<ByTable, Int8Output>,

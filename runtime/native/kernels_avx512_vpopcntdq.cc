@@ -26,6 +26,7 @@ const Kernels kAvx512VpopcntdqKernels = {
     "avx512_vpopcntdq",
     ByInstruction::kLanes * ByInstruction::kVectors,
     1,
+    1,
     copy_line,
     compute_tile<ByInstruction, FloatOutput>,
     compute_tile<ByInstruction, Int8Output>,

@@ -20,17 +20,22 @@ struct Neon {
   // 16 counts, 4 filters, inputs and their differences in 32 registers.
   static constexpr int kVectors = 4;
   static constexpr int kPositions = 4;
+  // A broadcast while loading is an instruction of the units that count as well (Cortex-A72, A76).
+  static constexpr int kWordCopies = kLanes;
 #else
   // 8 counts, 2 filters, an input and its differences in 16 registers.
   static constexpr int kVectors = 2;
   static constexpr int kPositions = 4;
+  static constexpr int kWordCopies = 1;
 #endif
   static constexpr size_t kMaxSteps = 31;  // of at most 8 a byte
 
   static KBNN_INLINE Words load(const uint32_t* from) { return vld1q_u32(from); }
   static KBNN_INLINE Ints load(const int32_t* from) { return vld1q_s32(from); }
   static KBNN_INLINE Floats load(const float* from) { return vld1q_f32(from); }
-  static KBNN_INLINE Words broadcast(const uint32_t* from) { return vld1q_dup_u32(from); }
+  static KBNN_INLINE Words broadcast(const uint32_t* from) {
+    return kWordCopies == kLanes ? vld1q_u32(from) : vld1q_dup_u32(from);
+  }
   static KBNN_INLINE Ints set(int32_t x) { return vdupq_n_s32(x); }
 
   static KBNN_INLINE Count no_count() { return vdupq_n_u8(0); }
@@ -95,79 +100,90 @@ struct Neon {
 
 #if defined(__aarch64__)
 // Scheduled by hand, for processors that execute in order (Cortex-A53, A55): what an instruction
-// needs was begun eight instructions before, and the words of the next step are loaded, all at
-// once, before those of this one are counted. Compilers put dependent instructions closer together
-// and loads between them, each of which waits.
-//   v0-v3    filters             v4-v7    a word of each of the four inputs
-//   v8-v15   two inputs' bits    v16-v31  counts, four a position
-#define KBNN_DIFFER(a, b)                            \
-  "eor v8.16b, " a ".16b, v0.16b\n eor v12.16b, " b  \
-  ".16b, v0.16b\n"                                   \
-  "eor v9.16b, " a ".16b, v1.16b\n eor v10.16b, " a  \
-  ".16b, v2.16b\n"                                   \
-  "eor v11.16b, " a ".16b, v3.16b\n eor v13.16b, " b \
-  ".16b, v1.16b\n"                                   \
-  "eor v14.16b, " b ".16b, v2.16b\n eor v15.16b, " b ".16b, v3.16b\n"
-#define KBNN_COUNT                                                       \
-  "cnt v8.16b, v8.16b\n cnt v12.16b, v12.16b\n cnt v9.16b, v9.16b\n"     \
-  "cnt v10.16b, v10.16b\n cnt v11.16b, v11.16b\n cnt v13.16b, v13.16b\n" \
-  "cnt v14.16b, v14.16b\n cnt v15.16b, v15.16b\n"
-#define KBNN_ADD(c0, c1, c2, c3, c4, c5, c6, c7)              \
-  "add " c0 ".16b, " c0 ".16b, v8.16b\n add " c4 ".16b, " c4  \
-  ".16b, v12.16b\n"                                           \
-  "add " c1 ".16b, " c1 ".16b, v9.16b\n add " c2 ".16b, " c2  \
-  ".16b, v10.16b\n"                                           \
-  "add " c3 ".16b, " c3 ".16b, v11.16b\n add " c5 ".16b, " c5 \
-  ".16b, v13.16b\n"                                           \
-  "add " c6 ".16b, " c6 ".16b, v14.16b\n add " c7 ".16b, " c7 ".16b, v15.16b\n"
-#define KBNN_FIRST_PAIR   \
-  KBNN_DIFFER("v4", "v5") \
-  KBNN_COUNT KBNN_ADD("v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23")
-#define KBNN_SECOND_SUMS KBNN_ADD("v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31")
+// needs was begun eight instructions before, and the next step's words are loaded while this one's
+// are counted, each load between two counts, with the offset in a register: LLVM's model of
+// Cortex-A55 lets that form of load execute beside a count. Compilers put dependent instructions
+// closer together and load registers in pairs, which that core takes long for.
+//   v0-v3    filters     v4-v7    a word of each of the four inputs
+//   v8-v15   two inputs' differing bits
+// clang-format off
+#define KBNN_EOR(to, a, b) "eor v" #to ".16b, v" #a ".16b, v" #b ".16b\n"
+#define KBNN_CNT(x) "cnt v" #x ".16b, v" #x ".16b\n"
+#define KBNN_ADD(to, x) "add %[" #to "].16b, %[" #to "].16b, v" #x ".16b\n"
+#define KBNN_ZERO(to) "movi %[" #to "].16b, #0\n"
+#define KBNN_FILTER(i) "ldr q" #i ", [%[f" #i "], %[filter_at]]\n"
+#define KBNN_INPUT(i, to) "ldr q" #to ", [%[p" #i "], %[input_at]]\n"
+#define KBNN_DIFFER(a, b)                                                 \
+  KBNN_EOR(8, a, 0) KBNN_EOR(9, b, 0) KBNN_EOR(10, a, 1)                  \
+  KBNN_EOR(11, b, 1) KBNN_EOR(12, a, 2) KBNN_EOR(13, b, 2)                \
+  KBNN_EOR(14, a, 3) KBNN_EOR(15, b, 3)
+#define KBNN_COUNT                                                        \
+  KBNN_CNT(8) KBNN_CNT(9) KBNN_CNT(10) KBNN_CNT(11)                       \
+  KBNN_CNT(12) KBNN_CNT(13) KBNN_CNT(14) KBNN_CNT(15)
+#define KBNN_COUNT_AND_LOAD                                               \
+  KBNN_CNT(8) KBNN_FILTER(0) KBNN_CNT(9) KBNN_FILTER(1)                   \
+  KBNN_CNT(10) KBNN_FILTER(2) KBNN_CNT(11) KBNN_FILTER(3)                 \
+  KBNN_CNT(12) KBNN_INPUT(0, 4) KBNN_CNT(13) KBNN_INPUT(1, 5)             \
+  KBNN_CNT(14) KBNN_INPUT(2, 6) KBNN_CNT(15) KBNN_INPUT(3, 7)
+#define KBNN_SUM(a, b)                                                    \
+  KBNN_ADD(a##0, 8) KBNN_ADD(b##0, 9) KBNN_ADD(a##1, 10)                  \
+  KBNN_ADD(b##1, 11) KBNN_ADD(a##2, 12) KBNN_ADD(b##2, 13)                \
+  KBNN_ADD(a##3, 14) KBNN_ADD(b##3, 15)
+#define KBNN_NO_COUNTS(a) KBNN_ZERO(a##0) KBNN_ZERO(a##1) KBNN_ZERO(a##2) KBNN_ZERO(a##3)
+#define KBNN_COUNTS(a, p)                                                 \
+  [a##0] "=&w"(counts[p][0]), [a##1] "=&w"(counts[p][1]),                 \
+  [a##2] "=&w"(counts[p][2]), [a##3] "=&w"(counts[p][3])
+// clang-format on
 
 template <>
 KBNN_INLINE void count_words<Neon, 4>(const uint32_t* const (&patches)[4], const uint32_t* weights,
                                       size_t steps, Neon::Count (&counts)[4][4]) {
-  const uint32_t* p0 = patches[0];
-  const uint32_t* p1 = patches[1];
-  const uint32_t* p2 = patches[2];
-  const uint32_t* p3 = patches[3];
-  Neon::Count* to = &counts[0][0];
+  // Offsets in bytes to the last step's words, up to 0.
+  const size_t last = steps - 1;
+  size_t input_at = 0 - last * Neon::kWordCopies * sizeof(uint32_t);
+  size_t filter_at = 0 - last * 4 * Neon::kLanes * sizeof(uint32_t);
+  const uint32_t* filters = weights + last * 4 * Neon::kLanes;
   __asm__ volatile(
-      "ld1 {v16.16b, v17.16b, v18.16b, v19.16b}, [%[to]], #64\n"
-      "ld1 {v20.16b, v21.16b, v22.16b, v23.16b}, [%[to]], #64\n"
-      "ld1 {v24.16b, v25.16b, v26.16b, v27.16b}, [%[to]], #64\n"
-      "ld1 {v28.16b, v29.16b, v30.16b, v31.16b}, [%[to]], #64\n"
-      "sub %[to], %[to], #256\n"
-      "ldp q0, q1, [%[weights]]\n"
-      "ldp q2, q3, [%[weights], #32]\n"
-      "ld1r {v4.4s}, [%[p0]], #4\n"
-      "ld1r {v5.4s}, [%[p1]], #4\n"
-      "ld1r {v6.4s}, [%[p2]], #4\n"
-      "ld1r {v7.4s}, [%[p3]], #4\n"
-      "subs %[steps], %[steps], #1\n"
-      "b.eq 2f\n"
-      // Each step loads the next one's words, which the last has none of.
-      "1:\n" KBNN_FIRST_PAIR
-      KBNN_DIFFER("v6", "v7")
-      "ldp q0, q1, [%[weights], #64]!\n ldp q2, q3, [%[weights], #32]\n"
-      "ld1r {v4.4s}, [%[p0]], #4\n ld1r {v5.4s}, [%[p1]], #4\n"
-      "ld1r {v6.4s}, [%[p2]], #4\n ld1r {v7.4s}, [%[p3]], #4\n"
-      "subs %[steps], %[steps], #1\n" KBNN_COUNT KBNN_SECOND_SUMS
+      KBNN_NO_COUNTS(a) KBNN_NO_COUNTS(b) KBNN_NO_COUNTS(c) KBNN_NO_COUNTS(d)
+      KBNN_FILTER(0) KBNN_FILTER(1) KBNN_FILTER(2) KBNN_FILTER(3)
+      KBNN_INPUT(0, 4) KBNN_INPUT(1, 5) KBNN_INPUT(2, 6) KBNN_INPUT(3, 7)
+      "cbz %[input_at], 2f\n"
+      "1:\n"
+      KBNN_DIFFER(4, 5) KBNN_COUNT KBNN_SUM(a, b)
+      KBNN_DIFFER(6, 7)
+      "add %[filter_at], %[filter_at], #64\n"
+      "adds %[input_at], %[input_at], #16\n"
+      KBNN_COUNT_AND_LOAD KBNN_SUM(c, d)
       "b.ne 1b\n"
-      "2:\n" KBNN_FIRST_PAIR
-      KBNN_DIFFER("v6", "v7") KBNN_COUNT KBNN_SECOND_SUMS
-      "st1 {v16.16b, v17.16b, v18.16b, v19.16b}, [%[to]], #64\n"
-      "st1 {v20.16b, v21.16b, v22.16b, v23.16b}, [%[to]], #64\n"
-      "st1 {v24.16b, v25.16b, v26.16b, v27.16b}, [%[to]], #64\n"
-      "st1 {v28.16b, v29.16b, v30.16b, v31.16b}, [%[to]], #64\n"
-      : [p0] "+r"(p0), [p1] "+r"(p1), [p2] "+r"(p2), [p3] "+r"(p3), [weights] "+r"(weights),
-        [steps] "+r"(steps), [to] "+r"(to)
-      :
+      // The last step, which has no next one.
+      "2:\n"
+      KBNN_DIFFER(4, 5) KBNN_COUNT KBNN_SUM(a, b)
+      KBNN_DIFFER(6, 7) KBNN_COUNT KBNN_SUM(c, d)
+      : KBNN_COUNTS(a, 0), KBNN_COUNTS(b, 1), KBNN_COUNTS(c, 2), KBNN_COUNTS(d, 3),
+        [input_at] "+r"(input_at), [filter_at] "+r"(filter_at)
+      : [p0] "r"(patches[0] + last * Neon::kWordCopies),
+        [p1] "r"(patches[1] + last * Neon::kWordCopies),
+        [p2] "r"(patches[2] + last * Neon::kWordCopies),
+        [p3] "r"(patches[3] + last * Neon::kWordCopies), [f0] "r"(filters), [f1] "r"(filters + 4),
+        [f2] "r"(filters + 8), [f3] "r"(filters + 12)
       : "cc", "memory", "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11",
-        "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24",
-        "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+        "v12", "v13", "v14", "v15");
 }
+
+// copy_line of words that stand as often as a vector has lanes.
+template <size_t kWords>
+KBNN_INLINE void copy_vectors(const uint32_t* source, size_t source_step, size_t columns,
+                              size_t words, uint32_t* target, size_t target_step) {
+  const size_t count = kWords == 0 ? words : kWords;
+  for (size_t column = 0; column < columns; ++column) {
+    for (size_t i = 0; i < count; ++i) vst1q_u32(target + 4 * i, vld1q_dup_u32(source + i));
+    source += source_step;
+    target += target_step;
+  }
+}
+KBNN_COPY_LINE(copy_vectors)
+#else
+KBNN_COPY_LINE(copy_words)
 #endif
 
 // A bit for each of 32 bytes that are all ones or all zeros.
@@ -250,14 +266,13 @@ void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t z
   });
 }
 
-KBNN_COPY_LINE(copy_words)
-
 }  // namespace
 
 const Kernels kNeonKernels = {
     "neon",
     Neon::kLanes * Neon::kVectors,
     1,
+    Neon::kWordCopies,
     copy_line,
     compute_tile<Neon, FloatOutput>,
     compute_tile<Neon, Int8Output>,

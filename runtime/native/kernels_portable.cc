@@ -11,6 +11,7 @@ struct Portable {
   using Count = Words;  // four counts of a byte in each lane
 
   static constexpr int kLanes = 4;
+  static constexpr int kWordCopies = 1;
   static constexpr int kVectors = 2;
   static constexpr int kPositions = 2;
   static constexpr size_t kMaxSteps = 31;  // of at most 8 a byte
@@ -126,6 +127,7 @@ KBNN_COPY_LINE(copy_words)
 const Kernels kPortableKernels = {
     "portable",
     Portable::kLanes * Portable::kVectors,
+    1,
     1,
     copy_line,
     compute_tile<Portable, FloatOutput>,

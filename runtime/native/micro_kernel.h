@@ -3,8 +3,9 @@
 //
 // `Isa` names the instructions. A lane is an output channel; its weights are 32-bit words that
 // stand side by side with those of the tile's other channels, so that a word of the input is
-// broadcast to all lanes and nothing is summed across them. Differing bits are counted in `Count`,
-// of which up to kMaxSteps steps fit before it is widened to 32-bit integers.
+// broadcast to all lanes and nothing is summed across them; where kWordCopies is the number of
+// lanes, the lines hold it as such a vector. Differing bits are counted in `Count`, of which up to
+// kMaxSteps steps fit before it is widened to 32-bit integers.
 //
 // Everything here has internal linkage: each kernel set's file is compiled for another processor,
 // and the linker must never give one the other's code. No function of the standard library is
@@ -85,11 +86,16 @@ struct PackedOutput {
   }
 };
 
-// counts += differing bits of `steps` words, at most kMaxSteps, of the patches and the weights.
+// counts = differing bits of `steps` words, 1 to kMaxSteps, of the patches and the weights.
 template <class Isa, int kPositions>
 KBNN_INLINE void count_words(const uint32_t* const (&patches)[kPositions], const uint32_t* weights,
                              size_t steps,
                              typename Isa::Count (&counts)[kPositions][Isa::kVectors]) {
+  KBNN_UNROLL
+  for (int p = 0; p < kPositions; ++p) {
+    KBNN_UNROLL
+    for (int v = 0; v < Isa::kVectors; ++v) counts[p][v] = Isa::no_count();
+  }
   for (size_t k = 0; k < steps; ++k) {
     typename Isa::Words filter[Isa::kVectors];
     KBNN_UNROLL
@@ -99,7 +105,7 @@ KBNN_INLINE void count_words(const uint32_t* const (&patches)[kPositions], const
     weights += Isa::kVectors * Isa::kLanes;
     KBNN_UNROLL
     for (int p = 0; p < kPositions; ++p) {
-      const typename Isa::Words input = Isa::broadcast(patches[p] + k);
+      const typename Isa::Words input = Isa::broadcast(patches[p] + k * Isa::kWordCopies);
       KBNN_UNROLL
       for (int v = 0; v < Isa::kVectors; ++v) {
         counts[p][v] = Isa::count(counts[p][v], filter[v], input);
@@ -124,11 +130,6 @@ KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
     const size_t left = tile.words - done;
     const size_t steps = left < Isa::kMaxSteps ? left : Isa::kMaxSteps;
     typename Isa::Count counts[kPositions][kVectors];
-    KBNN_UNROLL
-    for (int p = 0; p < kPositions; ++p) {
-      KBNN_UNROLL
-      for (int v = 0; v < kVectors; ++v) counts[p][v] = Isa::no_count();
-    }
     count_words<Isa, kPositions>(patches, weights, steps, counts);
     weights += steps * kVectors * Isa::kLanes;
     KBNN_UNROLL
@@ -137,7 +138,7 @@ KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
       for (int v = 0; v < kVectors; ++v) {
         sums[p][v] = Isa::widen(sums[p][v], counts[p][v]);
       }
-      patches[p] += steps;
+      patches[p] += steps * Isa::kWordCopies;
     }
     done += steps;
   }

@@ -78,17 +78,19 @@ Problem random_problem(const Kernels& kernels) {
   for (size_t i = 0; i < p.positions * p.words; ++i)
     p.input.push_back(kind == 0 ? 0 : random_word());
   for (size_t i = 0; i < lanes * p.words; ++i) p.filter.push_back(kind == 0 ? ~0u : random_word());
-  const size_t parts = static_cast<size_t>(kernels.word_parts);
-  p.lines.resize(p.positions * p.words * parts);
-  kernels.copy_line(p.input.data(), p.words, p.positions, p.words, p.lines.data(), p.words * parts);
-  std::vector<uint32_t> patch(p.words * parts);
-  p.weights.resize(lanes * p.words * parts);
+  const size_t copies = static_cast<size_t>(kernels.word_copies);
+  const size_t filter_words = p.words * static_cast<size_t>(kernels.word_parts);
+  const size_t patch_words = filter_words * copies;
+  p.lines.resize(p.positions * patch_words);
+  kernels.copy_line(p.input.data(), p.words, p.positions, p.words, p.lines.data(), patch_words);
+  std::vector<uint32_t> patch(patch_words);
+  p.weights.resize(lanes * filter_words);
   for (size_t lane = 0; lane < lanes; ++lane) {
     kernels.copy_line(p.filter.data() + lane * p.words, p.words, 1, p.words, patch.data(), 0);
-    for (size_t i = 0; i < patch.size(); ++i) p.weights[i * lanes + lane] = patch[i];
+    for (size_t i = 0; i < filter_words; ++i) p.weights[i * lanes + lane] = patch[i * copies];
   }
   for (size_t i = 0; i < p.positions; ++i) {
-    p.offsets.push_back(i * p.words * parts);
+    p.offsets.push_back(i * patch_words);
     p.correction_offsets.push_back(static_cast<size_t>(random_below(3)) * lanes);
   }
   for (size_t i = 0; i < 3 * lanes; ++i) p.corrections.push_back(random_below(33) - 16);
