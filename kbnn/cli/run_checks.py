@@ -209,14 +209,23 @@ def _learned_sign(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _latent(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Where the help of latent weights ends."""
-    latent, until = settings["latent"], settings["latent_until"]
+    """Where the help of latent weights ends, and what the twin shares, in one order."""
+    latent, until, share = (settings[name] for name in ("latent", "latent_until", "latent_share"))
     if latent == "none" and until is not None:
         raise _expected("latent_until", "with --latent", "none")
     if latent == "twin":
-        names = settings["latent_share"]
-        if names != "none" and not set(str(names).split(",")) <= set(ROLES):
-            raise _expected("latent_share", f"to be of {', '.join(ROLES)}, or none", repr(names))
+        terms = ("real_weight", "distillation_weight", "feature_weight")
+        if not any(settings[name] for name in terms):
+            raise _expected(
+                "latent",
+                f"twin with one of {', '.join(map(option, terms))} above 0",
+                "0 for all of them",
+            )
+        given = settings["latent_share"]
+        names = [] if given == "none" else [name.strip() for name in str(given).split(",")]
+        if not set(names) <= set(ROLES):
+            raise _expected("latent_share", f"to be of {', '.join(ROLES)}, or none", repr(given))
+        share = ",".join(name for name in ROLES if name in names) or "none"
         if not isinstance(settings["balance_gradient"], bool):
             raise _expected("balance_gradient", "to be True or False", settings["balance_gradient"])
     if latent == "mixture" and until is None:
@@ -225,7 +234,7 @@ def _latent(settings: Mapping[str, Any]) -> dict[str, Any]:
         isinstance(until, bool) or not isinstance(until, float | int) or not 0 < until <= 1
     ):
         raise _expected("latent_until", "to be a share, above 0 and up to 1", repr(until))
-    return {"latent_until": until}
+    return {"latent_until": until, "latent_share": share}
 
 
 def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:

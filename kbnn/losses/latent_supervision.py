@@ -77,8 +77,8 @@ def check_temperature(temperature: Any) -> None:
 def check_weight(weight: Any) -> None:
     """Raise ValueError unless it is a number from 0 on, or a schedule of it."""
     is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
-    is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
-    if not is_schedule and (not is_number or weight < 0):
+    is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
+    if not is_schedule and not (is_number and 0 <= weight < math.inf):
         raise ValueError(
             "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
             f"Received: weight={weight!r}"

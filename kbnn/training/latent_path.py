@@ -23,7 +23,7 @@ def activation_of(activation: Any) -> Callable[[Any], tf.Tensor]:
     return keras.activations.get(activation)
 
 
-def resized(kernel: tf.Tensor, size: float | None = None) -> tf.Tensor:
+def resized(kernel: tf.Tensor, size: Any = None) -> tf.Tensor:
     r"""A kernel brought to a mean absolute value, with a gradient of the size that a sign's has.
 
     $$s\, W / m \quad \text{with the gradient of} \quad s\, W, \qquad m = \mathrm{mean} |W|$$
@@ -33,10 +33,10 @@ def resized(kernel: tf.Tensor, size: float | None = None) -> tf.Tensor:
 
     Args:
         kernel: W.
-        size: s; None for m, which leaves the kernel's values as they are.
+        size: s, a number or a scalar; None for m, which leaves the kernel's values as they are.
     """
     mean = tf.maximum(tf.reduce_mean(tf.abs(tf.cast(kernel, tf.float32))), 1e-8)
-    target = mean if size is None else tf.constant(size)
+    target = mean if size is None else tf.cast(size, tf.float32)
     before = tf.stop_gradient(kernel)
     # In float32, since the quotient may be out of the range of float16.
     value = tf.cast(tf.cast(before, tf.float32) * tf.stop_gradient(target / mean), kernel.dtype)
@@ -73,7 +73,8 @@ class LatentLayer(keras.layers.Layer):
         self._activation = activation
         self._read = dict(read or {})
         quantizers = [*KERNEL_QUANTIZERS, "input_quantizer"]
-        config = layer.get_config()
+        # What is new is trained, whether the layer is or not.
+        config = {**layer.get_config(), "trainable": True}
         config |= {name: None for name in quantizers if name in config}
         self._layer = from_config(layer, {**config, "name": f"{self.name}_layer"})
         if is_quantizer(getattr(layer, "activation", None)):
@@ -83,7 +84,7 @@ class LatentLayer(keras.layers.Layer):
         layer = self._layer
         make = layer.add_weight
 
-        def shared_or_new(name: str, *arguments: Any, **options: Any) -> Any:
+        def shared_or_new(name: Any = None, *arguments: Any, **options: Any) -> Any:
             if name in self._shared:
                 return self._shared[name]
             return make(name, *arguments, **options)

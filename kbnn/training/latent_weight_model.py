@@ -43,11 +43,12 @@ class LatentWeightModel(SupervisedTrainer):
         indexed: as for `Trainer`.
         name: of the trainer.
 
-    Its metrics are those of the binary path, and with "real_" in front those of the twin. In a
-    nested model that has binary layers, what stands before them is run for each path.
+    Its metrics are those of the binary path, and with "real_" in front those of the twin. Layers of
+    a nested model count as standing where that model does. The twin's copies have no regularizers.
 
     Raises:
-        TypeError: the model is subclassed, or of Keras 3; a term of another kind.
+        TypeError: the model is subclassed, or of Keras 3, or has a `train_step` of its own; a term
+            of another kind.
         ValueError: a model that is not built or has no binary layer; masks, or losses or metrics of
             tensors in it; a layer with weights that no twin is known of, by name; names that are
             none; a term that does not fit the model's outputs.
@@ -80,9 +81,18 @@ class LatentWeightModel(SupervisedTrainer):
             check_trainable(model)
             usual = (RealPathLoss(), Distillation(0.3))
             supervision = [term for term in usual if has_classes(model) or not term.needs_classes]
-        if isinstance(share, str) or not set(share) <= set(ROLES):
+        if not isinstance(share, Collection) or isinstance(share, str) or set(share) - set(ROLES):
             raise ValueError(
                 f"Expected `share` to be of {', '.join(ROLES)}. Received: share={share!r}"
+            )
+        if not isinstance(balance_gradient, bool):
+            raise TypeError(
+                "Expected `balance_gradient` to be True or False. "
+                f"Received: balance_gradient={balance_gradient!r}"
+            )
+        if replace is not None and not callable(replace):
+            raise TypeError(
+                f"Expected `replace` to be a function of a layer. Received: replace={replace!r}"
             )
         super().__init__(model, supervision, indexed=indexed, name=name)
         twin = real_twin(

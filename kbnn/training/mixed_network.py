@@ -8,6 +8,7 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.quantizers import SmoothSign
 from kbnn.quantizers.attached import has_binary_kernel, kernel_quantizers
 from kbnn.training.latent_path import LatentLayer, activation_of, resized
 from kbnn.training.real_twin import check_trainable
@@ -93,14 +94,14 @@ def mixed_network(
             "Expected a model with layers of quantized kernels. "
             f"Received: model={model.name!r} without one"
         )
-    borrowed: dict[int, Callable] = {}
+    borrowed: dict[int, keras.layers.Layer] = {}
 
-    def borrow(layer: keras.layers.Layer) -> Callable:
+    def borrow(layer: keras.layers.Layer) -> keras.layers.Layer:
         if id(layer) not in borrowed:
             name = f"{layer.name}_mixed"
             if isinstance(layer, keras.Model):
                 borrowed[id(layer)] = copy_graph(layer, borrow, name)
-            elif has_binary_kernel(layer):
+            elif any(map(has_binary_kernel, [layer, *_inner(layer)])):
                 if not isinstance(layer, lq.layers_base.BaseLayer):
                     raise ValueError(
                         "Expected Larq's layers where kernels are quantized. "
@@ -111,7 +112,30 @@ def mixed_network(
                 borrowed[id(layer)] = _Borrowed(layer, name=name)
         return borrowed[id(layer)]
 
-    return copy_graph(model, borrow, f"{model.name}_mixed")
+    mixed = copy_graph(model, borrow, f"{model.name}_mixed")
+    known = {id(weight) for weight in model.weights}
+    for layer in borrowed.values():
+        foreign = [weight.name for weight in layer.weights if id(weight) not in known]
+        if foreign:
+            raise ValueError(
+                "Expected layers with kernels and biases of Larq's alone, or with further weights "
+                "that they add in `build`, by different names. Received: "
+                f"{layer.name.removesuffix('_mixed')!r} with {', '.join(foreign)}"
+            )
+    return mixed
+
+
+def _inner(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    return [inner for inner in layer.submodules if isinstance(inner, keras.layers.Layer)]
+
+
+def _as_large_as_quantized(quantizer: Any, kernel: tf.Tensor) -> tf.Tensor:
+    """A kernel `resized` to the mean absolute value that it has when it is quantized."""
+    if isinstance(quantizer, lq.quantizers.MagnitudeAwareSign | lq.quantizers.NoOp):
+        return resized(kernel)
+    if isinstance(quantizer, SmoothSign):
+        return resized(kernel, tf.reduce_mean(tf.abs(tf.cast(quantizer(kernel), tf.float32))))
+    return resized(kernel, 1.0)
 
 
 class _Borrowed(keras.layers.Layer):
@@ -139,9 +163,7 @@ class MixedLayer(_Borrowed):
         super().__init__(layer, name=name)
         read = {"bias": read_bias}
         for kernel, quantizer in kernel_quantizers(layer).items():
-            keeps_size = isinstance(quantizer, lq.quantizers.MagnitudeAwareSign)
-            size = None if keeps_size else 1.0
-            read[kernel] = functools.partial(resized, size=size)
+            read[kernel] = functools.partial(_as_large_as_quantized, quantizer)
         shared = weights_by_name(layer)
         self._latent = LatentLayer(layer, shared, activation, read, name=f"{name}_real")
         self._combine = combine

@@ -15,6 +15,7 @@ from kbnn.quantizers.attached import (
     is_binary,
     is_quantizer,
     kernel_quantizers,
+    own_weights,
 )
 from kbnn.training.latent_path import LatentLayer, activation_of, resized
 from kbnn.training.layer_roles import SHAREABLE, LayerRoles
@@ -87,6 +88,12 @@ def real_twin(
     found = {name: roles.output(name) for name in features}
     shared_stem = "stem" in share
     frontier = roles.frontier(shared_stem)
+    for tensor in frontier:
+        if not tensor.shape.rank:
+            raise ValueError(
+                "Expected tensors with a batch where the two paths part. Received: a scalar of "
+                f'{tensor._keras_history.layer.name!r}. Give `share` without "stem".'
+            )
     inputs = {
         id(tensor): keras.Input(
             batch_size=tensor.shape[0], shape=tensor.shape[1:], dtype=tensor.dtype, name=f"in_{i}"
@@ -146,6 +153,8 @@ class _Twins:
         """Give the copies, which are built now, the weights of the originals."""
         for layer, copy in self._copies:
             copy.set_weights(layer.get_weights())
+            if isinstance(copy, keras.layers.Normalization):
+                copy.finalize_state()
 
     def _new(self, layer: keras.layers.Layer) -> Callable:
         name = f"{layer.name}_real"
@@ -168,20 +177,21 @@ class _Twins:
             return keras.layers.Activation(self._activation, name=name, dtype=layer.dtype_policy)
         kernels = set(KERNEL_QUANTIZERS.values())
         is_shared = self._roles[id(layer)] in self._share
-        if set(weights_by_name(layer)) <= {*kernels, "bias"}:
+        names = weights_by_name(layer)
+        if set(names) <= {*kernels, "bias"} and len(names) == len(own_weights(layer)):
             latent = functools.partial(LatentLayer, layer, activation=self._activation, name=name)
             if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE)):
                 return latent(kernels, read=dict.fromkeys(kernel_quantizers(layer), self._read))
             if isinstance(layer, SHAREABLE) and is_shared:
                 return latent({*kernels, "bias"})
-        copy = from_config(layer, {**layer.get_config(), "name": name})
+        # Its weights are the twin's own, and trained even where the model's are frozen.
+        copy = from_config(layer, {**layer.get_config(), "name": name, "trainable": True})
         if isinstance(layer, _NORMALIZATIONS):
-            copy.trainable = True  # it is new, even where the model's is frozen
             return copy
         if not layer.weights and not is_binary(layer):
             return copy
         is_separate = isinstance(layer, SHAREABLE) and not (is_shared or is_binary(layer))
-        if not (is_separate or isinstance(layer, _OF_A_PATH)):
+        if not (is_separate or isinstance(layer, (*_OF_A_PATH, keras.layers.Normalization))):
             raise ValueError(
                 "Expected layers that a real-valued twin is known of: Larq's, convolutions, dense "
                 "layers, normalizations and PReLU, with no weights but theirs, and all without "

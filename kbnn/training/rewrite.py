@@ -131,13 +131,29 @@ def layers_of(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def output_activation(model: keras.Model) -> Any:
-    """The activation that a model's (first) output is that of; None if it is of none."""
-    layer = model.outputs[0]._keras_history.layer
+    """The activation that a model's (first) output is that of; None if it is of none.
+
+    Layers that leave values as they are, as a cast or a reshape, are looked through.
+    """
+    tensor = model.outputs[0]
+    while True:
+        layer, node_index, _ = tensor._keras_history
+        if not _keeps_values(layer):
+            break
+        tensor = tf.nest.flatten(layer.inbound_nodes[node_index].keras_inputs)[0]
     if isinstance(layer, keras.Model):
         return output_activation(layer)
     if isinstance(layer, keras.layers.Softmax):
         return keras.activations.softmax
-    return getattr(layer, "activation", None)
+    # A call of tf.nn.softmax(x) is a layer of Keras's.
+    return getattr(layer, "activation", None) or getattr(layer, "function", None)
+
+
+def _keeps_values(layer: keras.layers.Layer) -> bool:
+    is_linear = getattr(layer, "activation", None) is keras.activations.linear
+    return isinstance(layer, keras.layers.Reshape | keras.layers.Flatten) or (
+        isinstance(layer, keras.layers.Activation) and is_linear
+    )
 
 
 def gives_probabilities(model: keras.Model) -> bool:

@@ -91,6 +91,14 @@ class SupervisedTrainer(Trainer):
         weighted_metrics: Any = None,
         **options: Any,
     ) -> None:
+        of_classes = [term.name for term in self.supervision if term.needs_classes]
+        is_softmax = gives_probabilities(self.host)
+        if of_classes and not is_softmax and _name_of(loss) in _NOT_OF_CLASSES:
+            raise ValueError(
+                f"Expected a loss of classes beside {', '.join(map(repr, of_classes))}, which "
+                f"compares them. Received: loss={loss!r}. Give the terms that fit, as "
+                "`supervision`."
+            )
         super().compile(optimizer, loss, metrics, loss_weights, weighted_metrics, **options)
         self._named = set()
         self.second_path.output_names = self.host.output_names
@@ -118,7 +126,9 @@ class SupervisedTrainer(Trainer):
         binary, real = outputs["binary"], outputs["real"]
         # Of a replica's batch, as a loss; Keras divides what is added to it by the replicas.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        real_loss = replicas * self.second_path.compiled_loss(y, real, sample_weight)
+        real_loss = self.second_path.compiled_loss(y, real, sample_weight)
+        self._validate_target_and_loss(y, real_loss)
+        real_loss *= replicas
         self.second_path.compiled_metrics.update_state(y, real, sample_weight)
         self._name_metrics_of_second_path()
         paths = Paths(
@@ -176,6 +186,23 @@ class SupervisedTrainer(Trainer):
                 "Expected metrics and terms of different names, where the second path's have "
                 f'"real_" in front. Received: {", ".join(twice)}, twice'
             )
+
+
+# Keras's losses of outputs that are no scores of classes of which one is right.
+_NOT_OF_CLASSES = {
+    *("mean_squared_error", "mean_absolute_error", "mean_absolute_percentage_error"),
+    *("mean_squared_logarithmic_error", "huber", "log_cosh", "poisson"),
+    *("binary_crossentropy", "binary_focal_crossentropy", "cosine_similarity"),
+}
+
+
+def _name_of(loss: Any) -> str | None:
+    """The name of one of Keras's losses, however it is given."""
+    try:
+        found = keras.losses.get(loss)
+    except (ValueError, TypeError):
+        return None
+    return getattr(getattr(found, "fn", found), "__name__", None)
 
 
 def has_classes(model: keras.Model) -> bool:

@@ -33,7 +33,7 @@ class Trainer(keras.Model):
         name: of the trainer; the model's with "_trainer" by default.
 
     Raises:
-        TypeError: the model is not a Keras 2 model.
+        TypeError: the model is not a Keras 2 model, or has a `train_step` of its own.
         ValueError: the model is not built.
 
     >>> import kbnn
@@ -56,6 +56,11 @@ class Trainer(keras.Model):
             raise TypeError(
                 "Expected the model that is to be trained. Received: a trainer, whose terms would "
                 "be lost. Give its model, `trainer.host`."
+            )
+        if type(model).train_step is not keras.Model.train_step:
+            raise TypeError(
+                "Expected a model that trains by Keras's own step, in whose place the trainer's "
+                f"stands. Received: a {type(model).__name__}, which has a `train_step`"
             )
         if isinstance(terms, str) or not set(terms).isdisjoint(_TAKEN):
             raise ValueError(

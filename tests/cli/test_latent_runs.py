@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.cli import RunConfig
+from kbnn.cli import InputError, RunConfig
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_model import build_model, trainer_of
 
@@ -41,6 +41,7 @@ def test_latent_weights_train_and_the_network_alone_ships(
         (["--latent", "twin", "--temperature", "0"], "--temperature to be a positive"),
         (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a finite number"),
         (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
+        (["--latent", "twin", "--real-weight", "0", "--distillation-weight", "0"], "above 0"),
         (["--latent-until", "0.5"], "--latent-until with --latent. Received: none"),
         (["--latent", "mixture", "--latent-until", "0"], "--latent-until to be a share"),
         (
@@ -71,6 +72,8 @@ def test_latent_weights_help_until_a_share_of_the_training():
     for term, first in zip(twin.supervision, (0.4, 0.3, 2.0), strict=True):
         weights = [float(term.weight_at(step)) for step in (0, 25, 50, 99)]
         assert weights == pytest.approx([first, first / 2, 0, 0]), term.name
+    short = RunConfig(data="fashion_mnist_sample", latent="twin", latent_until=0.001)
+    assert float(short.supervision(steps=100)[0].weight_at(1)) == 0
     mixture = made(latent="mixture")._schedule
     assert [float(mixture(step)) for step in (0, 15, 30, 99)] == [0.0, 0.5, 1.0, 1.0]
     gradient = made(latent="gradient", gradient_weight=0.2, latent_until=1.0)._schedule
@@ -96,3 +99,24 @@ def test_what_the_twin_shares_and_whether_its_gradient_is_balanced():
         kernel = trainer.host.get_layer("conv_2").kernel
         sizes.append(np.abs(tape.gradient(outputs, kernel)).mean())
     assert sizes[0] == pytest.approx(sizes[1] * np.abs(kernel).mean(), rel=1e-3)
+
+
+def test_the_terms_of_a_twin_are_those_of_the_settings():
+    settings = {"real_weight": 0.5, "distillation_weight": 0.2, "temperature": 2.0}
+    config = RunConfig(data="fashion_mnist_sample", latent="twin", **settings)
+    real, distillation = config.supervision(steps=100)
+    assert (real.name, real.weight) == ("real_path", 0.5)
+    found = (distillation.name, distillation.weight, distillation.temperature)
+    assert found == ("distillation", 0.2, 2.0)
+
+
+def test_settings_of_a_twin_are_checked_and_put_in_order():
+    def config(**settings):
+        return RunConfig(data="fashion_mnist_sample", latent="twin", **settings)
+
+    with pytest.raises(InputError, match="--balance-gradient to be True or False"):
+        config(balance_gradient=1)
+    one, other = (config(latent_share=names) for names in ("classifier, stem", "stem,classifier"))
+    assert one == other
+    assert one.digest() == other.digest()
+    assert one.shared == ("stem", "classifier")

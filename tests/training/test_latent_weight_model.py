@@ -731,3 +731,192 @@ def test_weights_that_the_twin_would_have_anew_are_no_silence(layer):
     model = keras.Model(vector, keras.layers.Dense(3, activation="softmax")(layer()(x)))
     with pytest.raises(ValueError, match="'mine', a _Gated"):
         LatentWeightModel(model, share=ROLES)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_is_the_twins_own_trains_whatever_is_frozen_in_the_model(when, data):
+    host = chain(normalization="binary", input_quantizer="smooth_sign")
+    names = [layer.name for layer in host.layers if layer.weights]
+    if when == "after":
+        trainer = LatentWeightModel(host, share=())
+    for name in names:
+        host.get_layer(name).trainable = False
+    if when == "before":
+        trainer = LatentWeightModel(host, share=())
+    host.get_layer("conv_3").trainable = True
+    kept = {id(weight) for weight in host.weights}
+    own = [weight for weight in trainer.twin.weights if id(weight) not in kept]
+    before = [weight.numpy() for weight in own]
+    fit(compiled(trainer), data)
+    still = [
+        weight.name
+        for weight, old in zip(own, before, strict=True)
+        if (weight.numpy() == old).all()
+    ]
+    assert len(own) > 10
+    assert still == []
+
+
+def test_what_is_not_shared_begins_with_the_models_numbers():
+    for share, names in [((), ["stem", "dense"]), (("stem",), ["dense"])]:
+        host = with_dropout(name="dense")
+        trainer = LatentWeightModel(host, [RealPathLoss()], share=share)
+        for name in names:
+            (copy,) = named(trainer.twin, f"{name}_real")
+            for one, other in zip(
+                copy.get_weights(), host.get_layer(name).get_weights(), strict=True
+            ):
+                np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("share", [(), ("stem",), ("shortcuts",), ("classifier",)])
+def test_each_role_is_shared_by_itself(share):
+    image = keras.Input(SHAPE)
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", "padding": "same"}
+    x = keras.layers.Conv2D(8, 3, padding="same", name="stem")(image)
+    y = lq.layers.QuantConv2D(8, 3, use_bias=False, **signs)(x)
+    x = keras.layers.add([keras.layers.Conv2D(8, 1, name="shortcuts")(y), y])
+    x = lq.layers.QuantConv2D(8, 3, use_bias=False, **signs)(x)
+    x = keras.layers.Dense(CLASSES, name="classifier")(keras.layers.Flatten()(x))
+    host = keras.Model(image, x)
+    trainer = LatentWeightModel(host, [RealPathLoss()], share=share)
+    inside = {id(weight) for weight in trainer._real.weights}
+    for role in ("shortcuts", "classifier"):
+        assert (id(host.get_layer(role).kernel) in inside) == (role in share), role
+    assert ("stem" in share) == (named(trainer.twin, "stem_real") == [])
+
+
+def test_signs_that_are_layers_or_activations_are_real_in_the_twin(rng):
+    vector = keras.Input((6,))
+    x = keras.layers.Activation(lq.quantizers.SteSign())(vector)
+    x = keras.layers.Dense(5, use_bias=False)(x)
+    x = keras.layers.Activation(lq.quantizers.ste_sign)(x)
+    options = {
+        "kernel_quantizer": "ste_sign",
+        "use_bias": False,
+        "activation": lq.quantizers.ste_sign,
+    }
+    x = lq.layers.QuantDense(4, kernel_constraint="weight_clip", **options)(x)
+    model = keras.Model(vector, x)
+    twin = LatentWeightModel(model, [RealPathLoss()], activation="softsign", share=()).twin
+    x = rng.normal(size=(8, 6)).astype("f")
+
+    def softsign(x):
+        return x / (1 + np.abs(x))
+
+    first, second = model.get_weights()
+    expected = softsign(softsign(softsign(x) @ first) @ second)
+    np.testing.assert_allclose(twin(x), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_losses_and_metrics_of_the_twin_are_weighted_as_those_of_the_model(data):
+    base = chain()
+    other = keras.layers.Dense(1, name="other")(base.get_layer("average_pool").output)
+    model = keras.Model(base.input, {"classes": base.output, "other": other})
+    trainer = LatentWeightModel(model, [RealPathLoss()])
+    accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+    trainer.compile(
+        "adam",
+        {"classes": "sparse_categorical_crossentropy", "other": "mse"},
+        loss_weights={"classes": 1.0, "other": 0.25},
+        weighted_metrics={"classes": [accuracy]},
+    )
+    images, labels = (array[:32] for array in data)
+    weights = np.linspace(0, 1, 32).astype("f")
+    targets = {"classes": labels, "other": labels.astype("f")}
+    each = {"classes": weights, "other": weights}
+    logs = trainer.test_on_batch(images, targets, sample_weight=each, return_dict=True)
+    found = {name: value.numpy() for name, value in trainer.paths(images)["real"].items()}
+    likelihood = np.log(found["classes"][np.arange(32), labels])
+    squares = (found["other"][:, 0] - labels) ** 2
+    expected = np.mean(weights * (-likelihood + 0.25 * squares))
+    assert logs["real_path"] == pytest.approx(expected, rel=1e-4)
+    assert logs["real_loss"] == pytest.approx(expected, rel=1e-4)
+    (name,) = [name for name in logs if name.startswith("real_") and name.endswith("accuracy")]
+    right = (np.argmax(found["classes"], axis=1) == labels) * weights
+    assert logs[name] == pytest.approx(right.sum() / weights.sum(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        tf.nn.softmax,
+        lambda x: keras.layers.Activation("linear", dtype="float32")(keras.layers.Softmax()(x)),
+        lambda x: keras.layers.Reshape((CLASSES,))(keras.layers.Softmax()(x)),
+    ],
+)
+def test_a_softmax_is_found_behind_what_keeps_its_values(end, data):
+    base = chain(classifier_activation=None)
+    model = keras.Model(base.input, end(base.output))
+    trainer = LatentWeightModel(model, [Distillation()])
+    outputs = model(data[0][:4])
+    np.testing.assert_allclose(tf.nn.softmax(trainer._logits(outputs)), outputs, rtol=1e-4)
+
+
+def test_losses_that_are_not_of_classes_go_without_distillation(data):
+    model = with_dropout(units=4, activation=None)
+    targets = np.eye(4, dtype="f")[data[1]]
+    for loss in ("mse", keras.losses.BinaryCrossentropy(from_logits=True), keras.losses.huber):
+        with pytest.raises(ValueError, match="loss of classes beside 'distillation'"):
+            LatentWeightModel(model).compile("adam", loss)
+        trainer = LatentWeightModel(model, [RealPathLoss()])
+        trainer.compile("adam", loss)
+        fit(trainer, (data[0], targets), epochs=1)
+    for loss in ("sparse_categorical_crossentropy", "squared_hinge", lambda y, z: z):
+        LatentWeightModel(model).compile("adam", loss)
+
+
+def test_a_training_without_a_loss_is_refused(data):
+    trainer = LatentWeightModel(chain())
+    trainer.compile("adam")
+    with pytest.raises((TypeError, ValueError), match="loss"):
+        trainer.fit(*data, verbose=0)
+    with pytest.raises((TypeError, ValueError), match="Target data is missing"):
+        compiled(trainer).fit(data[0], verbose=0)
+
+
+def test_scaling_with_adapted_numbers_is_copied(data):
+    scaling = keras.layers.Normalization()
+    scaling.adapt(data[0])
+    image = keras.Input(SHAPE)
+    model = keras.Model(image, chain()(scaling(image)))
+    x = keras.layers.Conv2D(8, 3)(scaling(image))
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    x = lq.layers.QuantConv2D(8, 3, kernel_constraint="weight_clip", **signs)(x)
+    x = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.Flatten()(x))
+    model = keras.Model(image, x)
+    trainer = compiled(LatentWeightModel(model, share=()))
+    (copy,) = [layer for layer in trainer.twin.submodules if layer.name == f"{scaling.name}_real"]
+    np.testing.assert_array_equal(copy(data[0]), scaling(data[0]))
+    fit(trainer, data, epochs=1)
+
+
+def test_a_scalar_that_is_used_behind_binary_layers(data):
+    image = keras.Input(SHAPE)
+    x = lq.layers.QuantConv2D(8, 3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(
+        keras.layers.Conv2D(8, 3)(image)
+    )
+    x = tf.reshape(x, (tf.shape(image)[0], 8 * 8 * 8))
+    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
+    with pytest.raises(ValueError, match=r'a scalar of .*without "stem"'):
+        LatentWeightModel(model)
+    fit(compiled(LatentWeightModel(model, share=())), data, epochs=1)
+
+
+class _OwnStep(keras.Model):
+    def train_step(self, data):
+        return {}
+
+
+def test_more_bad_arguments():
+    model = chain()
+    with pytest.raises(TypeError, match="a _OwnStep, which has a `train_step`"):
+        Trainer(_OwnStep(model.input, model.output))
+    with pytest.raises(ValueError, match="Received: share=None"):
+        LatentWeightModel(model, share=None)
+    with pytest.raises(TypeError, match="balance_gradient='no'"):
+        LatentWeightModel(model, balance_gradient="no")
+    with pytest.raises(TypeError, match="replace=1"):
+        LatentWeightModel(model, replace=1)
+    with pytest.raises(ValueError, match="weight=True"):
+        RealPathLoss(True)

@@ -7,7 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 import kbnn
-from kbnn.training import LatentGradientModel, LatentMixtureModel
+from kbnn.training import LatentGradientModel, LatentMixtureModel, LatentWeightModel
 from kbnn.training.latent_path import resized
 
 
@@ -202,3 +202,97 @@ def test_latent_kernels_of_a_learned_sign_are_read_and_not_its_mapping(batch):
     expected += model.get_layer("layer").bias.numpy()
     found, _ = trainer.forward(batch[0], None, None)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+class _Normalizing(lq.layers.QuantDense):
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.normalize = keras.layers.BatchNormalization()
+
+    def call(self, inputs):
+        return self.normalize(super().call(inputs))
+
+
+class _TwoGates(lq.layers.QuantDense):
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.gates = [self.add_weight("gate", (self.units,)) for _ in range(2)]
+
+
+class _Block(keras.layers.Layer):
+    """A layer that holds a binary one."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = lq.layers.QuantDense(4, kernel_quantizer="ste_sign")
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: _Normalizing(4, kernel_quantizer="ste_sign", name="mine"), "'mine' with .*gamma"),
+        (lambda: _TwoGates(4, kernel_quantizer="ste_sign", name="mine"), "'mine' with .*gate"),
+        (lambda: _Block(name="mine"), "'mine', a _Block"),
+    ],
+)
+@pytest.mark.parametrize("trainer", [LatentGradientModel, LatentWeightModel])
+def test_weights_that_would_not_be_the_models_are_refused(trainer, make, message):
+    vector = keras.Input((6,))
+    x = lq.layers.QuantDense(6, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(
+        vector
+    )
+    model = keras.Model(vector, keras.layers.Dense(3)(make()(x)))
+    with pytest.raises(ValueError, match=message if trainer is LatentGradientModel else "'mine'"):
+        trainer(model)
+
+
+@pytest.mark.parametrize(
+    "make", [LatentGradientModel, lambda x, **o: LatentMixtureModel(x, constant(0.0), **o)]
+)
+def test_the_activation_is_the_one_that_is_given(make, batch):
+    outputs = []
+    for activation in ("hard_tanh", "relu"):
+        model = host()
+        trainer = make(model, activation=activation)
+        trainer.compile("sgd", "mse")
+        kernel = model.trainable_variables[0]
+        with tf.GradientTape() as tape:
+            value = tf.reduce_sum(trainer.forward(batch[0], None, None)[0])
+        outputs.append(tape.gradient(value, kernel))
+    functions = (lambda x: np.clip(x, -1, 1), lambda x: np.maximum(x, 0))
+    one, other = (np.repeat(f(batch[0]).sum(0)[:, None], 4, axis=1) for f in functions)
+    np.testing.assert_allclose(outputs[1] - outputs[0], other - one, rtol=1e-4, atol=1e-4)
+
+
+def test_smooth_kernels_have_the_size_of_latent_ones(batch):
+    quantizer = kbnn.quantizers.SmoothSign(sharpness=2.0)
+    model = host(kernel_quantizer=quantizer, use_bias=False)
+    trainer = LatentMixtureModel(model, constant(0.0))
+    trainer.compile("sgd", "mse")
+    (kernel,) = model.trainable_weights
+    kernel = tf.convert_to_tensor(kernel).numpy()
+    size = np.abs(np.tanh(2.0 * kernel)).mean()
+    expected = np.clip(batch[0], -1, 1) @ kernel * (size / np.abs(kernel).mean())
+    found, _ = trainer.forward(batch[0], None, None)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mixture", "gradient"])
+def test_mixed_precision(kind, batch):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = host()
+        trainer = (
+            LatentGradientModel(model, 0.5)
+            if kind == "gradient"
+            else LatentMixtureModel(model, constant(0.5))
+        )
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    trainer.compile(keras.optimizers.Adam(0.01), loss)
+    history = trainer.fit(*batch, batch_size=8, epochs=3, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0]
