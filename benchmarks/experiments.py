@@ -56,15 +56,11 @@ class Taught(NamedTuple):
 
 
 TEACHERS = {
-    # Chosen among the others.
-    "fashion-teacher": Taught("fashion-float", {"distillation_weight": 1, "temperature": 1}),
-    **{
-        f"fashion-teacher-w{weight}-t{temperature}": Taught(
-            "fashion-float", {"distillation_weight": weight, "temperature": temperature}
-        )
-        for weight in (0.1, 0.3, 1, 3)
-        for temperature in (1, 4)
-    },
+    f"fashion-teacher-w{weight}-t{temperature}": Taught(
+        "fashion-float", {"distillation_weight": weight, "temperature": temperature}
+    )
+    for weight in (0.1, 0.3, 1, 3)
+    for temperature in (1, 4)
 }
 """Distillation from a network that was trained before: what latent weights are compared with."""
 
@@ -250,7 +246,7 @@ VARIANTS = {
             "gradient-until0.5": {"latent": "gradient", "latent_until": 0.5},
         }.items()
     },
-    **{name: RunConfig(**LATENT) for name in TEACHERS if name != "fashion-teacher"},
+    **{name: RunConfig(**LATENT) for name in TEACHERS},
     **{
         f"fashion-contrast-batch-lambda{weight}-tau{temperature}": RunConfig(
             **CONTRAST,
@@ -293,7 +289,6 @@ EXPERIMENTS = {
     # Signs in binary batch normalization, as smooth inputs have it, which also puts a sign in front
     # of the last pooling.
     "fashion-ste_sign-binary_norm": RunConfig(**BINARY_NORM),
-    "fashion-teacher": RunConfig(**LATENT),
     "fashion-smooth-kernels": RunConfig(**KERNELS, kernel_sharpness=(1, 100), sharpness_hold=0.2),
     "fashion-smooth-inputs": RunConfig(**INPUTS, input_sharpness=(1, 3), hard_forward_from=0.0),
     "fashion-smooth-both": RunConfig(
@@ -358,7 +353,7 @@ BASELINES = {
     },
     # What one would do with two trainings instead of one that takes twice as long.
     "fashion-latent-real-distillation0.3-stem": (
-        *("fashion-pretrained", "fashion-ste_sign-lr0.005", "fashion-teacher"),
+        *("fashion-pretrained", "fashion-ste_sign-lr0.005", "fashion-teacher-w1-t1"),
     ),
     **{
         name: ("fashion-ste_sign-binary_norm", "fashion-ste_sign")

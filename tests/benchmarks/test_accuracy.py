@@ -184,7 +184,7 @@ def test_equal_time_is_twice_the_epochs_and_nothing_else():
         plain = experiments.EXPERIMENTS[experiments.BASELINES[name][0]]
         assert longer == dataclasses.replace(plain, epochs=2 * plain.epochs)
     assert "fashion-latent-real-distillation" in experiments.EQUAL_TIME
-    assert "fashion-teacher" in experiments.EQUAL_TIME
+    assert "fashion-teacher-w1-t1" in experiments.EQUAL_TIME
     assert "fashion-tuned-lns" not in experiments.EQUAL_TIME
 
 
