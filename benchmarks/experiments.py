@@ -220,7 +220,6 @@ VARIANTS = {
                     "real-distillation-weak": (1.0, 0.1, 0.0),
                     "real-distillation0.3": (1.0, 0.3, 0.0),
                     "real-distillation": (1.0, 1.0, 0.0),
-                    "real0.3-distillation0.1": (0.3, 0.1, 0.0),
                     "real-features": (1.0, 0.0, 1.0),
                     "all-weak": (1.0, 0.1, 1.0),
                 }.items()
@@ -239,10 +238,7 @@ VARIANTS = {
                 for until in (0.1, 0.3, 0.8)
             },
             "gradient": {"latent": "gradient"},
-            **{
-                f"gradient{weight}": {"latent": "gradient", "gradient_weight": weight}
-                for weight in (0.01, 0.03, 0.1, 0.3)
-            },
+            "gradient0.1": {"latent": "gradient", "gradient_weight": 0.1},
             "gradient-until0.5": {"latent": "gradient", "latent_until": 0.5},
         }.items()
     },

@@ -158,6 +158,9 @@ def _check_values(settings: Mapping[str, Any]) -> None:
     for name in ("hard_forward_from", "kernel_hard_forward_from", "sharpness_hold"):
         if not is_number(settings[name]) or not 0 <= settings[name] <= 1:
             raise _expected(name, "to be a share, from 0 to 1", settings[name])
+    until = settings["latent_until"]
+    if until is not None and (not is_number(until) or not 0 < until <= 1):
+        raise _expected("latent_until", "to be a share, above 0 and up to 1", repr(until))
     for name in ("width", "epochs", "batch_size"):
         if not isinstance(settings[name], int) or settings[name] < 1:
             raise _expected(name, "to be a positive integer", repr(settings[name]))
@@ -230,10 +233,6 @@ def _latent(settings: Mapping[str, Any]) -> dict[str, Any]:
             raise _expected("balance_gradient", "to be True or False", settings["balance_gradient"])
     if latent == "mixture" and until is None:
         until = MIXED_UNTIL
-    if until is not None and (
-        isinstance(until, bool) or not isinstance(until, float | int) or not 0 < until <= 1
-    ):
-        raise _expected("latent_until", "to be a share, above 0 and up to 1", repr(until))
     return {"latent_until": until, "latent_share": share}
 
 

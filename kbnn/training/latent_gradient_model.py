@@ -6,7 +6,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.losses.latent_supervision import check_weight
-from kbnn.training.mixed_network import MixedTrainer
+from kbnn.training.mixed_trainer import MixedTrainer
 
 
 class LatentGradientModel(MixedTrainer):

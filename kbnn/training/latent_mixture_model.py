@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.training.mixed_network import MixedTrainer
+from kbnn.training.mixed_trainer import MixedTrainer
 
 
 class LatentMixtureModel(MixedTrainer):

@@ -29,7 +29,7 @@ def resized(kernel: tf.Tensor, size: Any = None) -> tf.Tensor:
     $$s\, W / m \quad \text{with the gradient of} \quad s\, W, \qquad m = \mathrm{mean} |W|$$
 
     What stands behind a convolution is mostly a normalization, under which the gradient of W goes
-    as 1 / m: latent weights are small, and without this theirs is some ten times that of signs.
+    as 1 / m: that of small latent weights would be greater by far than that of signs.
 
     Args:
         kernel: W.

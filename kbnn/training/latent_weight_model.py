@@ -32,12 +32,11 @@ class LatentWeightModel(SupervisedTrainer):
         share: which real-valued layers (convolutions and dense layers) both paths use: "stem",
             those before the first binary layer, which are run once; "classifier", those behind
             the last; "shortcuts", those between. What is not shared the twin has a copy of.
-            Normalization and the biases of binary layers are always its own, and begin
-            anew.
+            Normalization and the biases of binary layers are always its own, and begin anew.
         balance_gradient: whether the twin's gradient of a quantized kernel is multiplied by the
-            kernel's mean |W|. In front of a normalization the gradient of W goes as 1 / |W|, so
-            that of the small latent weights is otherwise some ten times that of the signs, and the
-            kernels become those of a real-valued network.
+            kernel's mean |W|. In front of a normalization the gradient of W goes as 1 / |W|, and
+            latent weights are small: otherwise the twin's is greater than that of the signs by far,
+            and the kernels become those of a real-valued network.
         replace: called with each layer; returns the twin of a layer that is not known, a new
             layer, and None for the others.
         indexed: as for `Trainer`.

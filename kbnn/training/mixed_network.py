@@ -1,7 +1,7 @@
 """A binary network whose layers, in training, compute with their latent weights too."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import larq as lq
@@ -10,63 +10,11 @@ import tf_keras as keras
 
 from kbnn.quantizers import SmoothSign
 from kbnn.quantizers.attached import has_binary_kernel, kernel_quantizers
-from kbnn.training.latent_path import LatentLayer, activation_of, resized
+from kbnn.training.latent_path import LatentLayer, resized
 from kbnn.training.real_twin import check_trainable
 from kbnn.training.rewrite import copy_graph, layers_of, weights_by_name
-from kbnn.training.trainer import Means, Trainer
 
 Combine = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
-
-
-class MixedTrainer(Trainer):
-    """A `Trainer` of a model's mixed network, in which a number follows a schedule; a base.
-
-    Args:
-        model: as for `mixed_network`.
-        number: a number, or a `keras.optimizers.schedules.LearningRateSchedule` that gives it by
-            the step of the optimizer.
-        logged: its name in the logs.
-        combine, activation, read_bias: as for `mixed_network`.
-        indexed, name: as for `Trainer`.
-    """
-
-    def __init__(
-        self,
-        model: keras.Model,
-        number: Any,
-        logged: str,
-        combine: Combine,
-        activation: Any,
-        *,
-        read_bias: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
-        indexed: bool,
-        name: str | None,
-    ) -> None:
-        super().__init__(model, indexed=indexed, name=name)
-        self._logged = Means([logged])
-        self._of_training |= {logged}
-        self._schedule = number
-        # Read by all layers, and the same on all replicas.
-        self._number = tf.Variable(
-            0.0, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-        )
-        self._mixed = mixed_network(model, combine, activation_of(activation), read_bias=read_bias)
-
-    def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
-        step = self.optimizer.iterations
-        number = self._schedule(step) if callable(self._schedule) else self._schedule
-        self._number.assign(tf.cast(number, tf.float32))
-        for mean in self._logged.means:
-            mean.update_state(self._number)
-        return self._mixed(x, training=True), {}
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        return [*super().metrics, *self._logged.means]
-
-    def number(self, like: tf.Tensor) -> tf.Tensor:
-        """The number at this step, in the precision of a tensor."""
-        return tf.cast(self._number, like.dtype)
 
 
 def mixed_network(
