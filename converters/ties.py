@@ -4,8 +4,12 @@ Two right implementations of a real-valued layer round differently in the last b
 result is so close to zero that this changes its sign, the binary layers that follow see another
 bit, and the outputs differ by far more than rounding. Such a tie is found here, and proven: with
 the tied bits flipped, Keras gives the device's outputs.
+
+After a binary layer, z takes few values: where one of a channel's is a tie, it is at each of its
+positions, and the device decides all of them alike. Such bits are flipped together.
 """
 
+import itertools
 from typing import Any, NamedTuple
 
 import larq as lq
@@ -19,8 +23,12 @@ from kbnn.training.rewrite import Replacement, rewrite
 # An activation closer to zero than this can change its sign by rounding.
 TIE = 1e-4
 
+_NEAREST = 4
 _MOST_FLIPS = 4
 _MOST_CANDIDATES = 32
+
+# Bits that are flipped together: which sign, and the positions in its input.
+_Flip = tuple[int, tuple[int, ...]]
 
 
 class Tie(NamedTuple):
@@ -28,8 +36,9 @@ class Tie(NamedTuple):
 
     Attributes:
         nearest: the smallest |z| at the input of any sign.
-        flips: how many tied bits were flipped to get nearest to the device's outputs; 0 if they are
-            Keras's own for the image alone, which rounds otherwise in a batch.
+        flips: how many flips got nearest to the device's outputs, each of a tied bit or of all that
+            a channel has with the same z; 0 if they are Keras's own for the image alone, which
+            rounds otherwise in a batch.
         difference: largest difference of the outputs after these flips.
     """
 
@@ -55,7 +64,7 @@ class TieProbe:
 
     def __init__(self, frozen: keras.Model) -> None:
         self._signs: list[np.ndarray] = []
-        self._flips: list[tuple[int, int]] = []
+        self._flips: list[_Flip] = []
         self._model = rewrite(frozen, self._tapped)
 
     def watch(self, inputs: list[np.ndarray]) -> Watched:
@@ -69,7 +78,10 @@ class TieProbe:
         device: list[np.ndarray],
         tolerance: float,
     ) -> Tie:
-        """Flip tied bits of one image, the best one first, until Keras agrees with the device.
+        """Flip tied bits of one image until Keras agrees with the device.
+
+        Tried are all of the four nearest ties, then all ties one after the other, the best one
+        first.
 
         Args:
             inputs: the model's inputs, each with a batch of one.
@@ -77,25 +89,36 @@ class TieProbe:
             device: the device's outputs, each with a batch of one.
             tolerance: difference of outputs that counts as agreement.
         """
-        flips: list[tuple[int, int]] = []
-        difference = largest_differences(unflipped.outputs, device)[0]
+
+        def difference_with(flips: list[_Flip]) -> float:
+            # One by one: in a batch TensorFlow may round a tie to the other side by itself, and the
+            # flip would take it back.
+            return float(largest_differences(self._run(inputs, flips).outputs, device)[0])
+
+        flips: list[_Flip] = []
+        difference = float(largest_differences(unflipped.outputs, device)[0])
+        if difference <= tolerance:
+            return Tie(unflipped.nearest, 0, difference)
+        # Of two flips, each alone may lead away from the device's outputs.
+        nearest = _candidates(unflipped)[:_NEAREST]
+        for count in range(1, len(nearest) + 1):
+            for some in itertools.combinations(nearest, count):
+                if (tried := difference_with([*some])) <= tolerance:
+                    return Tie(unflipped.nearest, count, tried)
         while difference > tolerance and len(flips) < _MOST_FLIPS:
             watched = self._run(inputs, flips) if flips else unflipped
             trials = [[*flips, tie] for tie in _candidates(watched) if tie not in flips]
             if not trials:
                 break
-            # One by one: in a batch TensorFlow may round a tie to the other side by itself, and the
-            # flip would take it back.
-            runs = [self._run(inputs, trial).outputs for trial in trials]
-            tried = [largest_differences(outputs, device)[0] for outputs in runs]
-            best = int(np.argmin(tried))
-            if tried[best] >= difference:
+            differences = [difference_with(trial) for trial in trials]
+            best = int(np.argmin(differences))
+            if differences[best] >= difference:
                 break
-            flips, difference = trials[best], tried[best]
-        return Tie(unflipped.nearest, len(flips), float(difference))
+            flips, difference = trials[best], differences[best]
+        return Tie(unflipped.nearest, len(flips), difference)
 
-    def _run(self, inputs: list[np.ndarray], flips: list[tuple[int, int]]) -> Watched:
-        """Run the frozen model, with signs of the only image flipped: (which sign, position)."""
+    def _run(self, inputs: list[np.ndarray], flips: list[_Flip]) -> Watched:
+        """Run the frozen model, with signs of the only image flipped."""
         self._signs = []
         self._flips = flips
         tensors = tf.nest.pack_sequence_as(self._model.input, [tf.constant(a) for a in inputs])
@@ -106,9 +129,9 @@ class TieProbe:
         call = len(self._signs)
         self._signs.append(z.numpy())
         factor = np.ones(z.shape, np.float32)
-        for of_call, position in self._flips:
+        for of_call, positions in self._flips:
             if of_call == call:
-                factor.flat[position] = -1.0
+                factor.flat[list(positions)] = -1.0
         return lq.math.sign(z) * factor
 
     def _tapped(self, layer: keras.layers.Layer) -> Replacement | None:
@@ -138,14 +161,19 @@ def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.
     )
 
 
-def _candidates(watched: Watched) -> list[tuple[int, int]]:
-    """The tied activations of the only image, as (sign, position), nearest to zero first."""
+def _candidates(watched: Watched) -> list[_Flip]:
+    """The tied activations of the only image, nearest to zero first: together, and one by one."""
+    together: dict[tuple[float, int, int], list[int]] = {}
+    for sign, z in enumerate(watched.signs):
+        for i in np.flatnonzero(np.abs(z) < TIE):
+            value = float(z.flat[i])
+            together.setdefault((value, sign, int(i) % z.shape[-1]), []).append(int(i))
     ties = [
-        (abs(float(z.flat[i])), sign, int(i))
-        for sign, z in enumerate(watched.signs)
-        for i in np.flatnonzero(np.abs(z) < TIE)
+        (sign, tuple(positions))
+        for (_, sign, _), positions in sorted(together.items(), key=lambda tie: abs(tie[0][0]))
     ]
-    return [(sign, i) for _, sign, i in sorted(ties)[:_MOST_CANDIDATES]]
+    alone = [(sign, (i,)) for sign, positions in ties if len(positions) > 1 for i in positions]
+    return [*ties[:_MOST_CANDIDATES], *alone[:_MOST_CANDIDATES]]
 
 
 class _Tap(lq.quantizers.Quantizer):

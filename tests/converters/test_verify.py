@@ -157,6 +157,41 @@ def test_a_tie_is_proven_where_a_batch_rounds_it_otherwise():
     assert (tie.flips, tie.difference) == (1, 0.0)
 
 
+def signs_of(z: list[float], kernel: list[float]) -> tuple[keras.Model, np.ndarray]:
+    """A layer of one output on signs of z, and z as a batch of one."""
+    layer = lq.layers.QuantDense(1, input_quantizer="ste_sign", use_bias=False)
+    model = keras.Sequential([keras.Input((1, len(z))), keras.layers.Flatten(), layer])
+    layer.set_weights([np.float32(kernel)[:, None]])
+    return model, np.float32([[z]])
+
+
+def test_ties_that_lead_away_one_by_one_are_proven_together():
+    # Flipped, the two nearest change the output by +4 and -3, the third by +1.1.
+    model, x = signs_of([-1e-7, 2e-7, -5e-6, 1.0], [2.0, 1.5, 0.55, 1.0])
+    probe = TieProbe(model)
+    device = [probe.watch([x]).outputs[0] + np.float32(1.0)]
+    tie = probe.explain([x], probe.watch([x]), device, tolerance=1e-3)
+    assert tie.flips == 2
+    assert tie.difference < 1e-6
+
+
+def test_a_channel_that_ties_at_many_positions_is_one_flip():
+    # Six positions of a channel have the same z, and a seventh, of the other, another one.
+    convolution = lq.layers.QuantConv2D(1, 1, input_quantizer="ste_sign", use_bias=False)
+    pooled = [keras.layers.Flatten(), keras.layers.Dense(1, use_bias=False)]
+    model = keras.Sequential([keras.Input((3, 3, 2)), convolution, *pooled])
+    convolution.set_weights([np.float32([[[[1.0], [0.3]]]])])
+    model.layers[-1].set_weights([np.float32(range(-4, 5))[:, None]])
+    x = np.ones((1, 3, 3, 2), np.float32)
+    x[0, :2, :, 0] = 5e-8
+    x[0, 2, 2, 1] = -6e-8
+    theirs = x.copy()
+    theirs[0, :2, :, 0] = -5e-8
+    probe = TieProbe(model)
+    tie = probe.explain([x], probe.watch([x]), [model(theirs).numpy()], tolerance=1e-3)
+    assert (tie.flips, tie.difference) == (1, 0.0)
+
+
 def test_a_wrong_output_is_not_explained_by_a_tie():
     model, x = with_a_tie()
     probe = TieProbe(freeze(model))
@@ -171,7 +206,7 @@ def test_a_tie_explains_every_output_or_none():
     both = keras.Model(model.input, [model.output, keras.layers.Flatten()(features)])
     probe = TieProbe(freeze(both))
     watched = probe.watch([x])
-    (flip,) = [[(0, int(i))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
+    (flip,) = [[(0, (int(i),))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
     flipped = probe._run([x], flip).outputs
     assert probe.explain([x], watched, flipped, 1e-3).flips == 1
     wrong = [flipped[0], flipped[1] + 0.5]
@@ -184,7 +219,7 @@ def test_a_tie_that_keras_rounds_otherwise_in_a_batch_is_one(tmp_path, monkeypat
     convert(model, path)
     probe = TieProbe(freeze(model))
     watched = probe.watch([tied])
-    (flip,) = [[(0, int(i))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
+    (flip,) = [[(0, (int(i),))] for i in np.flatnonzero(np.abs(watched.signs[0]) < 1e-5)]
     flipped = probe._run([tied], flip).outputs[0]
     traced = comparison._traced
 
