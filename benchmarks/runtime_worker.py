@@ -116,7 +116,7 @@ def memory(engine: str, file: str, threads: int) -> dict[str, int]:
     counter = ctypes.CDLL(os.environ[_ALLOCATIONS])
     for function in ("all_allocations", "own_allocations"):
         getattr(counter, function).restype = ctypes.c_uint64
-    watched = _delegate_range()
+    watched = delegate_range()
     if engine.startswith("kbnn-runtime") and watched == (0, 0):
         raise RuntimeError("Expected the delegate's library in memory. Received none.")
     counter.watch(*map(ctypes.c_void_p, watched))
@@ -139,7 +139,7 @@ def _resident(field: str) -> int:
     return 1024 * int(line.split()[1])
 
 
-def _delegate_range() -> tuple[int, int]:
+def delegate_range() -> tuple[int, int]:
     """The addresses of the delegate's library; none where it is not loaded."""
     lines = pathlib.Path("/proc/self/maps").read_text().splitlines()
     ranges = [line.split()[0].split("-") for line in lines if "kbnn_delegate" in line]

@@ -116,7 +116,12 @@ def emulator(name: str, cache: pathlib.Path) -> pathlib.Path:
 
 
 def run_python(
-    name: str, root: pathlib.Path, path: list[pathlib.Path], arguments: list[str]
+    name: str,
+    root: pathlib.Path,
+    path: list[pathlib.Path],
+    arguments: list[str],
+    *,
+    emulated_by: list[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the Python of `arm_root` with arguments.
 
@@ -125,9 +130,10 @@ def run_python(
         root: Its folder.
         path: Folders to import from, besides those of the root.
         arguments: Of Python.
+        emulated_by: qemu's program and options; by default `emulator`, without any.
     """
     python = root / "usr" / "bin" / f"python{PYTHON}"
-    command = [emulator(name, root.parent), "-L", root, python]
+    command = [*(emulated_by or [emulator(name, root.parent)]), "-L", root, python]
     folders = [*path, root / "opt" / "wheels", root / "usr" / "lib" / "python3" / "dist-packages"]
     # Where NumPy finds them once dpkg has installed, and not only unpacked, its packages.
     algebra = [found for kind in ("blas", "lapack") for found in root.glob(f"usr/lib/*/{kind}")]
