@@ -1,6 +1,6 @@
 """Instructions of an inference on 64-bit ARM, counted under qemu's user emulation.
 
-    python runtime/build_wheels.py linux-aarch64       # pip install ziglang build
+    python runtime/build_wheels.py linux-aarch64       # pip install "./runtime[wheels]"
     python benchmarks/arm_instructions.py              # writes results/arm_instructions.csv
 
 Needs a Debian or a relative of it, its package qemu-user (QEMU up to 8.2), a C++ compiler, and the
