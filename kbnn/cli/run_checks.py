@@ -30,6 +30,8 @@ from kbnn.training.with_contrast import DEFAULT_DECAY
 
 _SMOOTH = "smooth_sign"
 _DECAY = "contrast_decay"
+# Weights of what a twin or a teacher teaches.
+_TERMS = ("distillation_weight", "feature_weight", "teacher_contrast_weight")
 
 
 def completed(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,11 +139,11 @@ def _check_effect(settings: Mapping[str, Any], defaults: Mapping[str, Any]) -> N
         raise _expected(
             "teacher", "without --latent, a training of its own", f"--latent {settings['latent']}"
         )
-    if not settings["distillation_weight"] and not settings["feature_weight"]:
+    if not any(settings[name] for name in _TERMS):
         raise _expected(
             "teacher",
-            "with a --distillation-weight or --feature-weight above 0",
-            "0 for both",
+            f"with one of {', '.join(map(option, _TERMS))} above 0",
+            "0 for all of them",
         )
 
 
@@ -176,7 +178,7 @@ def _check_values(settings: Mapping[str, Any]) -> None:
             continue
         if not is_number(value) or value <= 0:
             raise _expected(name, "to be a positive, finite number", repr(value))
-    for name in ("real_weight", "distillation_weight", "feature_weight", "gradient_weight"):
+    for name in ("real_weight", *_TERMS, "gradient_weight"):
         value = settings[name]
         if value is not None and (not is_number(value) or value < 0):
             raise _expected(name, "to be a finite number from 0 on", repr(value))
@@ -217,7 +219,7 @@ def _latent(settings: Mapping[str, Any]) -> dict[str, Any]:
     if latent == "none" and until is not None:
         raise _expected("latent_until", "with --latent", "none")
     if latent == "twin":
-        terms = ("real_weight", "distillation_weight", "feature_weight")
+        terms = ("real_weight", *_TERMS)
         if not any(settings[name] for name in terms):
             raise _expected(
                 "latent",

@@ -101,7 +101,10 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
         },
     ),
     ({"teacher": (GIVEN,)}, TEACHER_DISTILLATION),
-    ({"latent": ("twin",), "teacher": (GIVEN,)}, {"feature_weight": 0.0}),
+    (
+        {"latent": ("twin",), "teacher": (GIVEN,)},
+        {"feature_weight": 0.0, "teacher_contrast_weight": 0.0},
+    ),
     ({"latent": ("gradient",)}, {"gradient_weight": 1.0}),
     (
         {"contrast": SOURCES},

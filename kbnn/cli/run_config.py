@@ -13,6 +13,7 @@ from kbnn.cli.errors import InputError
 from kbnn.cli.run_choices import CONTRAST, ENDS, LEARNED_SIGN, option
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.quantizers import LearnedSign
+from kbnn.training import TeacherContrast
 
 # Settings that say where something lies.
 PLACES = ("data_dir", "pretrained", "teacher")
@@ -93,9 +94,10 @@ class RunConfig:
         balance_gradient: of the twin, its `balance_gradient`.
         latent_share: its `share`: names with commas between, or "none".
         distillation_weight: of the twin's or the teacher's distillation; None without either, as
-            the next two.
+            the next three.
         temperature: of the distillation.
         feature_weight: of the alignment of features.
+        teacher_contrast_weight: of a `kbnn.training.TeacherContrast` with its other defaults.
         teacher: folder of a finished run, of the same data, whose network teaches this one by a
             `kbnn.training.TeacherModel`; None without.
         teacher_sha256: checksum of that network's file, which is read where it is None.
@@ -163,6 +165,7 @@ class RunConfig:
     distillation_weight: float | None = None
     temperature: float | None = None
     feature_weight: float | None = None
+    teacher_contrast_weight: float | None = None
     teacher: str | None = None
     teacher_sha256: str | None = None
     contrast: str = "none"
@@ -211,7 +214,7 @@ class RunConfig:
         return keras.optimizers.schedules.PolynomialDecay(float(first), mixed, last)
 
     def supervision(self, steps: int) -> list[LatentSupervision]:
-        """The terms of the twin or the teacher, one for features only where it has a weight."""
+        """The terms of the twin or the teacher, those of features only where they have a weight."""
 
         def weight(first: Any) -> Any:
             return self.until_end_of_latent(first, 0.0, steps)
@@ -224,6 +227,8 @@ class RunConfig:
             terms.insert(0, RealPathLoss(weight(self.real_weight)))
         if self.feature_weight:
             terms.append(FeatureAlignment(weight(self.feature_weight)))
+        if self.teacher_contrast_weight:
+            terms.append(TeacherContrast(weight(self.teacher_contrast_weight)))
         return terms
 
     @classmethod

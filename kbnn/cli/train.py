@@ -318,6 +318,12 @@ def train(
         float | None,
         _supervision_setting(_TEACHING, "weight of the alignment of features", "feature_weight"),
     ] = None,
+    teacher_contrast_weight: Annotated[
+        float | None,
+        _supervision_setting(
+            _TEACHING, "weight of a contrastive term with its features", "teacher_contrast_weight"
+        ),
+    ] = None,
     teacher: Annotated[
         pathlib.Path | None,
         typer.Option(
@@ -419,6 +425,7 @@ def train(
         "distillation_weight": distillation_weight,
         "temperature": temperature,
         "feature_weight": feature_weight,
+        "teacher_contrast_weight": teacher_contrast_weight,
         "teacher": None if teacher is None else os.path.abspath(teacher),
         "contrast": contrast,
         "contrast_weight": contrast_weight,

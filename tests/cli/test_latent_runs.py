@@ -68,8 +68,9 @@ def test_latent_weights_help_until_a_share_of_the_training():
         config = RunConfig(data="fashion_mnist_sample", width=8, **settings)
         return trainer_of(build_model(config), config, steps=100)
 
-    twin = made(latent="twin", latent_until=0.5, real_weight=0.4, feature_weight=2.0)
-    for term, first in zip(twin.supervision, (0.4, 0.3, 2.0), strict=True):
+    weights = {"real_weight": 0.4, "feature_weight": 2.0, "teacher_contrast_weight": 0.6}
+    twin = made(latent="twin", latent_until=0.5, **weights)
+    for term, first in zip(twin.supervision, (0.4, 0.3, 2.0, 0.6), strict=True):
         weights = [float(term.weight_at(step)) for step in (0, 25, 50, 99)]
         assert weights == pytest.approx([first, first / 2, 0, 0]), term.name
     short = RunConfig(data="fashion_mnist_sample", latent="twin", latent_until=0.001)

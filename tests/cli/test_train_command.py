@@ -489,10 +489,12 @@ def test_the_terms_of_a_teacher(finished, images):
     config = by_teacher(finished, images)
     (term,) = config.supervision(100)
     assert (term.name, term.weight, term.temperature) == ("distillation", 1.0, 1.0)
-    config = by_teacher(finished, images, distillation_weight=0.3, feature_weight=2.0)
+    weights = {"feature_weight": 2.0, "teacher_contrast_weight": 0.2}
+    config = by_teacher(finished, images, distillation_weight=0.3, **weights)
     assert [(term.name, term.weight) for term in config.supervision(100)] == [
         ("distillation", 0.3),
         ("feature_alignment", 2.0),
+        ("teacher_contrast", 0.2),
     ]
     twin = RunConfig(data="fashion_mnist_sample", latent="twin", real_weight=0.5)
     assert [(term.name, term.weight) for term in twin.supervision(100)] == [
@@ -513,7 +515,10 @@ def test_the_terms_of_a_teacher(finished, images):
         (["--method", "latent-weights"], "Received: --latent twin"),
         (["--latent", "gradient"], "Received: --latent gradient"),
         (["--real-weight", "1"], "--real-weight with --latent twin alone"),
-        (["--distillation-weight", "0"], "--distillation-weight or --feature-weight above 0"),
+        (
+            ["--distillation-weight", "0"],
+            "--distillation-weight, --feature-weight, --teacher-contrast-weight above 0",
+        ),
         (["--temperature", "0"], "--temperature to be a positive"),
         (["--distillation-weight=-1"], "--distillation-weight to be a finite number"),
     ],
