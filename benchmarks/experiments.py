@@ -61,8 +61,14 @@ TEACHERS = {
     )
     for weight in (0.1, 0.3, 1, 3)
     for temperature in (1, 4)
+} | {
+    f"fashion-teacher-contrast{weight}": Taught(
+        "fashion-float", {"distillation_weight": 0.0, "teacher_contrast_weight": weight}
+    )
+    for weight in (0.03, 0.1, 0.3)
 }
-"""Distillation from a network that was trained before: what latent weights are compared with."""
+"""Learning from a network that was trained before: distillation, what latent weights are compared
+with, and the contrastive term with its features."""
 
 VARIANTS = {
     **{
@@ -250,8 +256,8 @@ VARIANTS = {
             contrast_weight=weight,
             contrast_temperature=temperature,
         )
-        for weight in (0.01, 0.03, 0.1, 0.3)
-        for temperature in (0.07, 0.1, 0.3)
+        for weight in (0.01, 0.03, 0.1, 0.3, 1.0)
+        for temperature in (0.1, 0.3, 1.0)
     },
     **{
         f"fashion-contrast-queue-lambda{weight}": RunConfig(
