@@ -250,27 +250,19 @@ VARIANTS = {
     },
     **{name: RunConfig(**LATENT) for name in TEACHERS},
     **{
-        f"fashion-contrast-batch-lambda{weight}-tau{temperature}": RunConfig(
+        f"fashion-contrast-{source}-lambda{weight}-tau{temperature}": RunConfig(
             **CONTRAST,
-            contrast="batch",
+            contrast=source,
             contrast_weight=weight,
             contrast_temperature=temperature,
         )
+        for source in ("batch", "queue", "bank")
         for weight in (0.01, 0.03, 0.1, 0.3, 1.0)
         for temperature in (0.1, 0.3, 1.0)
     },
-    **{
-        f"fashion-contrast-queue-lambda{weight}": RunConfig(
-            **CONTRAST, contrast="queue", contrast_weight=weight
-        )
-        for weight in (0.03, 0.1, 0.3)
-    },
-    **{
-        f"fashion-contrast-bank-lambda{weight}": RunConfig(
-            **CONTRAST, contrast="bank", contrast_weight=weight
-        )
-        for weight in (0.03, 0.1, 0.8, 3.2)
-    },
+    "fashion-contrast-bank-lambda3.2-tau0.1": RunConfig(
+        **CONTRAST, contrast="bank", contrast_weight=3.2, contrast_temperature=0.1
+    ),
 }
 """What the settings of the other experiments were chosen among, in screening."""
 
