@@ -15,7 +15,8 @@ from kbnn.cli.verify import verify
 app = typer.Typer(
     help="Train binary neural networks and ship them as Larq Compute Engine files.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
+    # Tables of options cut their names at 80 columns.
+    rich_markup_mode=None,
     # A traceback with the values of all variables helps nobody; Python's own says where.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

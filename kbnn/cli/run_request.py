@@ -62,7 +62,7 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
     if settings and all(_contradicts(name, value, given) for name, value in settings.items()):
         name, value = next(iter(settings.items()))
         raise InputError(
-            f"Expected {option(name)} {value} with --method {method}, or none. "
+            f"Expected {option(name)} {value} with --method {method}, or without {option(name)}. "
             f"Received: {given[name]}"
         )
     # What the method would have, where the network can.
@@ -81,8 +81,8 @@ def _settings_of(method: str | None, given: dict[str, Any]) -> dict[str, Any]:
 
 def _contradicts(name: str, value: Any, given: dict[str, Any]) -> bool:
     """Whether a setting of a method's is given as another, which leaves nothing of it."""
-    if name == "contrast":
-        return given.get(name) == "none"  # the others are its sources of negatives
+    if name in ("contrast", "latent"):
+        return given.get(name) == "none"  # the others are its sources of negatives, its ways
     return given.get(name, value) != value
 
 

@@ -2,7 +2,7 @@
 
 import math
 import numbers
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -140,6 +140,18 @@ class LatentSupervision:
             raise ValueError(f"Expected `layers` to be names. Received: {self.layers!r}")
         self.weight = weight
         self.name = type(self).__name__ if name is None else name
+
+    def build(
+        self,
+        binary_features: Mapping[str, tf.TensorShape],
+        real_features: Mapping[str, tf.TensorShape],
+    ) -> None:
+        """Make the weights of `trained`; the trainer calls it when it is made.
+
+        Args:
+            binary_features: shapes, `(None, ...)`, of those in `Paths`.
+            real_features: the same.
+        """
 
     def __call__(self, paths: Paths) -> tf.Tensor:
         """The term without its weight: `(batch,)`, a number for each sample, or a scalar."""

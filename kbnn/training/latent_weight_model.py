@@ -105,6 +105,7 @@ class LatentWeightModel(SupervisedTrainer):
         self.twin = twin.twin
         self._binary = twin.binary
         self._real = twin.real
+        self._build_terms(self._binary, self._real)
 
     @property
     def second_path(self) -> keras.Model:

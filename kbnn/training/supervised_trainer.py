@@ -147,6 +147,17 @@ class SupervisedTrainer(Trainer):
             for term in self.supervision
         }
 
+    def _build_terms(self, binary: keras.Model, real: keras.Model) -> None:
+        """Make the terms' own weights, by the paths' models, whose outputs have "features"."""
+        for term in self.supervision:
+            names = self._layers_of(term)
+            term.build(
+                *(
+                    {name: path.output["features"][name].shape for name in names}
+                    for path in (binary, real)
+                )
+            )
+
     def _layers_of(self, term: LatentSupervision) -> tuple[str, ...]:
         return self._usual_features if term.layers is None else term.layers
 
@@ -215,7 +226,7 @@ def has_classes(model: keras.Model) -> bool:
 
 def _checked(supervision: Any, model: keras.Model) -> tuple[LatentSupervision, ...]:
     """The terms, of the right kind and for what the model gives."""
-    if isinstance(supervision, LatentSupervision):
+    if isinstance(supervision, LatentSupervision | str):
         raise TypeError(f"Expected a list of terms. Received: supervision={supervision!r}")
     terms = tuple(supervision)
     for term in terms:

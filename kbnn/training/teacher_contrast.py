@@ -1,6 +1,6 @@
 """A real-valued path as the other view of a contrastive term."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -60,6 +60,16 @@ class TeacherContrast(LatentSupervision):
         super().__init__(self.trained[0].weight if weight is None else weight, name)
         self.labelled = bool(labelled)
 
+    def build(
+        self,
+        binary_features: Mapping[str, tf.TensorShape],
+        real_features: Mapping[str, tf.TensorShape],
+    ) -> None:
+        for name, contrast in self._compared(binary_features):
+            if not contrast.built:
+                with tf.name_scope(contrast.name):
+                    contrast.build([binary_features[name], real_features[name]])
+
     def __call__(self, paths: Paths) -> tf.Tensor:
         if not paths.real_features or not paths.binary_features:
             raise ValueError(
@@ -68,7 +78,6 @@ class TeacherContrast(LatentSupervision):
         batch = _batch_context.current()
         if batch is _batch_context.NOTHING:
             return tf.zeros([])
-        names = list(paths.binary_features)[-1:] if self.layers is None else self.layers
         terms = [
             contrast.term(
                 paths.binary_features[name],
@@ -76,6 +85,11 @@ class TeacherContrast(LatentSupervision):
                 paths.labels if self.labelled else None,
                 batch.indices,
             )
-            for name, contrast in zip(names, self.trained, strict=True)
+            for name, contrast in self._compared(paths.binary_features)
         ]
         return tf.add_n(terms) / len(terms)
+
+    def _compared(self, features: Mapping[str, Any]) -> list[tuple[str, Contrast]]:
+        """The layers whose outputs are compared, and the term of each."""
+        names = list(features)[-1:] if self.layers is None else self.layers
+        return list(zip(names, self.trained, strict=True))

@@ -96,6 +96,7 @@ class TeacherModel(SupervisedTrainer):
         ours, theirs = self._features(teacher, teacher_layers or {})
         self._student = keras.Model(model.input, {"outputs": model.output, "features": ours})
         self._frozen = _Frozen(model, teacher, theirs)
+        self._build_terms(self._student, self._frozen.paths)
 
     @property
     def teacher(self) -> keras.Model:

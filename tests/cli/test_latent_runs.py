@@ -18,8 +18,8 @@ from kbnn.cli.run_model import build_model, trainer_of
             ["--latent", "twin", "--latent-until", "0.5", "--latent-share", "none"],
             {"real_accuracy"},
         ),
-        (["--latent", "mixture"], {"binary_share"}),
         (["--latent", "gradient", "--method", "self-binarizing"], {"val_smooth_accuracy"}),
+        (["--method", "latent-weights", "--latent", "mixture"], {"binary_share"}),
     ],
 )
 def test_latent_weights_train_and_the_network_alone_ships(

@@ -72,6 +72,20 @@ def test_a_trainer_trains_its_heads_and_not_in_validation(rng, options, trained)
     assert (term.trained[0].get_weights()[0] != before[0][0]).any()
 
 
+@pytest.mark.parametrize("trained", [under_its_twin, under_a_teacher])
+def test_its_weights_are_there_before_the_first_step(rng, trained):
+    host = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
+    trainer = trained(host, TeacherContrast(embedding=8), indexed=False)
+    trainer.compile("adam", "sparse_categorical_crossentropy")
+    weights = trainer.trainable_weights
+    # As it is done to take back an optimizer's state.
+    trainer.optimizer.build(weights)
+    x, y = rng.normal(size=(16, *SHAPE)).astype("f"), rng.integers(0, CLASSES, 16)
+    trainer.fit(x, y, epochs=1, verbose=0)
+    assert len(trainer.trainable_weights) == len(weights)
+    assert sum("teacher_contrast_0/" in weight.name for weight in weights) == 4
+
+
 def test_paths_without_features_and_names_that_are_none_are_refused():
     with (
         _batch_context.hand_over(None, None),
