@@ -29,6 +29,21 @@ def train(*arguments):
     return runner.invoke(app, ["train", *map(str, arguments)])
 
 
+def check_that_it_may_move(run_kbnn, folder, setting, first, moved):
+    """A run that begins with another one's network finds it elsewhere, but none in its place."""
+    folder.result_file.unlink()
+    shutil.copytree(first, moved)
+    content = json.loads(folder.config_file.read_text())
+    content["settings"][setting] = str(moved)
+    folder.config_file.write_text(json.dumps(content))
+    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
+    shutil.copyfile(folder.model_file, moved / "model.keras")
+    folder.result_file.unlink()
+    process = run_kbnn("train", "--resume", "--run", folder.path)
+    assert process.returncode == 2
+    assert "to hold the run that this one began with" in " ".join(process.stderr.split())
+
+
 def test_json_is_all_there_is_on_stdout(finished):
     folder, process = finished
     printed = json.loads(process.stdout)
@@ -381,21 +396,8 @@ def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, tmp_path)
     assert (config.learning_rate, before.learning_rate) == (0.001, 0.005)
     assert {"conv_1/kernel_disagreement", "conv_1/kernel_flips"} <= set(folder.log()[0])
     assert run_kbnn("convert", folder.path).returncode == 0
-    # Finished; and what it began with is another file now.
-    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
-    folder.result_file.unlink()
-    moved = tmp_path / "moved"
-    shutil.copytree(first, moved)
-    settings = json.loads(folder.config_file.read_text())
-    settings["settings"]["pretrained"] = str(moved)
-    folder.config_file.write_text(json.dumps(settings))
-    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
-    # Another network in its place.
-    shutil.copyfile(folder.model_file, moved / "model.keras")
-    folder.result_file.unlink()
-    process = run_kbnn("train", "--resume", "--run", folder.path)
-    assert process.returncode == 2
-    assert "to hold the run that this one began with" in " ".join(process.stderr.split())
+    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0  # finished
+    check_that_it_may_move(run_kbnn, folder, "pretrained", first, tmp_path / "moved")
 
 
 @pytest.mark.parametrize(
@@ -470,19 +472,7 @@ def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, tmp_path):
         for path in (first, folder.path)
     )
     assert of_teacher == of_run
-    # The teacher may move, another one may not take its place.
-    folder.result_file.unlink()
-    moved = tmp_path / "moved"
-    shutil.copytree(first, moved)
-    content = json.loads(folder.config_file.read_text())
-    content["settings"]["teacher"] = str(moved)
-    folder.config_file.write_text(json.dumps(content))
-    assert run_kbnn("train", "--resume", "--run", folder.path).returncode == 0
-    shutil.copyfile(folder.model_file, moved / "model.keras")
-    folder.result_file.unlink()
-    process = run_kbnn("train", "--resume", "--run", folder.path)
-    assert process.returncode == 2
-    assert "to hold the run that this one began with" in " ".join(process.stderr.split())
+    check_that_it_may_move(run_kbnn, folder, "teacher", first, tmp_path / "moved")
 
 
 def test_the_terms_of_a_teacher(finished, images):

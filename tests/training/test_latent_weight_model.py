@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from short_training import CLASSES, SHAPE, chain, compiled, differences, fit, learnable_images
 
 import kbnn
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
@@ -20,37 +21,16 @@ from kbnn.training import (
 )
 from kbnn.training.layer_roles import ROLES
 
-SHAPE, CLASSES = (12, 12, 1), 3
 TERMS = (RealPathLoss, Distillation, FeatureAlignment)
-
-
-def chain(**options):
-    keras.utils.set_random_seed(1)
-    return kbnn.models.vgg_tiny(SHAPE, CLASSES, width=8, **options)
-
-
-def compiled(model, rate=0.01, **options):
-    options = {"metrics": ["accuracy"], **options}
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", **options)
-    return model
 
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, 128)
-    images = rng.normal(0, 0.5, (128, *SHAPE)).astype(np.float32)
-    images[np.arange(128), labels * 3, :, 0] += 2
-    return images, labels
+    return learnable_images()
 
 
 def named(model, name):
     return [layer for layer in kbnn.training.layers_of(model) if layer.name == name]
-
-
-def fit(model, data, epochs=2, **options):
-    keras.utils.set_random_seed(2)
-    return model.fit(*data, batch_size=32, epochs=epochs, verbose=0, **options).history
 
 
 def with_dropout(**dense):
@@ -65,12 +45,6 @@ def with_dropout(**dense):
     x = keras.layers.Dropout(0.3)(keras.layers.GlobalAveragePooling2D()(x))
     dense = {"units": CLASSES, "activation": "softmax", "kernel_regularizer": "l2", **dense}
     return keras.Model(base.input, keras.layers.Dense(**dense)(x))
-
-
-def differences(one, other):
-    return [
-        np.abs(a - b).max() for a, b in zip(one.get_weights(), other.get_weights(), strict=True)
-    ]
 
 
 # Proof 1.

@@ -8,19 +8,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from short_training import CLASSES, SHAPE, chain, compiled, differences, fit, learnable_images
 
 import kbnn
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.training import LatentWeightModel, TeacherModel, Trainer
 
-SHAPE, CLASSES = (12, 12, 1), 3
 REAL = {"input_quantizer": None, "kernel_quantizer": None}
 USUAL = ["conv_1_pool", "conv_2_bn", "average_pool"]
-
-
-def chain(seed=1, **options):
-    keras.utils.set_random_seed(seed)
-    return kbnn.models.vgg_tiny(SHAPE, CLASSES, width=8, **options)
 
 
 def moved_statistics(model):
@@ -41,34 +36,14 @@ def teacher_of(seed=5, dropout=0.0, **options):
     return keras.Model(model.input, keras.layers.Dense(CLASSES, activation="softmax")(x))
 
 
-def compiled(model, rate=0.01, **options):
-    options = {"metrics": ["accuracy"], **options}
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", **options)
-    return model
-
-
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, 128)
-    images = rng.normal(0, 0.5, (128, *SHAPE)).astype(np.float32)
-    images[np.arange(128), labels * 3, :, 0] += 2
-    return images, labels
+    return learnable_images()
 
 
 @pytest.fixture
 def batch(data):
     return [tf.constant(array[:32]) for array in data]
-
-
-def fit(model, data, epochs=2, **options):
-    keras.utils.set_random_seed(2)
-    return model.fit(*data, batch_size=32, epochs=epochs, verbose=0, **options).history
-
-
-def differences(one, other):
-    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
-    return [np.abs(a - b).max() for a, b in pairs]
 
 
 def softmax(logits):
