@@ -32,7 +32,7 @@ def benchmark(
 ) -> None:
     """Time a device file on this machine, image by image, the interpreters in turns.
 
-    Example: `kbnn benchmark first.tflite`
+    Example: kbnn benchmark first.tflite
     """
     options.check_exists(file)
     with only_results_on_stdout(), input_errors():

@@ -53,7 +53,7 @@ def convert(
 ) -> None:
     """Convert a model to a Larq Compute Engine file, and verify it.
 
-    Example: `kbnn convert runs/first --output first.tflite`
+    Example: kbnn convert runs/first --output first.tflite
 
     Verification runs the file on the test images of the run's data (for a model without a run: of
     --data) and compares it with the Keras model. A conversion that fails leaves the old file as it

@@ -28,7 +28,7 @@ def inspect(
 ) -> None:
     """Show a device file's operators and bytes, or which layers of a model will run binary.
 
-    Example: `kbnn inspect first.tflite`
+    Example: kbnn inspect first.tflite
     """
     if source.suffix == ".tflite":
         options.check_exists(source)

@@ -376,9 +376,9 @@ def train(
 ) -> None:
     """Train a model; write settings, log, checkpoints, curves and model to a folder.
 
-    Example: `kbnn train --data fashion_mnist_sample --epochs 5 --run runs/first`
+    Example: kbnn train --data fashion_mnist_sample --epochs 5 --run runs/first
 
-    An interrupted run goes on with `kbnn train --resume --run runs/first`, and ends with exactly
+    An interrupted run goes on with kbnn train --resume --run runs/first, and ends with exactly
     the weights that it would have had without the interruption.
     """
     given: dict[str, Any] = {

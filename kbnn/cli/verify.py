@@ -22,7 +22,7 @@ def verify(
 ) -> None:
     """Compare a device file with the model that it was made from, on the test images.
 
-    Example: `kbnn verify runs/first first.tflite`
+    Example: kbnn verify runs/first first.tflite
     """
     with only_results_on_stdout():
         options.check_exists(file)
