@@ -14,6 +14,15 @@ FASHION = {"data": "fashion_mnist", "model": "vgg_tiny", "batch_size": 128, "epo
 # The CIFAR-10 at hand is a copy in JPEG (quality 75), which costs some accuracy; hence its name.
 # Two epochs are what two CPU cores can do: they compare beginnings, not trained networks.
 CIFAR = {"data": "cifar10", "model": "resnet20", "batch_size": 128, "augment": "both", "epochs": 2}
+# 242 characters, 3,630 training images, as `omniglot.py` writes them (`--data-dir` names the file).
+OMNIGLOT = {
+    "data": "folder",
+    "model": "vgg_tiny",
+    "batch_size": 128,
+    "epochs": 90,
+    "augment": "crop",
+    "validation": 0.2,
+}
 REAL = {"input_quantizer": "none", "kernel_quantizer": "none"}
 
 SMOOTH = "smooth_sign"
@@ -32,6 +41,7 @@ LATENT = {**FASHION, "learning_rate": 0.005}
 
 # The contrastive term.
 CONTRAST = {**FASHION, "learning_rate": 0.005}
+MANY_CLASSES = {**OMNIGLOT, "learning_rate": 0.005}
 
 
 def twin(
@@ -250,13 +260,21 @@ VARIANTS = {
     },
     **{name: RunConfig(**LATENT) for name in TEACHERS},
     **{
-        f"fashion-contrast-{source}-lambda{weight}-tau{temperature}": RunConfig(
-            **CONTRAST,
+        f"omniglot-{name}-lr{rate}": RunConfig(**OMNIGLOT, **options, learning_rate=rate)
+        for name, options in (("ste_sign", {}), ("float", REAL))
+        for rate in (0.002, 0.005, 0.01)
+    },
+    **{
+        f"{data}-contrast-{source}{where}-lambda{weight}-tau{temperature}": RunConfig(
+            **settings,
             contrast=source,
             contrast_weight=weight,
             contrast_temperature=temperature,
+            contrast_taps=taps,
         )
+        for data, settings in (("fashion", CONTRAST), ("omniglot", MANY_CLASSES))
         for source in ("batch", "queue", "bank")
+        for where, taps in (("", "last"), ("-all_layers", "all"))
         for weight in (0.01, 0.03, 0.1, 0.3, 1.0)
         for temperature in (0.1, 0.3, 1.0)
     },
@@ -319,6 +337,8 @@ EXPERIMENTS = {
     "fashion-contrast-batch-all_layers": RunConfig(
         **CONTRAST, contrast="batch", contrast_taps="all"
     ),
+    "omniglot-ste_sign": RunConfig(**MANY_CLASSES),
+    "omniglot-float": RunConfig(**OMNIGLOT, **REAL, learning_rate=0.002),
     "cifar10jpeg-resnet20-float": RunConfig(**CIFAR, **REAL, learning_rate=0.003),
     "cifar10jpeg-resnet20-ste_sign": RunConfig(**CIFAR, learning_rate=0.005),
     **VARIANTS,
@@ -353,6 +373,11 @@ BASELINES = {
         name: ("fashion-ste_sign-binary_norm", "fashion-ste_sign")
         for name, config in EXPERIMENTS.items()
         if name.startswith("fashion-smooth") and config.normalization == "binary"
+    },
+    **{
+        name: ("omniglot-ste_sign", "omniglot-ste_sign-lr0.005")
+        for name in EXPERIMENTS
+        if name.startswith("omniglot-contrast")
     },
     "fashion-ste_sign-binary_norm": ("fashion-ste_sign",),
     "fashion-float": ("fashion-ste_sign",),
