@@ -183,6 +183,7 @@ def _memory(
                     engine=engine,
                     threads=count,
                     file_bytes=file.stat().st_size,
+                    filter_bytes=runtime_files.binary_filter_bytes(file.read_bytes()),
                     **found,
                     **columns,
                 )
@@ -217,13 +218,18 @@ def _shown_operators(table: list[OperatorRow]) -> Table:
 
 def _shown_memory(table: list[MemoryRow]) -> Table:
     shown = Table(title="Memory beyond the imported package; allocations of malloc")
-    for heading in ("engine", "threads", "file MB", "loaded MB", "invoked MB", "a run", "delegate"):
+    for heading in (
+        *("engine", "threads", "file MB", "loaded MB", "invoked MB"),
+        *("a run", "delegate", "filters MB", "delegate MB"),
+    ):
         shown.add_column(heading)
     for row in table:
         sizes = (row.file_bytes, row.load_bytes, row.invoke_bytes)
+        held = (row.filter_bytes, row.delegate_bytes)
         shown.add_row(
             *(row.engine, str(row.threads), *(f"{size / 1e6:.2f}" for size in sizes)),
             *(str(row.allocations), str(row.delegate_allocations)),
+            *(f"{size / 1e6:.2f}" for size in held),
         )
     return shown
 

@@ -83,6 +83,15 @@ def macs_of(operator: flatbuffer.Operator) -> int:
     return 0
 
 
+def binary_filter_bytes(content: bytes) -> int:
+    """The bytes of a file's binary filters, a bit a weight and whole words."""
+    return sum(
+        4 * math.prod(operator.inputs[1].shape)
+        for operator in flatbuffer.read(content).operators
+        if operator.name == "LceBconv2d" and operator.inputs[1] is not None
+    )
+
+
 def _positions(operator: flatbuffer.Operator) -> int:
     return math.prod(operator.outputs[0].shape[:3])
 

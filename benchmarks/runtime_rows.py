@@ -121,12 +121,15 @@ class MemoryRow:
         engine: the interpreter.
         threads: given to it.
         file_bytes: size of the file.
+        filter_bytes: of its binary filters, which the delegate holds in another order.
         load_bytes: the most resident memory while the file was loaded and prepared, beyond what the
             process had when the interpreter's package was imported.
         invoke_bytes: the same up to the end of the inferences.
         allocations: calls of malloc and its siblings per inference, by whomever: LiteRT, Python's
             binding, the array of the output.
         delegate_allocations: of ten inferences, those called from the delegate's own code.
+        delegate_bytes: the most that this code held of what it allocated, its filters with it;
+            0 for other engines.
         versions, machine, commit, date: as in `Row`.
     """
 
@@ -134,10 +137,12 @@ class MemoryRow:
     engine: str
     threads: int
     file_bytes: int
+    filter_bytes: int
     load_bytes: int
     invoke_bytes: int
     allocations: int
     delegate_allocations: int
+    delegate_bytes: int
     versions: str
     machine: str
     commit: str

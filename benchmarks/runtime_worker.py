@@ -108,18 +108,20 @@ def memory(engine: str, file: str, threads: int) -> dict[str, int]:
     Allocations are counted by the library that `runtime_engines.memory` preloads.
     """
     imported(engine)
+    counter = ctypes.CDLL(os.environ[_ALLOCATIONS])
+    for function in ("all_allocations", "own_allocations"):
+        getattr(counter, function).restype = ctypes.c_uint64
+    counter.own_peak_bytes.restype = ctypes.c_int64
+    if engine.startswith("kbnn-runtime"):
+        import kbnn_runtime
+
+        ctypes.CDLL(str(kbnn_runtime.library_path()))  # which the interpreter would load later
+        counter.watch(*map(ctypes.c_void_p, delegate_range()))
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     before = _resident("VmRSS")
     run = inference(engine, file, threads)
     loaded = _resident("VmHWM")
     run()
-    counter = ctypes.CDLL(os.environ[_ALLOCATIONS])
-    for function in ("all_allocations", "own_allocations"):
-        getattr(counter, function).restype = ctypes.c_uint64
-    watched = delegate_range()
-    if engine.startswith("kbnn-runtime") and watched == (0, 0):
-        raise RuntimeError("Expected the delegate's library in memory. Received none.")
-    counter.watch(*map(ctypes.c_void_p, watched))
     count = (counter.all_allocations(), counter.own_allocations())
     for _ in range(_INVOCATIONS):
         run()
@@ -130,6 +132,7 @@ def memory(engine: str, file: str, threads: int) -> dict[str, int]:
         "invoke_bytes": _resident("VmHWM") - before,
         "allocations": round(every / _INVOCATIONS),
         "delegate_allocations": own,
+        "delegate_bytes": counter.own_peak_bytes(),
     }
 
 

@@ -165,6 +165,42 @@ print(*counted(0, 2**64 - 1), *counted(0, 0))
     assert nowhere == 0
 
 
+def test_the_most_that_a_library_held_is_counted(tmp_path):
+    source = """
+#include <stdlib.h>
+extern "C" int take_and_give() {
+  void* volatile first = malloc(1000000);  // else the compiler leaves both out
+  void* volatile second = calloc(1, 2000000);
+  free(first);
+  second = realloc(second, 500000);
+  free(second);
+  return 0;  // else the last call is a jump, which comes from elsewhere
+}
+"""
+    (tmp_path / "library.cc").write_text(source)
+    library = runtime_engines.compiled(str(tmp_path / "library.cc"), tmp_path, "-shared", "-fPIC")
+    counter = runtime_engines.compiled("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
+    program = f"""
+import ctypes, pathlib
+counter, library = ctypes.CDLL({str(counter)!r}), ctypes.CDLL({str(library)!r})
+counter.own_peak_bytes.restype = ctypes.c_int64
+lines = pathlib.Path("/proc/self/maps").read_text().splitlines()
+ends = [int(end, 16) for line in lines if {str(library)!r} in line
+        for end in line.split()[0].split("-")]
+counter.watch(ctypes.c_void_p(min(ends)), ctypes.c_void_p(max(ends)))
+for _ in range(3): library.take_and_give()
+print(counter.own_peak_bytes())
+"""
+    output = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LD_PRELOAD": str(counter)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert 3_000_000 <= int(output) < 3_010_000
+
+
 def test_quicknet_halves_the_image_between_sections():
     binary, real = (
         runtime_models.quicknet(choice, size=64, sections=((32, 2), (64, 1)), classes=5)
@@ -213,5 +249,8 @@ def test_a_run_writes_its_tables(small, tmp_path, monkeypatch):
     memory = {row["engine"]: row for row in tables["runtime_memory"]}
     assert int(memory["kbnn-runtime"]["invoke_bytes"]) >= int(memory["kbnn-runtime"]["load_bytes"])
     assert memory["kbnn-runtime"]["delegate_allocations"] == "0"
+    filters, held = (int(memory["kbnn-runtime"][name]) for name in ("filter_bytes", "delegate_bytes"))
+    assert 0 < filters < held < filters + 2**20
+    assert memory["float"]["delegate_bytes"] == "0"
     # The array of the output at least: that the counter counts.
     assert int(memory["kbnn-runtime"]["allocations"]) > 0
