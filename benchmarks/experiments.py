@@ -329,14 +329,6 @@ EXPERIMENTS = {
     "fashion-smooth-tanh": RunConfig(
         **BOTH, kernel_sharpness=(1, 100), input_sharpness=(1, 100), sharpness_hold=0.2
     ),
-    # As long as none are chosen, with the defaults.
-    **{
-        f"fashion-contrast-{source}": RunConfig(**CONTRAST, contrast=source)
-        for source in ("batch", "queue", "bank")
-    },
-    "fashion-contrast-batch-all_layers": RunConfig(
-        **CONTRAST, contrast="batch", contrast_taps="all"
-    ),
     "omniglot-ste_sign": RunConfig(**MANY_CLASSES),
     "omniglot-float": RunConfig(**OMNIGLOT, **REAL, learning_rate=0.002),
     "cifar10jpeg-resnet20-float": RunConfig(**CIFAR, **REAL, learning_rate=0.003),

@@ -259,19 +259,18 @@ def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _contrast(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The weight and the decay of contrastive terms; the layer itself checks its arguments."""
+    """The decay of contrastive terms; the layer itself checks its arguments."""
     source, taps, decay = (settings[name] for name in ("contrast", "contrast_taps", _DECAY))
     if source == "none":
-        for name in ("contrast_weight", _DECAY):
-            if settings[name] is not None:
-                raise _expected(name, "with --contrast", "none")
+        if decay is not None:
+            raise _expected(_DECAY, "with --contrast", "none")
         return {}
     if not isinstance(taps, str) or not all(taps.split(",")):
         raise _expected("contrast_taps", "to be last, all, or names as conv_1,conv_3", repr(taps))
     arguments = {argument: settings[name] for argument, name in CONTRAST.items()}
     arguments = {name: value for name, value in arguments.items() if value is not None}
     try:
-        term = Contrast(source, rows=1 if source == "bank" else None, **arguments)
+        Contrast(source, rows=1 if source == "bank" else None, **arguments)
     except ValueError as error:
         message = str(error)
         for argument, name in CONTRAST.items():
@@ -280,4 +279,4 @@ def _contrast(settings: Mapping[str, Any]) -> dict[str, Any]:
     is_one = taps != "all" and "," not in taps
     if is_one and decay is not None:
         raise _expected(_DECAY, "with several --contrast-taps", taps)
-    return {"contrast_weight": term.weight, _DECAY: None if is_one else decay or DEFAULT_DECAY}
+    return {_DECAY: None if is_one else decay or DEFAULT_DECAY}

@@ -110,7 +110,7 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
         {"contrast": SOURCES},
         {
             "contrast_taps": inspect.signature(with_contrast).parameters["layers"].default,
-            **_defaults(Contrast, CONTRAST, ("temperature", "embedding")),
+            **_defaults(Contrast, CONTRAST, ("weight", "temperature", "embedding")),
         },
     ),
     ({"contrast": ("queue", "bank")}, _defaults(Contrast, CONTRAST, ("count",))),

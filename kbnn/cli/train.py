@@ -38,7 +38,6 @@ from kbnn.cli.run_choices import (
 from kbnn.cli.run_config import RunConfig
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_request import remarks, requested
-from kbnn.layers.contrast import DEFAULT_WEIGHTS
 from kbnn.quantizers.filter_mapping import MAPPINGS
 from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
 from kbnn.training.with_contrast import DEFAULT_DECAY
@@ -342,11 +341,7 @@ def train(
     ] = None,
     contrast_weight: Annotated[
         float | None,
-        _contrast_setting(
-            "its weight",
-            "contrast_weight",
-            ", ".join(f"{weight} with {name}" for name, weight in DEFAULT_WEIGHTS.items()),
-        ),
+        _contrast_setting("its weight", "contrast_weight"),
     ] = None,
     contrast_temperature: Annotated[
         float | None, _contrast_setting("its temperature", "contrast_temperature")

@@ -15,10 +15,8 @@ from kbnn.layers.memory_bank import MemoryBank, check_momentum
 from kbnn.losses import info_nce_loss, nce_loss
 from kbnn.losses.contrastive import check_temperature, info_nce_bound, log_mean_exp
 
-DEFAULT_WEIGHTS = {"batch": 0.1, "queue": 0.1, "bank": 3.2}
-"""The weight of the term where none is given, by the source of its negatives."""
-
-SOURCES = tuple(DEFAULT_WEIGHTS)
+DEFAULT_WEIGHT = 0.1
+SOURCES = ("batch", "queue", "bank")
 _NO_INDICES = (
     'Expected the samples\' indices in training, for negatives="bank". Received: none. Train by '
     "kbnn.training.Trainer(model, indexed=True).fit(data), with data (x, y, index) as "
@@ -56,8 +54,8 @@ class Contrast(keras.layers.Layer):
             "queue": the batches before, an `EmbeddingQueue`; the same loss.
             "bank": all training samples, a `MemoryBank`; `kbnn.losses.nce_loss`. It needs the
             samples' indices, from a `kbnn.training.Trainer(model, indexed=True)`.
-        weight: lambda; by default 0.1, and 3.2 with "bank". With 0 the network trains exactly as
-            without, and the measures are still taken.
+        weight: lambda. With 0 the network trains exactly as without, and the measures are still
+            taken.
         temperature: tau, from 0.001 on.
         embedding: size of the embeddings.
         pooling: of the heads, "average" or "flatten".
@@ -85,15 +83,16 @@ class Contrast(keras.layers.Layer):
     >>> float(contrast(views, training=True)) > 0, float(contrast(views))
     (True, 0.0)
 
-    Source: CMIM (docs/contrastive.md) for the loss with a bank, its weight and its numbers; "batch"
-    and "queue", their weights, and that the heads are trained, are kbnn's.
+    Source: CMIM (docs/contrastive.md) for the loss with a bank, its size and momentum, for which the
+    code has a weight of 3.2 and a temperature of 0.1; "batch" and "queue", the defaults of weight
+    and temperature, and that the heads are trained, are kbnn's.
     """
 
     def __init__(
         self,
         negatives: str = "batch",
-        weight: float | None = None,
-        temperature: float = 0.1,
+        weight: float = DEFAULT_WEIGHT,
+        temperature: float = 0.3,
         embedding: int = 128,
         pooling: str = "average",
         count: int = 4096,
@@ -110,8 +109,8 @@ class Contrast(keras.layers.Layer):
                 f"Received: negatives={negatives!r}"
             )
         is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
-        if weight is not None and (not is_number or weight < 0):
-            raise ValueError(f"Expected `weight` from 0 on, or None. Received: weight={weight!r}")
+        if not is_number or weight < 0:
+            raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         check_temperature(temperature)
         check_pooling(pooling)
         check_momentum(momentum)
@@ -129,7 +128,7 @@ class Contrast(keras.layers.Layer):
                     f'Expected `rows` with negatives="bank" alone. Received: {negatives=}, {rows=}'
                 )
         self.negatives = negatives
-        self.weight = float(DEFAULT_WEIGHTS[negatives] if weight is None else weight)
+        self.weight = float(weight)
         self.temperature = float(temperature)
         self.embedding, self.pooling = int(embedding), pooling
         self.count, self.rows = int(count), None if rows is None else int(rows)

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from kbnn import _batch_context
-from kbnn.layers import Contrast
+from kbnn.layers.contrast import DEFAULT_WEIGHT, Contrast
 from kbnn.losses import LatentSupervision, Paths
 
 
@@ -43,7 +43,7 @@ class TeacherContrast(LatentSupervision):
 
     def __init__(
         self,
-        weight: Any = None,
+        weight: Any = DEFAULT_WEIGHT,
         layers: Collection[str] | None = None,
         *,
         labelled: bool = True,
@@ -57,7 +57,7 @@ class TeacherContrast(LatentSupervision):
             Contrast(**contrast, name=f"teacher_contrast_{i}")
             for i in range(len(self.layers or "1"))
         ]
-        super().__init__(self.trained[0].weight if weight is None else weight, name)
+        super().__init__(weight, name)
         self.labelled = bool(labelled)
 
     def build(

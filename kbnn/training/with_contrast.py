@@ -8,7 +8,7 @@ from typing import Any, Literal
 import larq as lq
 import tf_keras as keras
 
-from kbnn.layers import Contrast
+from kbnn.layers.contrast import DEFAULT_WEIGHT, Contrast
 from kbnn.quantizers import ContrastiveSign, clone
 from kbnn.quantizers.attached import (
     attached,
@@ -31,7 +31,7 @@ def with_contrast(
     layers: Layers = "last",
     *,
     decay: float | None = None,
-    weight: float | None = None,
+    weight: float = DEFAULT_WEIGHT,
     name: str | None = None,
     **contrast: Any,
 ) -> keras.Model:
@@ -166,7 +166,7 @@ def _before(layer: keras.layers.Layer, taps: Collection[int]) -> keras.layers.La
 
 
 def _weights(
-    count: int, weight: float | None, decay: float | None, contrast: dict[str, Any]
+    count: int, weight: float, decay: float | None, contrast: dict[str, Any]
 ) -> list[float]:
     """The weights of taps, in order of use."""
     if decay is not None:

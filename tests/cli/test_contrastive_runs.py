@@ -8,7 +8,6 @@ import tf_keras as keras
 from kbnn.cli import InputError, RunConfig
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_model import build_model, trainer_of, with_terms
-from kbnn.layers.contrast import DEFAULT_WEIGHTS
 from kbnn.training.with_contrast import DEFAULT_DECAY
 
 SAMPLE = "fashion_mnist_sample"
@@ -64,13 +63,13 @@ def test_a_trained_network_goes_on_with_a_term(run_kbnn, finished, tmp_path):
 def test_defaults_are_the_librarys():
     config = RunConfig(data=SAMPLE, contrast="batch")
     found = (config.contrast_weight, config.contrast_temperature, config.contrast_embedding)
-    assert found == (DEFAULT_WEIGHTS["batch"], 0.1, 128)
+    assert found == (0.1, 0.3, 128)
     assert (config.contrast_count, config.contrast_taps, config.contrast_decay) == (
         *(None, "last", None),
     )
     config = RunConfig(data=SAMPLE, contrast="bank", contrast_taps="all")
     assert (config.contrast_weight, config.contrast_count, config.contrast_decay) == (
-        *(3.2, 4096, DEFAULT_DECAY),
+        *(0.1, 4096, DEFAULT_DECAY),
     )
     assert RunConfig.from_dict(config.to_dict()) == config
     plain = RunConfig(data=SAMPLE)

@@ -92,8 +92,6 @@ def test_several_taps_weigh_more_towards_the_end():
     assert tapped(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
     model = with_contrast(chain(), lambda layer: layer.name != "conv_2", decay=1.0)
     assert tapped(model) == pytest.approx({"conv_1": 0.1, "conv_3": 0.1})
-    model = with_contrast(chain(), "all", negatives="bank", rows=9)
-    assert tapped(model) == pytest.approx({"conv_1": 0.8, "conv_2": 1.6, "conv_3": 3.2})
 
 
 def test_the_options_reach_the_term():
