@@ -83,9 +83,9 @@ class Contrast(keras.layers.Layer):
     >>> float(contrast(views, training=True)) > 0, float(contrast(views))
     (True, 0.0)
 
-    Source: CMIM (docs/contrastive.md) for the loss with a bank, its size and momentum, for which the
-    code has a weight of 3.2 and a temperature of 0.1; "batch" and "queue", the defaults of weight
-    and temperature, and that the heads are trained, are kbnn's.
+    Source: CMIM (docs/contrastive.md) for the loss with a bank, its size and momentum; the code has
+    a weight of 3.2 and a temperature of 0.1. "batch" and "queue", the defaults of weight and
+    temperature, and that the heads are trained, are kbnn's.
     """
 
     def __init__(

@@ -249,7 +249,9 @@ def test_a_run_writes_its_tables(small, tmp_path, monkeypatch):
     memory = {row["engine"]: row for row in tables["runtime_memory"]}
     assert int(memory["kbnn-runtime"]["invoke_bytes"]) >= int(memory["kbnn-runtime"]["load_bytes"])
     assert memory["kbnn-runtime"]["delegate_allocations"] == "0"
-    filters, held = (int(memory["kbnn-runtime"][name]) for name in ("filter_bytes", "delegate_bytes"))
+    filters, held = (
+        int(memory["kbnn-runtime"][name]) for name in ("filter_bytes", "delegate_bytes")
+    )
     assert 0 < filters < held < filters + 2**20
     assert memory["float"]["delegate_bytes"] == "0"
     # The array of the output at least: that the counter counts.
