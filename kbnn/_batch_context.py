@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -46,17 +47,24 @@ def current() -> Batch:
 def classes(labels: Any) -> tf.Tensor | None:
     """Labels as numbers, int64 `(batch,)`, that are equal where the labels are.
 
-    Classes as `(batch,)` or `(batch, 1)`, or one-hot `(batch, classes)`. None for other labels
-    (several outputs, pictures), which say of no two samples that they are of one class.
+    Labels as `(batch,)` or `(batch, n)`: classes, one-hot or not, several of them, targets. None
+    for others (several outputs, pictures), which say of no two samples that they are of one class.
     """
     if labels is None or tf.nest.is_nested(labels):
         return None
     labels = tf.convert_to_tensor(labels)
-    if labels.shape.rank == 2 and labels.shape[-1] is not None:
-        labels = labels[:, 0] if labels.shape[-1] == 1 else tf.argmax(labels, axis=-1)
-    if labels.shape.rank != 1 or labels.dtype == tf.string:
+    if labels.dtype == tf.string or labels.shape.rank not in (1, 2) or None in labels.shape[1:]:
         return None
     if labels.dtype.is_floating:
         # Not truncated: the targets 0.3 and 0.7 are no class.
         labels = tf.bitcast(tf.cast(labels, tf.float32) + 0.0, tf.int32)
-    return tf.cast(labels, tf.int64)
+    labels = tf.cast(labels, tf.int64)
+    return labels if labels.shape.rank == 1 else _numbered(labels)
+
+
+def _numbered(rows: tf.Tensor) -> tf.Tensor:
+    """Rows of integers as numbers that differ, as good as always, where the rows do."""
+    if rows.shape[-1] == 1:
+        return rows[:, 0]
+    factors = np.random.default_rng(0).integers(2**63, size=rows.shape[-1], dtype=np.int64)
+    return tf.reduce_sum(rows * factors, axis=-1)  # modulo 2 ** 64

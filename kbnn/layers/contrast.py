@@ -11,12 +11,18 @@ from kbnn import _batch_context
 from kbnn.layers.embedding_head import EmbeddingHead, check_count, check_pooling
 from kbnn.layers.embedding_queue import EmbeddingQueue
 from kbnn.layers.joint_batch import joined, mean_of_replicas, of_all_replicas
-from kbnn.layers.memory_bank import MemoryBank, check_momentum
+from kbnn.layers.memory_bank import MemoryBank, check_draws, check_momentum, checked_indices
 from kbnn.losses import info_nce_loss, nce_loss
 from kbnn.losses.contrastive import check_temperature, info_nce_bound, log_mean_exp
 
 DEFAULT_WEIGHT = 0.1
 SOURCES = ("batch", "queue", "bank")
+# Arguments that belong to some sources.
+_OF_SOURCES = {
+    "count": ("queue", "bank"),
+    **dict.fromkeys(("momentum", "per_anchor", "seed"), ("bank",)),
+}
+_DEFAULTS = {"count": 4096, "momentum": 0.5, "per_anchor": False, "seed": 0}
 _NO_INDICES = (
     'Expected the samples\' indices in training, for negatives="bank". Received: none. Train by '
     "kbnn.training.Trainer(model, indexed=True).fit(data), with data (x, y, index) as "
@@ -95,11 +101,11 @@ class Contrast(keras.layers.Layer):
         temperature: float = 0.3,
         embedding: int = 128,
         pooling: str = "average",
-        count: int = 4096,
+        count: int = _DEFAULTS["count"],
         rows: int | None = None,
-        momentum: float = 0.5,
-        per_anchor: bool = False,
-        seed: int = 0,
+        momentum: float = _DEFAULTS["momentum"],
+        per_anchor: bool = _DEFAULTS["per_anchor"],
+        seed: int = _DEFAULTS["seed"],
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -108,14 +114,23 @@ class Contrast(keras.layers.Layer):
                 f"Expected `negatives` to be one of {', '.join(SOURCES)}. "
                 f"Received: negatives={negatives!r}"
             )
-        is_number = isinstance(weight, numbers.Real) and math.isfinite(weight)
-        if not is_number or weight < 0:
+        is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
+        if not is_number or not math.isfinite(weight) or weight < 0:
             raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         check_temperature(temperature)
         check_pooling(pooling)
         check_momentum(momentum)
+        check_draws(per_anchor, seed)
         for name, value in {"embedding": embedding, "count": count}.items():
             check_count(name, value)
+        given = {"count": count, "momentum": momentum, "per_anchor": per_anchor, "seed": seed}
+        for name, value in given.items():
+            if negatives not in _OF_SOURCES[name] and value != _DEFAULTS[name]:
+                sources = " or ".join(map('"{}"'.format, _OF_SOURCES[name]))
+                raise ValueError(
+                    f"Expected `{name}` with negatives={sources} alone. "
+                    f"Received: {negatives=}, {name}={value!r}"
+                )
         if negatives == "bank" and rows is None:
             raise ValueError(
                 'Expected `rows`, the number of training samples, with negatives="bank". '
@@ -189,13 +204,8 @@ class Contrast(keras.layers.Layer):
         share = _distinct_share(binary)
         if self.negatives != "bank":
             indices = None
-        elif not tf.convert_to_tensor(indices).dtype.is_integer:
-            raise ValueError(
-                "Expected sample indices to be integers. "
-                f"Received: {tf.convert_to_tensor(indices).dtype.name}"
-            )
         else:
-            indices = tf.cast(indices, tf.int64)
+            indices = checked_indices(indices, tf.convert_to_tensor(binary).shape[0])
         embedded = joined(
             self.binary_head(binary), self.real_head(real), _batch_context.classes(labels), indices
         )

@@ -63,6 +63,8 @@ class EmbeddingQueue(keras.layers.Layer):
 
     def negatives(self, batch: Any, labels: tf.Tensor | None = None) -> Negatives:
         """What the queue holds, for a batch of a size, whose classes may be known."""
+        if not self.built:
+            self.build(None)
         filled = tf.range(self.rows, dtype=tf.int64) < self.written
         others = tf.convert_to_tensor(self.row_labels)
         return Negatives(

@@ -76,10 +76,10 @@ class MemoryBank(keras.layers.Layer):
         for name, value in {"rows": rows, "units": units, "count": count}.items():
             check_count(name, value)
         check_momentum(momentum)
+        check_draws(per_anchor, seed)
         self.rows, self.units, self.count = int(rows), int(units), int(count)
         self.momentum = float(momentum)
-        self.per_anchor = bool(per_anchor)
-        self.seed = int(seed)
+        self.per_anchor, self.seed = per_anchor, int(seed)
 
     def build(self, input_shape: Any) -> None:
         # The replicas' copies are each written by their replica, and stay the same.
@@ -105,6 +105,9 @@ class MemoryBank(keras.layers.Layer):
         With `per_anchor` each sample has rows of its own: `binary` and `real` are all rows then,
         and `keep` marks the drawn ones.
         """
+        if not self.built:
+            self.build(None)
+        indices = checked_indices(indices)
         key = tf.stack([tf.constant(self.seed, tf.int64), tf.convert_to_tensor(self.draws)])
         self.draws.assign_add(1)
         batch = tf.shape(indices)[0]
@@ -134,7 +137,7 @@ class MemoryBank(keras.layers.Layer):
         labels: tf.Tensor | None = None,
     ) -> None:
         """Move the rows of samples towards their embeddings, and remember their classes."""
-        indices = tf.cast(indices, tf.int64)
+        indices = checked_indices(indices)
         check = tf.debugging.assert_equal(
             self._is_row(indices),
             True,
@@ -204,6 +207,31 @@ class MemoryBank(keras.layers.Layer):
 def _random(shape: Any, key: tf.Tensor) -> tf.Tensor:
     """Random integers; unlike numbers from 0 to 1, they are the same under XLA."""
     return tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg=_ALGORITHM)
+
+
+def checked_indices(indices: Any, batch: int | None = None) -> tf.Tensor:
+    """Sample indices as int64 `(batch,)`.
+
+    Raises:
+        ValueError: no integers, or of another shape.
+    """
+    indices = tf.convert_to_tensor(indices)
+    if not indices.dtype.is_integer or not indices.shape.is_compatible_with((batch,)):
+        raise ValueError(
+            f"Expected sample indices to be integers `({batch or 'batch'},)`. "
+            f"Received: {indices.dtype.name} of shape {indices.shape}"
+        )
+    return tf.cast(indices, tf.int64)
+
+
+def check_draws(per_anchor: Any, seed: Any) -> None:
+    """Raise ValueError for what does not say how to draw."""
+    if not isinstance(per_anchor, bool):
+        raise ValueError(
+            f"Expected `per_anchor` to be True or False. Received: per_anchor={per_anchor!r}"
+        )
+    if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+        raise ValueError(f"Expected `seed` to be an integer. Received: seed={seed!r}")
 
 
 def check_momentum(momentum: Any) -> None:

@@ -35,9 +35,12 @@ def of_another_class(labels: tf.Tensor | None, others: tf.Tensor, batch: tf.Tens
     """
     if labels is None:
         return tf.fill([batch, tf.shape(others)[0]], True)
+    labels = tf.cast(labels, tf.int64)
     return (labels[:, None] != others[None, :]) | (others[None, :] == NO_CLASS)
 
 
 def classes_or_none_known(labels: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
     """Classes as they are remembered, int64 `(batch,)`."""
-    return tf.fill([batch], tf.constant(NO_CLASS, tf.int64)) if labels is None else labels
+    if labels is None:
+        return tf.fill([batch], tf.constant(NO_CLASS, tf.int64))
+    return tf.cast(labels, tf.int64)

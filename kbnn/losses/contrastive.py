@@ -64,7 +64,7 @@ def nce_loss(
     binary, real, binary_negatives, real_negatives = map(
         _float32, (binary, real, binary_negatives, real_negatives)
     )
-    positive = tf.reduce_sum(binary * real, axis=-1)
+    positive = _similarity(binary, real)
     scales = (None, None) if log_scale is None else tf.unstack(_float32(log_scale) + tf.zeros(2))
     return tf.add_n(
         [
@@ -131,13 +131,13 @@ def info_nce_loss(
     if (binary_negatives is None) != (real_negatives is None):
         raise ValueError("Expected both kinds of negatives, or none. Received: one of them")
     binary, real = _float32(binary), _float32(real)
-    positive = tf.reduce_sum(binary * real, axis=-1)
+    positive = _similarity(binary, real)
     if binary_negatives is None:
         if keep is not None:
             raise ValueError("Expected `keep` beside negatives. Received: `keep` without")
         binary_negatives, real_negatives = binary, real
         own = tf.eye(tf.shape(binary)[0], dtype=tf.bool)
-        keep = ~own if labels is None else ~own & ~_equal(labels, labels)
+        keep = ~own if labels is None else ~own & ~_same(labels, positive.shape[0])
     elif labels is not None:
         raise ValueError("Expected `keep` beside negatives. Received: `labels`")
     binary_negatives, real_negatives = _float32(binary_negatives), _float32(real_negatives)
@@ -215,8 +215,7 @@ def mutual_information_bound(log_ratio: Any, negatives: Any) -> tf.Tensor:
     Source: the paper's page (CMIM); "Contrastive Representation Distillation" (Tian et al., 2020),
     equation 9.
     """
-    if not tf.is_tensor(negatives) and not negatives > 0:
-        raise ValueError(f"Expected `negatives` above 0. Received: negatives={negatives!r}")
+    _check_number_of(negatives)
     count = tf.math.log(_float32(negatives))
     return count - tf.reduce_mean(tf.nn.softplus(count - _float32(log_ratio)))
 
@@ -245,8 +244,7 @@ def info_nce_bound(losses: Any, negatives: Any) -> tf.Tensor:
     Source: "Representation Learning with Contrastive Predictive Coding" (van den Oord et al.,
     2018), appendix A.1.
     """
-    if not tf.is_tensor(negatives) and not negatives > 0:
-        raise ValueError(f"Expected `negatives` above 0. Received: negatives={negatives!r}")
+    _check_number_of(negatives)
     return tf.math.log(_float32(negatives) + 1.0) - tf.reduce_mean(_float32(losses))
 
 
@@ -274,12 +272,42 @@ def _parts(
             f"Received: a shape {negative.shape}"
         )
     keep = tf.ones_like(negative, tf.bool) if keep is None else tf.convert_to_tensor(keep)
+    if keep.dtype != tf.bool or not keep.shape.is_compatible_with(negative.shape):
+        raise ValueError(
+            f"Expected `keep` to be booleans {negative.shape}. "
+            f"Received: {keep.dtype.name} of shape {keep.shape}"
+        )
     return positive, negative, keep, tf.reduce_sum(tf.cast(keep, tf.float32), axis=-1)
 
 
-def _equal(one: Any, other: Any) -> tf.Tensor:
-    one, other = tf.convert_to_tensor(one), tf.convert_to_tensor(other)
-    return one[:, None] == other[None, :]
+def _similarity(binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """The inner products of the views of each sample."""
+    if binary.shape.rank != 2 or not binary.shape.is_compatible_with(real.shape):
+        raise ValueError(
+            "Expected embeddings of two views, `(batch, size)` both. "
+            f"Received: {binary.shape} and {real.shape}"
+        )
+    return tf.reduce_sum(binary * real, axis=-1)
+
+
+def _same(labels: Any, batch: int | None) -> tf.Tensor:
+    """Which samples share a label."""
+    labels = tf.convert_to_tensor(labels)
+    if not labels.shape.is_compatible_with((batch,)):
+        raise ValueError(
+            f"Expected `labels` to be `({batch or 'batch'},)`. Received: a shape {labels.shape}"
+        )
+    return labels[:, None] == labels[None, :]
+
+
+def _check_number_of(negatives: Any) -> None:
+    if tf.is_tensor(negatives):
+        return
+    is_number = isinstance(negatives, numbers.Real) and not isinstance(negatives, bool)
+    if not is_number or not math.isfinite(negatives) or negatives <= 0:
+        raise ValueError(
+            f"Expected `negatives` to be a number above 0. Received: negatives={negatives!r}"
+        )
 
 
 def _float32(values: Any) -> tf.Tensor:

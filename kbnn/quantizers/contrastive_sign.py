@@ -7,6 +7,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.layers.contrast import Contrast
+from kbnn.quantizers import larq_scope
 from kbnn.quantizers.attached import is_sign
 from kbnn.quantizers.clone import clone
 
@@ -58,19 +59,18 @@ class ContrastiveSign(lq.quantizers.Quantizer):
             name: contrast.pop(name) for name in ("name", "trainable", "dtype") if name in contrast
         }
         super().__init__(**of_layers)
-        if base is None or isinstance(base, ContrastiveSign):
+        of_base = None if base is None else clone(base, f"{self.name}_base")
+        if of_base is None or isinstance(of_base, ContrastiveSign):
             raise TypeError(
                 "Expected `base` to be a quantizer without a contrastive term. "
                 f"Received: base={base!r}"
             )
-        self.base = clone(base, f"{self.name}_base")
+        self.base = of_base
         self.contrast = Contrast(**contrast, name="contrast")
         self.precision = getattr(self.base, "precision", None)
 
     def build(self, input_shape: Any) -> None:
-        # Inside this scope Larq's layers read kernels, whose shape is known, and apply activations,
-        # which are built with an open batch size.
-        if lq.context.should_quantize() and tf.TensorShape(input_shape).is_fully_defined():
+        if larq_scope.reads_kernel():
             self.check_kernel(input_shape)
         if isinstance(self.base, keras.layers.Layer) and not self.base.built:
             with tf.name_scope(self.base.name):

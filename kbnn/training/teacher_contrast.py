@@ -1,6 +1,6 @@
 """A real-valued path as the other view of a contrastive term."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -44,15 +44,16 @@ class TeacherContrast(LatentSupervision):
     def __init__(
         self,
         weight: Any = DEFAULT_WEIGHT,
-        layers: Collection[str] | None = None,
+        layers: Iterable[str] | None = None,
         *,
         labelled: bool = True,
         name: str = "teacher_contrast",
         **contrast: Any,
     ) -> None:
-        if isinstance(layers, str) or (layers is not None and not layers):
+        is_names = isinstance(layers, Iterable) and not isinstance(layers, str)
+        self.layers = tuple(layers) if is_names else None
+        if layers is not None and not self.layers:
             raise ValueError(f"Expected `layers` to be names of layers. Received: {layers!r}")
-        self.layers = None if layers is None else tuple(layers)
         self.trained = [
             Contrast(**contrast, name=f"teacher_contrast_{i}")
             for i in range(len(self.layers or "1"))

@@ -90,6 +90,24 @@ class Trainer(keras.Model):
         """
         return self.host(x, training=True), {}
 
+    def fit(self, *arguments: Any, class_weight: Any = None, **options: Any) -> Any:
+        """Train, as `keras.Model.fit` does.
+
+        Raises:
+            ValueError: class weights for a trainer that is `indexed`, whose batches have an index
+                in their place.
+        """
+        if class_weight is None:
+            return super().fit(*arguments, **options)
+        if self.indexed:
+            raise ValueError(
+                "Expected no class weights beside an index: give sample weights, as (x, y, index, "
+                f"sample_weight). Received: class_weight={class_weight!r}"
+            )
+        # Keras puts them behind the labels, where integers would be indices.
+        weights = {label: float(weight) for label, weight in class_weight.items()}
+        return super().fit(*arguments, class_weight=weights, **options)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight, indices = self.unpack(data)
         if self.indexed and indices is None:

@@ -1,8 +1,7 @@
 """A model whose binary activations are trained to tell of their real-valued sources."""
 
-import math
 import numbers
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Literal
 
 import larq as lq
@@ -108,13 +107,15 @@ def _argument(layer: keras.layers.Layer) -> str | None:
 def _chosen(model: keras.Model, layers: Layers) -> list[keras.layers.Layer]:
     taps = _taps(model)
     names = [layer.name for layer in taps]
+    if not isinstance(layers, str) and isinstance(layers, Iterable):
+        layers = list(layers)
     if layers == "last":
         chosen = [] if not taps else [last_tap(model)]
     elif layers == "all":
         chosen = taps
     elif callable(layers):
         chosen = [layer for layer in taps if layers(layer)]
-    elif isinstance(layers, str) or not set(layers) <= set(names):
+    elif not isinstance(layers, list) or not all(name in names for name in layers):
         raise ValueError(
             'Expected `layers` to be "last", "all", a function, or names of '
             f"{', '.join(names)}. Received: layers={layers!r}"
@@ -172,7 +173,7 @@ def _weights(
     if decay is not None:
         if count == 1:
             raise ValueError(f"Expected `decay` with several taps. Received: decay={decay}, 1 tap")
-        is_number = isinstance(decay, numbers.Real) and math.isfinite(decay)
+        is_number = isinstance(decay, numbers.Real) and not isinstance(decay, bool)
         if not is_number or not 0 < decay <= 1:
             raise ValueError(
                 f"Expected `decay` to be above 0 and at most 1. Received: decay={decay!r}"

@@ -206,7 +206,7 @@ def test_a_bank_without_indices_says_where_they_come_from():
     made = contrast("bank")
     with pytest.raises(ValueError, match=r"indices.*Trainer\(model, indexed=True\)"):
         made(views(), training=True)
-    with pytest.raises(ValueError, match=r"to be integers. Received: float32"):
+    with pytest.raises(ValueError, match=r"to be integers `\(8,\)`. Received: float32"):
         given(made, *views(), index=tf.zeros([8]))
 
 
@@ -271,6 +271,7 @@ def test_the_config_tells_all():
         {"negatives": "sideways"},
         {"weight": -1.0},
         {"weight": float("nan")},
+        {"weight": True},
         {"temperature": 0.0},
         {"embedding": 0},
         {"count": 0},
@@ -279,11 +280,24 @@ def test_the_config_tells_all():
         {"negatives": "bank"},
         {"negatives": "bank", "rows": 0},
         {"rows": 5},
+        # Without effect.
+        {"count": 7},
+        {"momentum": 0.9},
+        {"negatives": "queue", "per_anchor": True},
+        {"negatives": "queue", "seed": 3},
+        {"negatives": "bank", "rows": 5, "seed": 1.7},
+        {"negatives": "bank", "rows": 5, "per_anchor": "no"},
     ],
 )
 def test_arguments_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=r"Expected `\w+`.*Received"):
         Contrast(**options)
+
+
+@pytest.mark.parametrize("index", [[1], [[1]] * 8, [1.0] * 8])
+def test_indices_of_another_form_are_refused(index):
+    with pytest.raises(ValueError, match=r"Expected sample indices to be integers `\(8,\)`"):
+        contrast("bank").term(*views(), indices=index)
 
 
 def test_the_loss_of_two_replicas_is_that_of_their_joint_batch():

@@ -218,9 +218,27 @@ def test_no_negatives_are_refused():
         kbnn.losses.info_nce_loss(view, view, binary_negatives=none, real_negatives=none)
     for bound in (kbnn.losses.mutual_information_bound, kbnn.losses.info_nce_bound):
         with pytest.raises(
-            ValueError, match=r"Expected `negatives` above 0\. Received: negatives=0"
+            ValueError, match=r"Expected `negatives` to be a number above 0\. Received: negatives=0"
         ):
             bound([0.0], 0)
+        for count in ("a", None, math.inf, True, [4]):
+            with pytest.raises(ValueError, match=r"Expected `negatives` to be a number"):
+                bound([0.0], count)
+
+
+def test_arrays_of_another_shape_are_refused():
+    """Broadcast, they would give a loss that means nothing."""
+    view, one = np.eye(4, dtype="f"), np.eye(1, 4, dtype="f")
+    nce, info_nce = kbnn.losses.nce_loss, kbnn.losses.info_nce_loss
+    for call in (lambda: info_nce(view, one), lambda: nce(view, one, view, view)):
+        with pytest.raises(ValueError, match="Expected embeddings of two views"):
+            call()
+    for labels in ([3], [[0], [1], [2], [3]], view):
+        with pytest.raises(ValueError, match=r"Expected `labels` to be `\(4,\)`"):
+            info_nce(view, view, labels)
+    for keep in (np.ones((4, 1), bool), np.ones((4, 4))):
+        with pytest.raises(ValueError, match="Expected `keep` to be booleans"):
+            nce(view, view, view, view, keep=keep)
 
 
 def test_arguments_that_contradict_each_other_are_refused():

@@ -47,7 +47,9 @@ def test_the_term_sees_outputs_and_inputs_of_the_same_pass(rng):
         quantizer(x)
         term = quantizer.contrast
         outputs = quantizer.base(x, training=True)
-        expected = kbnn.losses.info_nce_loss(term.binary_head(outputs), term.real_head(x))
+        expected = kbnn.losses.info_nce_loss(
+            term.binary_head(outputs), term.real_head(x), temperature=term.temperature
+        )
         quantizer(x, training=True)
         assert float(quantizer.losses[0]) == pytest.approx(2 * np.mean(expected), rel=1e-5)
 
@@ -157,7 +159,18 @@ def test_a_kernel_is_refused(monkeypatch):
         kbnn.requantize(model, kernel_quantizer="contrastive_sign")
 
 
-@pytest.mark.parametrize("base", [None, ContrastiveSign(), 3])
+def test_an_activation_of_a_known_batch_is_no_kernel():
+    dense = lq.layers.QuantDense(4, activation=ContrastiveSign(), kernel_quantizer="ste_sign")
+    dense(np.ones((2, 3), "f"))
+    inputs = keras.Input(batch_shape=(8, 6))
+    x = lq.layers.QuantDense(5, activation=lq.quantizers.SteSign(), name="signed")(inputs)
+    x = lq.layers.QuantDense(3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")(x)
+    model = kbnn.training.with_contrast(keras.Model(inputs, x))
+    model(np.ones((8, 6), "f"), training=True)
+    assert float(model.losses[0]) > 0
+
+
+@pytest.mark.parametrize("base", [None, ContrastiveSign(), "contrastive_sign", 3])
 def test_a_base_that_is_none_is_refused(base):
     with pytest.raises(TypeError, match=r"Expected `(base|quantizer)` to be"):
         ContrastiveSign(base)

@@ -22,7 +22,7 @@ def test_it_is_the_term_of_the_last_features_without_a_gradient_to_the_real_ones
     b, r, other = (tf.constant(rng.normal(size=(6, 3, 3, 4)).astype("f")) for _ in range(3))
     labels = np.arange(6) % 3
     for labelled in (True, False):
-        term = TeacherContrast(labelled=labelled, embedding=5)
+        term = TeacherContrast(labelled=labelled, embedding=5, temperature=0.1)
         assert (term.weight, term.layers) == (0.1, None)
         with tf.GradientTape() as tape, _batch_context.hand_over(labels, None):
             tape.watch([b, r])
@@ -92,6 +92,6 @@ def test_paths_without_features_and_names_that_are_none_are_refused():
         pytest.raises(ValueError, match="Expected features of both paths"),
     ):
         TeacherContrast()(paths({}, {}))
-    for layers in ("conv_1", []):
+    for layers in ("conv_1", [], 5):
         with pytest.raises(ValueError, match="Expected `layers` to be names"):
             TeacherContrast(layers=layers)

@@ -33,8 +33,11 @@ def dataset(*arrays):
 
 def model(**options):
     keras.utils.set_random_seed(1)
-    options = {"negatives": "bank", "rows": SAMPLES, "count": 16, "embedding": 8, **options}
-    return kbnn.training.with_contrast(kbnn.models.vgg_tiny(SHAPE, CLASSES, 8), **options)
+    if "negatives" not in options:
+        options |= {"negatives": "bank", "rows": SAMPLES, "count": 16}
+    return kbnn.training.with_contrast(
+        kbnn.models.vgg_tiny(SHAPE, CLASSES, 8), embedding=8, **options
+    )
 
 
 def compiled(trainer):
@@ -83,13 +86,13 @@ def test_each_sample_reaches_its_row_with_its_class(trainer, arrays):
 
 @pytest.mark.parametrize("trainer", [Trainer, LatentWeightModel])
 def test_labels_reach_a_queue_without_indices(trainer, arrays):
-    host = model(negatives="queue", rows=None, count=SAMPLES)
+    host = model(negatives="queue", count=SAMPLES)
     compiled(trainer(host)).fit(dataset(*arrays[:2]), epochs=1, verbose=0)
     assert sorted(bank(host).row_labels.numpy()) == sorted(arrays[1])
 
 
 def test_without_a_trainer_no_labels_are_known(arrays):
-    host = compiled(model(negatives="queue", rows=None, count=SAMPLES))
+    host = compiled(model(negatives="queue", count=SAMPLES))
     host.fit(dataset(*arrays[:2]), epochs=1, verbose=0)
     assert set(bank(host).row_labels.numpy()) == {tf.int64.min}
     assert int(bank(host).written) == SAMPLES
@@ -117,10 +120,47 @@ def test_validation_data_may_have_the_index_or_weights_or_neither(arrays):
 
 @pytest.mark.parametrize("trainer", [Trainer, LatentWeightModel])
 def test_integers_behind_the_labels_are_no_sample_weights(trainer, arrays):
-    made = compiled(trainer(model(negatives="batch", rows=None)))
+    made = compiled(trainer(model(negatives="batch")))
     for call in (made.fit, made.evaluate):
         with pytest.raises(ValueError, match=r"integers.*Trainer\(model, indexed=True\)"):
             call(dataset(*arrays), verbose=0)
+
+
+def test_class_weights_may_be_integers_and_have_no_place_beside_an_index(arrays):
+    x, y, index = arrays
+    losses = []
+    for weights in ({0: 2, 1: 1, 2: 3}, {0: 2.0, 1: 1.0, 2: 3.0}, None):
+        made = compiled(Trainer(model(negatives="batch")))
+        fitted = made.fit(dataset(x, y), class_weight=weights, verbose=0)
+        losses += fitted.history["loss"]
+    assert losses[0] == losses[1] != losses[2]
+    indexed = compiled(Trainer(model(), indexed=True))
+    with pytest.raises(ValueError, match=r"no class weights beside an index.*Received"):
+        indexed.fit(dataset(x, y, index), class_weight={0: 2.0}, verbose=0)
+
+
+def test_labels_are_of_one_class_where_they_are_equal():
+    def groups(labels):
+        found = _batch_context.classes(labels).numpy()
+        return [int(np.flatnonzero(found == one)[0]) for one in found]
+
+    one_hot = np.eye(5, dtype="f")[[3, 1, 3, 0]]
+    for labels in (
+        [3, 1, 3, 0],
+        np.array([[3], [1], [3], [0]]),
+        one_hot,
+        one_hot.astype(int),
+        0.9 * one_hot,
+    ):
+        assert groups(labels) == [0, 1, 0, 3]
+    several = np.array([[1, 1, 0], [1, 0, 1], [1, 1, 0], [0, 1, 1]])
+    assert groups(several) == groups(several.astype("f")) == [0, 1, 0, 3]
+    targets = np.random.default_rng(0).normal(size=(1000, 2)).astype("f")
+    assert groups(targets) == list(range(1000))
+    every = (np.arange(2**12)[:, None] >> np.arange(12) & 1).astype("f")
+    assert groups(every) == list(range(2**12))
+    for other in (None, {"a": [1]}, np.zeros((3, 2, 2)), np.array(["a", "b"])):
+        assert _batch_context.classes(other) is None
 
 
 def test_a_missing_index_is_an_error(arrays):

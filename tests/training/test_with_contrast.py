@@ -90,6 +90,8 @@ def test_several_taps_weigh_more_towards_the_end():
     assert tapped(model) == pytest.approx({"conv_1": 0.18, "conv_2": 0.6, "conv_3": 2.0})
     model = with_contrast(chain(), ["conv_3", "conv_1"])
     assert tapped(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
+    model = with_contrast(chain(), (name for name in ("conv_1", "conv_3")))
+    assert tapped(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
     model = with_contrast(chain(), lambda layer: layer.name != "conv_2", decay=1.0)
     assert tapped(model) == pytest.approx({"conv_1": 0.1, "conv_3": 0.1})
 
@@ -176,9 +178,12 @@ def test_the_term_learns_what_it_measures(data):
         ({"layers": ["conv_9"]}, "names of conv_1, conv_2, conv_3. Received: layers="),
         ({"layers": "first"}, "Expected `layers`"),
         ({"layers": "conv_3"}, "Expected `layers`"),
+        ({"layers": 5}, "Expected `layers`"),
+        ({"layers": ["conv_1", 5]}, "Expected `layers`"),
         ({"layers": lambda layer: False}, "a quantized input that `layers` chooses"),
         ({"decay": 0.5}, "`decay` with several taps. Received: decay=0.5, 1 tap"),
         ({"layers": "all", "decay": 0.0}, "Expected `decay` to be above 0"),
+        ({"layers": "all", "decay": True}, "Expected `decay` to be above 0"),
         ({"layers": "all", "decay": 1.5}, "Expected `decay` to be above 0"),
         ({"temperature": 0.0}, "Expected `temperature`"),
         ({"negatives": "bank"}, "Expected `rows`"),
