@@ -141,13 +141,13 @@ def test_class_weights_may_be_integers_and_have_no_place_beside_an_index(arrays)
 
 def test_labels_are_of_one_class_where_they_are_equal():
     def groups(labels):
-        found = _batch_context.classes(labels).numpy()
+        found = _batch_context.classes(np.array(labels)).numpy()
         return [int(np.flatnonzero(found == one)[0]) for one in found]
 
     one_hot = np.eye(5, dtype="f")[[3, 1, 3, 0]]
     for labels in (
         [3, 1, 3, 0],
-        np.array([[3], [1], [3], [0]]),
+        [[3], [1], [3], [0]],
         one_hot,
         one_hot.astype(int),
         0.9 * one_hot,
@@ -212,7 +212,7 @@ def test_a_batch_is_handed_over_inside_alone_and_the_one_before_comes_back():
 
 @pytest.mark.parametrize("negatives", ["queue", "bank"])
 def test_a_resumed_training_repeats_the_draws(negatives, arrays, tmp_path):
-    options = {"queue": {"rows": None, "count": 40}, "bank": {}}[negatives]
+    options = {"queue": {"count": 40}, "bank": {"rows": SAMPLES, "count": 16}}[negatives]
 
     def trained(epochs, **fit_options):
         made = compiled(Trainer(model(negatives=negatives, **options), indexed=True))
