@@ -17,12 +17,6 @@ from kbnn.losses.contrastive import check_temperature, info_nce_bound, log_mean_
 
 DEFAULT_WEIGHT = 0.1
 SOURCES = ("batch", "queue", "bank")
-# Arguments that belong to some sources.
-_OF_SOURCES = {
-    "count": ("queue", "bank"),
-    **dict.fromkeys(("momentum", "per_anchor", "seed"), ("bank",)),
-}
-_DEFAULTS = {"count": 4096, "momentum": 0.5, "per_anchor": False, "seed": 0}
 _NO_INDICES = (
     'Expected the samples\' indices in training, for negatives="bank". Received: none. Train by '
     "kbnn.training.Trainer(model, indexed=True).fit(data), with data (x, y, index) as "
@@ -101,11 +95,11 @@ class Contrast(keras.layers.Layer):
         temperature: float = 0.3,
         embedding: int = 128,
         pooling: str = "average",
-        count: int = _DEFAULTS["count"],
+        count: int = 4096,
         rows: int | None = None,
-        momentum: float = _DEFAULTS["momentum"],
-        per_anchor: bool = _DEFAULTS["per_anchor"],
-        seed: int = _DEFAULTS["seed"],
+        momentum: float = 0.5,
+        per_anchor: bool = False,
+        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -123,13 +117,16 @@ class Contrast(keras.layers.Layer):
         check_draws(per_anchor, seed)
         for name, value in {"embedding": embedding, "count": count}.items():
             check_count(name, value)
-        given = {"count": count, "momentum": momentum, "per_anchor": per_anchor, "seed": seed}
-        for name, value in given.items():
-            if negatives not in _OF_SOURCES[name] and value != _DEFAULTS[name]:
-                sources = " or ".join(map('"{}"'.format, _OF_SOURCES[name]))
+        for name, is_given, sources in (
+            ("count", count != 4096, ("queue", "bank")),
+            ("momentum", momentum != 0.5, ("bank",)),
+            ("per_anchor", per_anchor, ("bank",)),
+            ("seed", seed != 0, ("bank",)),
+        ):
+            if is_given and negatives not in sources:
                 raise ValueError(
-                    f"Expected `{name}` with negatives={sources} alone. "
-                    f"Received: {negatives=}, {name}={value!r}"
+                    f"Expected `{name}` with negatives of {' or '.join(sources)} alone. "
+                    f"Received: {negatives=}, {name} other than by default"
                 )
         if negatives == "bank" and rows is None:
             raise ValueError(

@@ -50,8 +50,9 @@ class TeacherContrast(LatentSupervision):
         name: str = "teacher_contrast",
         **contrast: Any,
     ) -> None:
-        is_names = isinstance(layers, Iterable) and not isinstance(layers, str)
-        self.layers = tuple(layers) if is_names else None
+        self.layers: tuple[str, ...] | None = None
+        if isinstance(layers, Iterable) and not isinstance(layers, str):
+            self.layers = tuple(layers)
         if layers is not None and not self.layers:
             raise ValueError(f"Expected `layers` to be names of layers. Received: {layers!r}")
         self.trained = [
