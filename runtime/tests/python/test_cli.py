@@ -1,9 +1,11 @@
 """`kbnn-run`, as a shell runs it."""
 
+import io
 import json
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import models
 import numpy as np
@@ -120,6 +122,16 @@ def test_info(model, capsys):
     assert "portable" in document["runtime"]["kernels"]
 
 
+def assert_refused(arguments: list[str], message: str, capsys) -> None:
+    """Exit code 2, nothing but one line on standard error, with the message."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("kbnn-run: ")
+    assert shown.err.count("\n") == 1
+    assert message in shown.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -141,12 +153,75 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(
 ):
     folder = str(archive.parent)
     given = [text.format(model=model, folder=folder) for text in arguments]
-    assert main(given) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.startswith("kbnn-run: ")
-    assert shown.err.count("\n") == 1
-    assert message in shown.err
+    assert_refused(given, message, capsys)
+
+
+def images_and(**arrays) -> io.BytesIO:
+    """An archive of two images and other arrays, which may take the images' place."""
+    file = io.BytesIO()
+    np.savez(file, **{"images": np.zeros((2, 4, 6), np.uint8), **arrays})
+    return file
+
+
+def single_array() -> io.BytesIO:
+    file = io.BytesIO()
+    np.save(file, np.zeros(3))
+    return file
+
+
+def archive_of(name: str, content: bytes) -> io.BytesIO:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file
+
+
+def huge_array() -> io.BytesIO:
+    """An archive whose array has 10 ** 15 elements by its header, and none in fact."""
+    file = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return archive_of("images.npy", file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (single_array(), "a single array"),
+        (archive_of("images", b"text"), "with ['images']"),
+        (huge_array(), "Expected an .npz file of plain arrays"),
+        (images_and(images=np.uint8(3)), "Expected images in the first axis of 'images'"),
+        (images_and(labels=np.int64(1)), "Received: labels of shape ()"),
+        (images_and(labels=np.arange(3)), "Received: labels of shape (3,)"),
+        (images_and(labels=np.array(["cat", "dog"])), "Received: labels of <U3"),
+        (images_and(labels=np.zeros(2)), "Received: labels of float64"),
+    ],
+)
+def test_wrong_archives_are_refused(file, message, model, tmp_path, capsys):
+    path = tmp_path / "images.npz"
+    path.write_bytes(file.getvalue())
+    assert_refused(["classify", model, str(path)], message, capsys)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.uint8(3), "Received: ()"),
+        (np.zeros((0, 4, 6, 1), np.uint8), "Received: 0 in"),
+        (np.zeros((4, 4, 6, 1), np.uint8), "--batch-size, 5. Received: 4 in"),
+    ],
+)
+def test_benchmark_refuses_inputs_that_fill_no_batch(array, message, model, tmp_path, capsys):
+    path = tmp_path / "inputs.npz"
+    np.savez(path, image=array)
+    given = ["benchmark", model, "--batch-size", "5", "--input", str(path)]
+    assert_refused(given, message, capsys)
+
+
+@pytest.mark.parametrize("size", [10**13, 10**20])
+def test_benchmark_refuses_a_batch_that_no_memory_holds(size, model, capsys):
+    message = "Expected a batch size that fits into memory"
+    assert_refused(["benchmark", model, "--batch-size", str(size)], message, capsys)
 
 
 @pytest.mark.parametrize("arguments", [[], ["fly"], ["info"], ["benchmark", "m", "--runs", "0"]])

@@ -85,13 +85,25 @@ def _given_images(
             f"Received an archive of {sorted(arrays)}"
         )
     images = arrays[name]
+    if images.ndim == 0:
+        raise InputError(f"Expected images in the first axis of {name!r}. Received: a single value")
     label_name = _name_in(arrays, given.labels, _LABELS, "--labels")
-    labels = None if label_name is None else arrays[label_name].reshape(-1)
-    if labels is not None and len(labels) != len(images):
-        raise InputError(
-            f"Expected a label for each of {len(images)} images. Received: {len(labels)} labels"
-        )
+    labels = None if label_name is None else _checked_labels(arrays[label_name], len(images))
     return [f"{name}[{i}]" for i in range(len(images))], images, labels
+
+
+def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
+    if labels.dtype.kind not in "iu":
+        raise InputError(
+            "Expected labels to be the numbers of the classes, integers. "
+            f"Received: labels of {labels.dtype}"
+        )
+    # Keras's data sets have them as a column.
+    if labels.ndim == 0 or labels.size != count or len(labels) != count:
+        raise InputError(
+            f"Expected a label for each of {count} images. Received: labels of shape {labels.shape}"
+        )
+    return labels.reshape(-1)
 
 
 def _name_in(

@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -69,11 +70,26 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
         InputError: It is none, or holds objects other than numbers.
     """
     try:
-        with np.load(pathlib.Path(path), allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array, not an archive")
-            return {name: archive[name] for name in archive.files}
-    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        # Mapped: a single array, which is no archive, is not read.
+        loaded = np.load(pathlib.Path(path), mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("a single array, not an archive")
+        with loaded as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    # RuntimeError: an encrypted member. MemoryError: a header may claim any size.
+    except (
+        EOFError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"Expected an .npz file of plain arrays. Received: {path}: {error}") from (
             error
         )
+    others = sorted(name for name, array in arrays.items() if not isinstance(array, np.ndarray))
+    if others:
+        raise InputError(f"Expected an .npz file of plain arrays. Received: {path} with {others}")
+    return arrays
