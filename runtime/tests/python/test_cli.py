@@ -145,6 +145,8 @@ def assert_refused(arguments: list[str], message: str, capsys) -> None:
         (["classify", "{model}", "{folder}/images.npz", "--labels", "z"], "--labels"),
         (["classify", "{model}", "{folder}/images.npz", "--array", "y_test"], "Received"),
         (["classify", "{model}", "{folder}/images.npz", "--sidecar", "{folder}/no"], "no"),
+        (["classify", "{model}", "x.png", "--array", "x"], "--array with an .npz alone"),
+        (["classify", "{model}", "x.png", "--labels", "y"], "--labels with an .npz alone"),
         (["benchmark", "{model}", "--input", "{model}"], "Expected an .npz file"),
     ],
 )
@@ -224,7 +226,17 @@ def test_benchmark_refuses_a_batch_that_no_memory_holds(size, model, capsys):
     assert_refused(["benchmark", model, "--batch-size", str(size)], message, capsys)
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["info"], ["benchmark", "m", "--runs", "0"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["info"],
+        ["benchmark", "m", "--runs", "0"],
+        ["benchmark", "m", "--input", ""],
+        ["classify", "m", "x.png", "--sidecar", ""],
+    ],
+)
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as left:
         main(arguments)

@@ -14,6 +14,7 @@ from kbnn_runtime.batch import checked_batch
 from kbnn_runtime.cli.errors import InputError
 from kbnn_runtime.cli.options import (
     add_interpreter_options,
+    file_name,
     integer_from,
     open_model,
     read_arrays,
@@ -30,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=integer_from(0), default=5, help="runs before them (5)")
     parser.add_argument("--batch-size", type=integer_from(1), default=1, help="examples a run (1)")
     parser.add_argument(
-        "--input", help=".npz with an array for each input by name, instead of random values"
+        "--input",
+        type=file_name,
+        help=".npz with an array for each input by name, instead of random values",
     )
     parser.add_argument("--profile", action="store_true", help="also time each operator")
     add_interpreter_options(parser)

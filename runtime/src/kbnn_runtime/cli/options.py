@@ -49,6 +49,13 @@ def integer_from(least: int) -> Callable[[str], int]:
     return integer
 
 
+def file_name(text: str) -> str:
+    """A type for argparse: not the empty text of a shell's variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("Expected the name of a file. Received: ''")
+    return text
+
+
 @contextlib.contextmanager
 def _quiet_litert() -> Iterator[None]:
     """Keep LiteRT's notes off standard error, where scripts look for errors; those it raises."""
