@@ -74,6 +74,16 @@ def test_a_model_with_one_row_for_all_runs_one_by_one():
     np.testing.assert_array_equal(Interpreter(models.flattened()).predict(batch), batch)
 
 
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("content", [models.halves(), models.total()], ids=["rows", "scalar"])
+def test_outputs_without_a_row_per_example_are_refused(content, count, batch_size):
+    interpreter = Interpreter(content)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Expected a model whose outputs have a row per ex"):
+            interpreter.predict(np.ones((count, 4), np.float32), batch_size=batch_size)
+
+
 @pytest.mark.parametrize("count", [1, 4, 6])
 def test_a_fixed_batch_of_four(count):
     batch = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
@@ -136,6 +146,25 @@ def test_progress_reaches_the_end(capsys):
     assert captured.out == ""
 
 
+def test_a_progress_function_may_predict():
+    interpreter = Interpreter(models.classifier())
+    batch, other = images(10), images(3)
+    results = []
+
+    def report(done: int, total: int) -> None:
+        results.append(interpreter.predict(other))
+
+    def work() -> None:
+        results.append(interpreter.predict(batch, batch_size=5, progress=report))
+
+    # A daemon, which does not keep a deadlock from ending.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    for result, given in zip(results, (other, other, batch), strict=True):
+        np.testing.assert_array_equal(result, expected_logits(given))
+
+
 def test_threads_of_the_caller_do_not_mix():
     interpreter = Interpreter(models.classifier())
     batches = [images(count) for count in range(1, 9)]
@@ -162,6 +191,7 @@ def test_threads_of_the_caller_do_not_mix():
         (images(1)[0], ValueError, r"one example is array\[None\]. Received: \(4, 6, 1\)"),
         (images(1)[:, :3], ValueError, r"Expected shape \(n, 4, 6, 1\).*Received: \(1, 3, 6, 1\)"),
         (images(1, "float32"), ValueError, "Expected uint8 .* Received: float32"),
+        (images(1, ">f4"), ValueError, "Expected uint8 .* Received: >f4"),
         ({"images": images(1)}, ValueError, r"inputs \['image'\]. Received: \['images'\]"),
     ],
 )
@@ -213,8 +243,8 @@ def test_a_missing_file_and_other_types(tmp_path):
 
 
 def test_wrong_options_are_refused():
-    for threads in (0, -1):
-        with pytest.raises(ValueError, match="Expected num_threads to be 1 or more"):
+    for threads in (0, -1, 129):
+        with pytest.raises(ValueError, match="Expected num_threads to be from 1 to 128"):
             Interpreter(models.classifier(), num_threads=threads)
     with pytest.raises(TypeError, match="Expected num_threads to be an integer"):
         Interpreter(models.classifier(), num_threads="2")
