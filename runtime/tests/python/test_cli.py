@@ -54,6 +54,14 @@ def test_classify_as_json(model, archive, capsys):
     assert first[0]["score"] >= first[1]["score"]
 
 
+def test_scores_that_are_no_numbers_are_null(tmp_path, archive, capsys):
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(models.classifier(kernel=np.full_like(models.weights(), np.nan)))
+    assert main(["classify", str(path), str(archive), "--json", "--array", "x_test"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert document["images"][0]["predictions"][0]["score"] is None
+
+
 def test_classify_image_files(model, tmp_path, capsys):
     generator = np.random.default_rng(0)
     paths = [tmp_path / "gray.png", tmp_path / "colour.png"]
@@ -84,6 +92,18 @@ def test_benchmark(model, capsys):
     assert "of 5 runs" in shown.out
     assert "FULLY_CONNECTED" in shown.out
     assert shown.err == ""
+
+
+@pytest.mark.parametrize("json_option", [[], ["--json"]])
+def test_benchmark_shows_the_time_though_the_profile_fails(json_option, tmp_path, capsys):
+    path = tmp_path / "fixed.tflite"
+    path.write_bytes(models.classifier(reshape_batch=1))
+    options = ["--runs", "5", "--batch-size", "2", "--profile", *json_option]
+    assert main(["benchmark", str(path), *options]) == 2
+    shown = capsys.readouterr()
+    assert "median" in shown.out
+    assert "Expected sizes that the model can be resized to" in shown.err
+    assert shown.err.count("\n") == 1
 
 
 def test_benchmark_as_json(model, capsys):

@@ -64,13 +64,20 @@ def run(given: argparse.Namespace) -> None:
         predict()
         times.append(1000 * (time.perf_counter() - start))
     memory = peak_memory()
-    # After the memory was read: a profile holds all values between the operators.
-    profile = interpreter.profile(batch, runs=given.runs) if given.profile else None
+    profile, failure = None, None
+    if given.profile:
+        # After the memory was read: a profile holds all values between the operators.
+        try:
+            profile = interpreter.profile(batch, runs=given.runs)
+        except (RuntimeError, ValueError) as error:
+            failure = error
     document = _document(given, times, memory, profile)
     if given.json:
         print(json.dumps(document, indent=2))
     else:
         _show(document, profile)
+    if failure is not None:
+        raise InputError(failure) from failure
 
 
 def peak_memory() -> int | None:

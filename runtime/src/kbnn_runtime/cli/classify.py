@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,19 @@ def _document(
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "images": [
-            {"image": name, "predictions": [dataclasses.asdict(entry) for entry in predictions]}
+            {"image": name, "predictions": [_prediction(entry) for entry in predictions]}
             for name, predictions in zip(names, found, strict=True)
         ]
     }
     if labels is not None:
         document["accuracy"] = accuracy
     return document
+
+
+def _prediction(entry: Prediction) -> dict[str, Any]:
+    # JSON has neither NaN nor infinity.
+    score = entry.score if math.isfinite(entry.score) else None
+    return {**dataclasses.asdict(entry), "score": score}
 
 
 def _given_images(
