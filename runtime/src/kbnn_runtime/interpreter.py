@@ -79,6 +79,11 @@ class Interpreter:
             self.sidecar.check(self.inputs, self.outputs)
 
     @property
+    def content(self) -> bytes:
+        """The file, as it was read."""
+        return self._content
+
+    @property
     def inputs(self) -> tuple[Tensor, ...]:
         """Names, shapes, types and quantization of the inputs."""
         return self._session.inputs

@@ -14,6 +14,7 @@ from PIL import Image
 
 from kbnn_runtime.cli import main
 
+COMMAND = pathlib.Path(sys.executable).with_name("kbnn-run")
 LABELS = ["cat", "dog", "bird"]
 
 
@@ -264,10 +265,27 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ('"$0" info "$1" 2>&-', 0),
+        ('"$0" info "$1.none" 2>&-', 2),
+        # A file that can be read once.
+        ('cat "$1" | "$0" info /dev/stdin', 0),
+    ],
+)
+def test_info_in_a_shell(command, code, model):
+    arguments = ["sh", "-c", command, COMMAND, model]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("1 FULLY_CONNECTED" in done.stdout) == (code == 0)
+    assert bool(done.stdout) == (code == 0)
+
+
 def test_the_installed_command(model):
-    command = pathlib.Path(sys.executable).with_name("kbnn-run")
-    done = subprocess.run([command, "info", model, "--json"], capture_output=True, text=True)
+    done = subprocess.run([COMMAND, "info", model, "--json"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["bytes"] == len(models.classifier())
-    failed = subprocess.run([command, "info", model + "x"], capture_output=True, text=True)
+    failed = subprocess.run([COMMAND, "info", model + "x"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (2, "")

@@ -59,8 +59,14 @@ def file_name(text: str) -> str:
 @contextlib.contextmanager
 def _quiet_litert() -> Iterator[None]:
     """Keep LiteRT's notes off standard error, where scripts look for errors; those it raises."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # Closed by the shell, as with `2>&-`.
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
