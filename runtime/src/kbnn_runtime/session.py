@@ -36,20 +36,22 @@ class Session:
                     experimental_delegates=[delegate],
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
-            self._litert.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                "Expected a model that LiteRT and the delegate can run. "
-                f"Received one that they refuse: {_one_line(error)}"
-            ) from error
+            raise _refused(error) from error
         self._input_details = self._litert.get_input_details()
         self._output_details = self._litert.get_output_details()
         self._own_shapes = [tuple(map(int, entry["shape"])) for entry in self._input_details]
-        self._set_to = self._own_shapes
         self._resizable = True
         names = _signature_names(self._litert)
         self.inputs = _described(self._input_details, names.get("inputs", {}))
         self.outputs = _described(self._output_details, names.get("outputs", {}))
+        try:
+            self._litert.allocate_tensors()
+            self._set_to = self._own_shapes
+        except (RuntimeError, ValueError) as error:
+            # A file has 1 in place of a free size, which may be too small for it.
+            if not any(None in tensor.shape[1:] for tensor in self.inputs):
+                raise _refused(error) from error
 
     @property
     def own_batch_size(self) -> int:
@@ -69,8 +71,10 @@ class Session:
             outputs = self._run_resized(arrays)
             if outputs is not None:
                 return outputs
-            self._resizable = False
-        return self._run_in_pieces(arrays, rows)
+        outputs = self._run_in_pieces(arrays, rows)
+        # Now, and not before: sizes that the model refuses say nothing of others.
+        self._resizable = False
+        return outputs
 
     def tensor(self, index: int) -> np.ndarray:
         """A copy of a tensor of the graph, after `run`; only with `preserve_all_tensors`."""
@@ -143,6 +147,13 @@ class Session:
                 f"Received: {shapes}: {_one_line(error)}"
             ) from error
         self._set_to = shapes
+
+
+def _refused(error: BaseException) -> ValueError:
+    return ValueError(
+        "Expected a model that LiteRT and the delegate can run. "
+        f"Received one that they refuse: {_one_line(error)}"
+    )
 
 
 def _have_rows(outputs: Sequence[np.ndarray], rows: int) -> bool:

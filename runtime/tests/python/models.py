@@ -115,6 +115,23 @@ def any_size() -> bytes:
     return model.build([image], [mean])
 
 
+def any_size_from_3() -> bytes:
+    """Images (n, height, width, 1) from 3 x 3 on to the means of their 3 x 3 sums, (n, 1)."""
+    model = ModelBuilder()
+    free = (-1, -1, -1, 1)
+    image = model.tensor("image", (1, 1, 1, 1), signature=free)
+    kernel = model.tensor("kernel", (1, 3, 3, 1), data=np.ones(9))
+    bias = model.tensor("bias", (1,), data=[0])
+    sums = model.tensor("sums", (1, 1, 1, 1), signature=free)
+    options = schema.Conv2DOptionsT()
+    options.padding, options.strideH, options.strideW = schema.Padding.VALID, 1, 1
+    model.operator("CONV_2D", [image, kernel, bias], [sums], options)
+    axes = model.tensor("axes", (2,), "int32", data=[1, 2])
+    mean = model.tensor("mean", (1, 1), signature=(-1, 1))
+    model.operator("MEAN", [sums, axes], [mean], schema.ReducerOptionsT())
+    return model.build([image], [mean])
+
+
 def quantized() -> bytes:
     """Real (n, 4) to int8, real = 0.5 * (stored + 3)."""
     model = ModelBuilder()

@@ -113,6 +113,23 @@ def test_free_sizes():
         np.testing.assert_allclose(interpreter.predict(batch), batch.mean(axis=(1, 2)), rtol=1e-6)
 
 
+def test_free_sizes_that_must_not_be_1():
+    interpreter = Interpreter(models.any_size_from_3())
+    assert interpreter.inputs[0].shape == (None, None, None, 1)
+    assert interpreter.outputs[0].shape == (None, 1)
+    for _ in range(2):
+        for count in (1, 3):
+            with pytest.raises(ValueError, match="Expected sizes that the model can be resized"):
+                interpreter.predict(np.zeros((count, 2, 1, 1), np.float32))
+        batch = np.random.default_rng(0).random((3, 4, 5, 1), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(batch[..., 0], (3, 3), axis=(1, 2))
+        sums = windows.sum(axis=(3, 4))
+        np.testing.assert_allclose(
+            interpreter.predict(batch)[:, 0], sums.mean(axis=(1, 2)), rtol=1e-6
+        )
+    assert len(interpreter.profile(batch, runs=1).operators) == 2
+
+
 def test_an_empty_batch_gives_no_rows():
     assert Interpreter(models.classifier()).predict(images(0)).shape == (0, 3)
     assert Interpreter(models.flattened()).predict(np.zeros((0, 4), np.float32)).shape == (0, 4)
