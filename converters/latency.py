@@ -56,7 +56,7 @@ def latency(
     Args:
         path: the `.tflite` file.
         interpreter: one or several of `INTERPRETERS`; by default all that are installed.
-        num_threads: threads for kbnn-runtime, 1 or more. LCE's fast kernel has one thread.
+        num_threads: threads for kbnn-runtime, 1 to 128. LCE's fast kernel has one thread.
         runs: timed runs of each interpreter, 5 or more, after a fifth as many untimed ones.
 
     Raises:

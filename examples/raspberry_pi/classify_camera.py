@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from kbnn_runtime import Interpreter
+from kbnn_runtime.images import read_image
 
 # Larger than what networks take, and quick to convert.
 _CAMERA_SIZE = (640, 480)
@@ -65,16 +66,14 @@ def classify(
 
 @contextlib.contextmanager
 def image_source(path: str | None) -> Iterator[Callable[[], np.ndarray]]:
-    """A function that gives an image, (height, width, 3) uint8: from a file or from the camera.
+    """A function that gives an image, (height, width, channels) uint8: from a file or the camera.
 
     Raises:
-        ImportError: There is neither a file nor picamera2.
+        ImportError: There is neither a file, which takes Pillow, nor picamera2.
+        ValueError: The file is no image.
     """
     if path is not None:
-        from PIL import Image
-
-        with Image.open(path) as file:
-            image = np.asarray(file.convert("RGB"))
+        image = read_image(path)
         yield lambda: image
         return
     try:

@@ -4,6 +4,9 @@
 #include <windows.h>
 #else
 #include <sched.h>
+#include <unistd.h>
+
+#include <new>
 #endif
 
 namespace kbnn {
@@ -32,6 +35,9 @@ void give_way() {
 }  // namespace
 
 bool ThreadPool::start(int threads) {
+#ifndef _WIN32
+  owner_ = getpid();
+#endif
   // pthread_create and CreateThread, since std::thread throws where there is no thread to be had.
   while (started_ < threads - 1) {
     Worker& worker = workers_[started_];
@@ -49,6 +55,14 @@ bool ThreadPool::start(int threads) {
 }
 
 ThreadPool::~ThreadPool() {
+  if (forked()) {
+#ifndef _WIN32
+    // There is nobody to join. Destroying the condition variable would wait for threads that slept
+    // on it when the process was forked: one of its own takes its place.
+    new (&wake_) std::condition_variable;
+#endif
+    return;
+  }
   {
     std::lock_guard<std::mutex> lock(state_);
     stopping_ = true;
@@ -77,7 +91,7 @@ void* ThreadPool::entry(void* worker) {
 #endif
 
 void ThreadPool::run(size_t tasks, Task task, void* argument) {
-  if (started_ == 0 || tasks <= 1 || !running_.try_lock()) {
+  if (started_ == 0 || tasks <= 1 || forked() || !running_.try_lock()) {
     for (size_t i = 0; i < tasks; ++i) task(argument, i, 0);
     return;
   }
@@ -106,6 +120,14 @@ void ThreadPool::run(size_t tasks, Task task, void* argument) {
     }
   }
   running_.unlock();
+}
+
+bool ThreadPool::forked() const {
+#ifdef _WIN32
+  return false;
+#else
+  return started_ > 0 && getpid() != owner_;
+#endif
 }
 
 void ThreadPool::work(Worker* worker) {

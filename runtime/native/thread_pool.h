@@ -10,6 +10,7 @@
 
 #ifndef _WIN32
 #include <pthread.h>
+#include <sys/types.h>
 #endif
 
 namespace kbnn {
@@ -36,7 +37,8 @@ class ThreadPool {
   // Calls task(argument, i, worker) once for each i < tasks and returns when all have returned.
   // Several threads may call it: while one's run is under way, another's tasks run in its own
   // thread. Allocates nothing. A thread that sleeps is woken but not waited for: where the others
-  // are done before it is awake, it has missed the run.
+  // are done before it is awake, it has missed the run. After a fork the child has none of the
+  // threads: there all tasks run in the caller's.
   void run(size_t tasks, Task task, void* argument);
 
  private:
@@ -57,6 +59,8 @@ class ThreadPool {
   static void* entry(void* worker);
 #endif
   void take_tasks(int worker);
+  // Whether this process is a fork of the one that started the threads.
+  bool forked() const;
 
   std::mutex running_;  // held by the one caller whose run is shared
   std::mutex state_;    // guards open_, stopping_, sleepers_, and what a run publishes
@@ -72,6 +76,9 @@ class ThreadPool {
   std::atomic<int> active_{0};
   Worker workers_[kMaxThreads];
   int started_ = 0;
+#ifndef _WIN32
+  pid_t owner_ = 0;
+#endif
 };
 
 }  // namespace kbnn

@@ -59,7 +59,7 @@ def _check(array: Any, tensor: Tensor) -> None:
     if array.dtype != tensor.dtype:
         raise ValueError(
             f"Expected {tensor.dtype.name} for the input {tensor.name!r}, as the model was made "
-            f"for. Received: {array.dtype.name}"
+            f"for. Received: {array.dtype}"
         )
 
 

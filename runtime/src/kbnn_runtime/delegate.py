@@ -7,6 +7,8 @@ from typing import Any
 from kbnn_runtime.litert import load_external_delegate
 
 KERNELS = ("auto", "portable", "avx2", "avx512", "avx512_vpopcntdq", "neon")
+# kMaxThreads of native/thread_pool.h.
+_MAX_THREADS = 128
 _FILES = {"win32": "kbnn_delegate.dll", "darwin": "libkbnn_delegate.dylib"}
 
 
@@ -36,7 +38,7 @@ def load_delegate(*, num_threads: int = 1, kernels: str = "auto") -> Any:
     ```
 
     Args:
-        num_threads: Threads that a binary convolution uses, 1 or more; those of LiteRT's own
+        num_threads: Threads that a binary convolution uses, 1 to 128; those of LiteRT's own
             operators are set in its interpreter.
         kernels: "auto", the fastest that the processor runs, or one of "portable", "avx2",
             "avx512", "avx512_vpopcntdq" and "neon", for tests and comparisons.
@@ -66,9 +68,10 @@ def check_num_threads(num_threads: int) -> None:
         raise TypeError(
             f"Expected num_threads to be an integer. Received: num_threads={num_threads!r}"
         )
-    if num_threads < 1:
+    if not 1 <= num_threads <= _MAX_THREADS:
         raise ValueError(
-            f"Expected num_threads to be 1 or more. Received: num_threads={num_threads}"
+            f"Expected num_threads to be from 1 to {_MAX_THREADS}. "
+            f"Received: num_threads={num_threads}"
         )
 
 

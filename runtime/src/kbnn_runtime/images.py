@@ -1,10 +1,47 @@
 """Images as arrays: channels and sizes brought to those of a model."""
 
+import os
+import pathlib
+from typing import Any
+
 import numpy as np
 
 # ITU-R 601-2, in units of 1/65536 and rounded: what Pillow's convert("L") computes.
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
 _HALF = np.uint32(0x8000)
+
+
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
+    """An image file as uint8 (height, width, 1 or 3), turned as its camera says.
+
+    Gray images of 16 bits are divided by 257, so that white stays white.
+
+    Raises:
+        ImportError: Pillow is not installed.
+        ValueError: It is no image file that Pillow reads.
+    """
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise ImportError(
+            "Expected Pillow to read image files. Received none: `pip install kbnn-runtime[images]`"
+        ) from error
+    try:
+        with Image.open(pathlib.Path(path)) as file:
+            return _pixels(ImageOps.exif_transpose(file))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"Expected an image file. Received: {path}: {error}") from error
+
+
+def _pixels(picture: Any) -> np.ndarray:
+    """A picture of Pillow's as uint8 (height, width, 1 or 3)."""
+    if picture.mode.startswith("I"):
+        # Pillow's conversion would clip them to 255.
+        scaled = np.rint(np.asarray(picture) / 257)
+        return np.clip(scaled, 0, 255).astype(np.uint8)[..., None]
+    if picture.mode in ("1", "L", "LA"):
+        return np.asarray(picture.convert("L"))[..., None]
+    return np.asarray(picture.convert("RGB"))
 
 
 def with_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -28,7 +28,7 @@ class Interpreter:
 
     Args:
         model: The file's path, or its content as bytes.
-        num_threads: Threads to compute with, 1 or more; for LCE's operators and LiteRT's own.
+        num_threads: Threads to compute with, 1 to 128; for LCE's operators and LiteRT's own.
         kernels: "auto", or the kernels of `load_delegate` that are to be used.
         sidecar: What `classify` needs to know: a `Sidecar`, or the path of its file. By default
             the file beside the model with the suffix `.json` (`model.json` for `model.tflite`), if
@@ -77,6 +77,11 @@ class Interpreter:
         self.sidecar = _sidecar(sidecar, path)
         if self.sidecar is not None:
             self.sidecar.check(self.inputs, self.outputs)
+
+    @property
+    def content(self) -> bytes:
+        """The file, as it was read."""
+        return self._content
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
@@ -190,20 +195,22 @@ class Interpreter:
         total = len(arrays[0])
         report = reporter(progress, total)
         parts = []
-        with self._lock:
-            for start in range(0, total, batch_size):
-                parts.append(
-                    self._session.run([array[start : start + batch_size] for array in arrays])
-                )
-                report(min(start + batch_size, total))
-            if not parts:
-                parts = [self._outputs_of_nothing(arrays)]
+        for start in range(0, total, batch_size):
+            parts.append(self._run([array[start : start + batch_size] for array in arrays]))
+            # Without the lock: what is reported to may call `predict` itself.
+            report(min(start + batch_size, total))
+        if not parts:
+            parts = [self._outputs_of_nothing(arrays)]
         return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+    def _run(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        with self._lock:
+            return self._session.run(arrays)
 
     def _outputs_of_nothing(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
         """Outputs without rows, of the shapes that one example has."""
         one = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
-        return [output[:0] for output in self._session.run(one)]
+        return [output[:0] for output in self._run(one)]
 
 
 def _sidecar(given: Any, model: pathlib.Path | None) -> Sidecar | None:

@@ -36,20 +36,22 @@ class Session:
                     experimental_delegates=[delegate],
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
-            self._litert.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                "Expected a model that LiteRT and the delegate can run. "
-                f"Received one that they refuse: {_one_line(error)}"
-            ) from error
+            raise _refused(error) from error
         self._input_details = self._litert.get_input_details()
         self._output_details = self._litert.get_output_details()
         self._own_shapes = [tuple(map(int, entry["shape"])) for entry in self._input_details]
-        self._set_to = self._own_shapes
         self._resizable = True
         names = _signature_names(self._litert)
         self.inputs = _described(self._input_details, names.get("inputs", {}))
         self.outputs = _described(self._output_details, names.get("outputs", {}))
+        try:
+            self._litert.allocate_tensors()
+            self._set_to = self._own_shapes
+        except (RuntimeError, ValueError) as error:
+            # A file has 1 in place of a free size, which may be too small for it.
+            if not any(None in tensor.shape[1:] for tensor in self.inputs):
+                raise _refused(error) from error
 
     @property
     def own_batch_size(self) -> int:
@@ -61,7 +63,7 @@ class Session:
 
         Raises:
             ValueError: The model cannot be resized to free sizes other than the batch's, or has an
-                output without a row per example and the batch is not of its own size.
+                output without a row per example.
             RuntimeError: LiteRT or the delegate failed.
         """
         rows = len(arrays[0])
@@ -69,8 +71,10 @@ class Session:
             outputs = self._run_resized(arrays)
             if outputs is not None:
                 return outputs
-            self._resizable = False
-        return self._run_in_pieces(arrays, rows)
+        outputs = self._run_in_pieces(arrays, rows)
+        # Now, and not before: sizes that the model refuses say nothing of others.
+        self._resizable = False
+        return outputs
 
     def tensor(self, index: int) -> np.ndarray:
         """A copy of a tensor of the graph, after `run`; only with `preserve_all_tensors`."""
@@ -80,7 +84,7 @@ class Session:
         """Set the interpreter to the shapes of these inputs, and give it them, for `invoke`.
 
         Raises:
-            RuntimeError, ValueError: The model cannot be resized to them.
+            ValueError: The model cannot be resized to them.
         """
         self._resize([tuple(array.shape) for array in arrays])
         self._set_inputs(arrays)
@@ -105,46 +109,63 @@ class Session:
             if own_size:
                 raise
             return None
-        outputs = [self._litert.get_tensor(entry["index"]) for entry in self._output_details]
-        if not own_size and any(output.shape[:1] != (rows,) for output in outputs):
-            return None
-        return outputs
+        outputs = self._outputs()
+        if own_size:
+            _check_rows(outputs, rows)
+        return outputs if _have_rows(outputs, rows) else None
 
     def _run_in_pieces(self, arrays: Sequence[np.ndarray], rows: int) -> list[np.ndarray]:
         size = self.own_batch_size
-        shapes = [(size, *array.shape[1:]) for array in arrays]
-        try:
-            self._resize(shapes)
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                "Expected sizes that the model can be resized to. "
-                f"Received: {[array.shape for array in arrays]}: {_one_line(error)}"
-            ) from error
+        self._resize([(size, *array.shape[1:]) for array in arrays])
         pieces = []
         for start in range(0, rows, size):
             piece = [array[start : start + size] for array in arrays]
             kept = len(piece[0])
             self._set_inputs([_padded(array, size) for array in piece])
             self.invoke()
-            outputs = [self._litert.get_tensor(entry["index"]) for entry in self._output_details]
-            shapes_out = [output.shape for output in outputs]
-            if any(shape[:1] != (size,) for shape in shapes_out):
-                raise ValueError(
-                    f"Expected a batch of {size}, since the model has outputs without a row per "
-                    f"example (their shapes: {shapes_out}). Received: a batch of {rows}"
-                )
+            outputs = self._outputs()
+            _check_rows(outputs, size)
             pieces.append([output[:kept] for output in outputs])
         return [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
 
+    def _outputs(self) -> list[np.ndarray]:
+        return [self._litert.get_tensor(entry["index"]) for entry in self._output_details]
+
     def _resize(self, shapes: list[tuple[int, ...]]) -> None:
+        """Raise a ValueError where the model cannot be resized to these shapes."""
         if shapes == self._set_to:
             return
         # Should it fail half-way, the next call must not take the old shapes for those set.
         self._set_to = []
-        for entry, shape in zip(self._input_details, shapes, strict=True):
-            self._litert.resize_tensor_input(entry["index"], shape)
-        self._litert.allocate_tensors()
+        try:
+            for entry, shape in zip(self._input_details, shapes, strict=True):
+                self._litert.resize_tensor_input(entry["index"], shape)
+            self._litert.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                "Expected sizes that the model can be resized to. "
+                f"Received: {shapes}: {_one_line(error)}"
+            ) from error
         self._set_to = shapes
+
+
+def _refused(error: BaseException) -> ValueError:
+    return ValueError(
+        "Expected a model that LiteRT and the delegate can run. "
+        f"Received one that they refuse: {_one_line(error)}"
+    )
+
+
+def _have_rows(outputs: Sequence[np.ndarray], rows: int) -> bool:
+    return all(output.shape[:1] == (rows,) for output in outputs)
+
+
+def _check_rows(outputs: Sequence[np.ndarray], rows: int) -> None:
+    if not _have_rows(outputs, rows):
+        raise ValueError(
+            "Expected a model whose outputs have a row per example. Received: outputs of shapes "
+            f"{[output.shape for output in outputs]} for a batch of {rows}"
+        )
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

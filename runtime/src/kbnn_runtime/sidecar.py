@@ -22,6 +22,7 @@ _DTYPES = ("uint8", "int8", "float32")
 _RESIZE = ("stretch", "crop")
 _SCORES = ("logits", "probabilities", "raw")
 _KEYS = {"format", "preprocessing", "labels", "scores"}
+_LARGEST = float(np.finfo(np.float32).max)
 _PREPROCESSING_KEYS = {"dtype", "scale", "offset", "resize"}
 
 
@@ -238,11 +239,12 @@ def _one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
     values = value if isinstance(value, list) else [value]
     fine = values and all(
-        isinstance(entry, int | float) and not isinstance(entry, bool) and math.isfinite(entry)
+        isinstance(entry, int | float) and not isinstance(entry, bool) and abs(entry) <= _LARGEST
         for entry in values
     )
     if not fine:
         raise ValueError(
-            f"Expected {name} to be a finite number or a list of them. Received: {name}={value!r}"
+            f"Expected {name} to be a finite number of float32 or a list of them. "
+            f"Received: {name}={value!r}"
         )
     return tuple(float(entry) for entry in values)

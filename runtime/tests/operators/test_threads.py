@@ -1,7 +1,10 @@
 """Several threads, several interpreters, and the options of the delegate."""
 
 import gc
+import os
 import pathlib
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -100,6 +103,46 @@ def test_threads_end_with_the_delegate():
     del delegate
     gc.collect()
     assert len(list(tasks.iterdir())) == before
+
+
+# What a fork of the process does with its interpreter; exits with 0 where all is as before.
+FORK = """
+import gc, os, sys, time
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, load_delegate
+
+library, model, inputs = sys.argv[1:]
+given = np.load(inputs)
+delegate = load_delegate(library, {"num_threads": "3"})
+network = Interpreter(model, num_threads=1, experimental_delegates=[delegate])
+network.resize_tensor_input(network.get_input_details()[0]["index"], given.shape)
+network.allocate_tensors()
+network.set_tensor(network.get_input_details()[0]["index"], given)
+network.invoke()
+output = network.get_output_details()[0]["index"]
+expected = network.get_tensor(output)
+time.sleep(0.2)  # the workers fall asleep
+child = os.fork()
+network.invoke()
+same = np.array_equal(network.get_tensor(output), expected)
+del network, delegate
+gc.collect()
+if child == 0:
+    os._exit(not same)
+sys.exit(not same or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_of_the_process_computes_and_ends(tmp_path):
+    subject, inputs = convolution()
+    (tmp_path / "model.tflite").write_bytes(subject.model())
+    np.save(tmp_path / "inputs.npy", pack(inputs))
+    paths = [library(), tmp_path / "model.tflite", tmp_path / "inputs.npy"]
+    done = subprocess.run(
+        [sys.executable, "-c", FORK, *map(str, paths)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(

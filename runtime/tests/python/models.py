@@ -14,7 +14,13 @@ def weights() -> np.ndarray:
     return np.random.default_rng(5).integers(-3, 4, (CLASSES, _PIXELS)).astype(np.float32)
 
 
-def classifier(dtype: str = "uint8", *, channels: int = 1, reshape_batch: int = -1) -> bytes:
+def classifier(
+    dtype: str = "uint8",
+    *,
+    channels: int = 1,
+    reshape_batch: int = -1,
+    kernel: np.ndarray | None = None,
+) -> bytes:
     """Images (n, 4, 6, channels) to the logits weights() @ pixels.
 
     Args:
@@ -22,6 +28,7 @@ def classifier(dtype: str = "uint8", *, channels: int = 1, reshape_batch: int = 
         channels: Of the images; the mean over them is taken.
         reshape_batch: The first size that the images are reshaped to. -1 follows the batch; with
             1 the model cannot be resized.
+        kernel: In place of weights().
     """
     model = ModelBuilder()
     image = model.tensor("image:0", (*IMAGE[:3], channels), dtype)
@@ -37,9 +44,12 @@ def classifier(dtype: str = "uint8", *, channels: int = 1, reshape_batch: int = 
     flat = model.tensor("flat", (1, _PIXELS))
     size = model.tensor("size", (2,), "int32", data=[reshape_batch, _PIXELS])
     model.operator("RESHAPE", [gray, size], [flat], schema.ReshapeOptionsT())
-    kernel = model.tensor("kernel", (CLASSES, _PIXELS), data=weights())
+    values = weights() if kernel is None else kernel
+    constant = model.tensor("kernel", (CLASSES, _PIXELS), data=values)
     logits = model.tensor("logits:0", (1, CLASSES))
-    model.operator("FULLY_CONNECTED", [flat, kernel, -1], [logits], schema.FullyConnectedOptionsT())
+    model.operator(
+        "FULLY_CONNECTED", [flat, constant, -1], [logits], schema.FullyConnectedOptionsT()
+    )
     return model.build([image], [logits], ({"image": image}, {"logits": logits}))
 
 
@@ -51,6 +61,26 @@ def flattened() -> bytes:
     flat = model.tensor("y", (1, 4))
     model.operator("RESHAPE", [given, size], [flat], schema.ReshapeOptionsT())
     return model.build([given], [flat])
+
+
+def halves() -> bytes:
+    """(n, 4) reshaped to (2 n, 2): two rows for each example."""
+    model = ModelBuilder()
+    given = model.tensor("x", (1, 4))
+    size = model.tensor("size", (2,), "int32", data=[-1, 2])
+    rows = model.tensor("y", (2, 2))
+    model.operator("RESHAPE", [given, size], [rows], schema.ReshapeOptionsT())
+    return model.build([given], [rows])
+
+
+def total() -> bytes:
+    """(n, 4) to the sum of all, a scalar."""
+    model = ModelBuilder()
+    given = model.tensor("x", (1, 4))
+    axes = model.tensor("axes", (2,), "int32", data=[0, 1])
+    scalar = model.tensor("y", ())
+    model.operator("SUM", [given, axes], [scalar], schema.ReducerOptionsT())
+    return model.build([given], [scalar])
 
 
 def pairs(batch: int = 1) -> bytes:
@@ -82,6 +112,23 @@ def any_size() -> bytes:
     axes = model.tensor("axes", (2,), "int32", data=[1, 2])
     mean = model.tensor("mean", (1, 1), signature=(-1, 1))
     model.operator("MEAN", [image, axes], [mean], schema.ReducerOptionsT())
+    return model.build([image], [mean])
+
+
+def any_size_from_3() -> bytes:
+    """Images (n, height, width, 1) from 3 x 3 on to the means of their 3 x 3 sums, (n, 1)."""
+    model = ModelBuilder()
+    free = (-1, -1, -1, 1)
+    image = model.tensor("image", (1, 1, 1, 1), signature=free)
+    kernel = model.tensor("kernel", (1, 3, 3, 1), data=np.ones(9))
+    bias = model.tensor("bias", (1,), data=[0])
+    sums = model.tensor("sums", (1, 1, 1, 1), signature=free)
+    options = schema.Conv2DOptionsT()
+    options.padding, options.strideH, options.strideW = schema.Padding.VALID, 1, 1
+    model.operator("CONV_2D", [image, kernel, bias], [sums], options)
+    axes = model.tensor("axes", (2,), "int32", data=[1, 2])
+    mean = model.tensor("mean", (1, 1), signature=(-1, 1))
+    model.operator("MEAN", [sums, axes], [mean], schema.ReducerOptionsT())
     return model.build([image], [mean])
 
 

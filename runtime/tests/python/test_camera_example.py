@@ -34,6 +34,25 @@ def test_an_image_file(model, tmp_path):
     assert done.stdout.count("\n") == 1
 
 
+def test_an_image_file_is_turned_upright(model, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8)
+    best = int((models.weights() @ pixels.reshape(-1)).argmax())
+    turned = np.rot90(pixels).copy()
+    exif = Image.Exif()
+    # Orientation 6: show it rotated by 90 degrees clockwise.
+    exif[0x0112] = 6
+    Image.fromarray(turned).save(tmp_path / "photo.png", exif=exif)
+    done = run(model, "--image", str(tmp_path / "photo.png"), "--top", "1")
+    assert f"  {best} " in done.stdout
+
+
+def test_what_is_no_image_is_said_in_a_line(model, tmp_path):
+    done = run(model, "--image", model)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1].startswith("classify_camera: Expected an image file")
+    assert "Traceback" not in done.stderr
+
+
 def test_without_a_camera_it_says_what_to_do(model):
     done = run(model)
     assert (done.returncode, done.stdout) == (1, "")

@@ -1,9 +1,11 @@
 """`kbnn-run`, as a shell runs it."""
 
+import io
 import json
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import models
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image
 
 from kbnn_runtime.cli import main
 
+COMMAND = pathlib.Path(sys.executable).with_name("kbnn-run")
 LABELS = ["cat", "dog", "bird"]
 
 
@@ -52,6 +55,14 @@ def test_classify_as_json(model, archive, capsys):
     assert first[0]["score"] >= first[1]["score"]
 
 
+def test_scores_that_are_no_numbers_are_null(tmp_path, archive, capsys):
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(models.classifier(kernel=np.full_like(models.weights(), np.nan)))
+    assert main(["classify", str(path), str(archive), "--json", "--array", "x_test"]) == 0
+    document = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert document["images"][0]["predictions"][0]["score"] is None
+
+
 def test_classify_image_files(model, tmp_path, capsys):
     generator = np.random.default_rng(0)
     paths = [tmp_path / "gray.png", tmp_path / "colour.png"]
@@ -82,6 +93,18 @@ def test_benchmark(model, capsys):
     assert "of 5 runs" in shown.out
     assert "FULLY_CONNECTED" in shown.out
     assert shown.err == ""
+
+
+@pytest.mark.parametrize("json_option", [[], ["--json"]])
+def test_benchmark_shows_the_time_though_the_profile_fails(json_option, tmp_path, capsys):
+    path = tmp_path / "fixed.tflite"
+    path.write_bytes(models.classifier(reshape_batch=1))
+    options = ["--runs", "5", "--batch-size", "2", "--profile", *json_option]
+    assert main(["benchmark", str(path), *options]) == 2
+    shown = capsys.readouterr()
+    assert "median" in shown.out
+    assert "Expected sizes that the model can be resized to" in shown.err
+    assert shown.err.count("\n") == 1
 
 
 def test_benchmark_as_json(model, capsys):
@@ -120,6 +143,16 @@ def test_info(model, capsys):
     assert "portable" in document["runtime"]["kernels"]
 
 
+def assert_refused(arguments: list[str], message: str, capsys) -> None:
+    """Exit code 2, nothing but one line on standard error, with the message."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("kbnn-run: ")
+    assert shown.err.count("\n") == 1
+    assert message in shown.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -133,6 +166,8 @@ def test_info(model, capsys):
         (["classify", "{model}", "{folder}/images.npz", "--labels", "z"], "--labels"),
         (["classify", "{model}", "{folder}/images.npz", "--array", "y_test"], "Received"),
         (["classify", "{model}", "{folder}/images.npz", "--sidecar", "{folder}/no"], "no"),
+        (["classify", "{model}", "x.png", "--array", "x"], "--array with an .npz alone"),
+        (["classify", "{model}", "x.png", "--labels", "y"], "--labels with an .npz alone"),
         (["benchmark", "{model}", "--input", "{model}"], "Expected an .npz file"),
     ],
 )
@@ -141,15 +176,88 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(
 ):
     folder = str(archive.parent)
     given = [text.format(model=model, folder=folder) for text in arguments]
-    assert main(given) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.startswith("kbnn-run: ")
-    assert shown.err.count("\n") == 1
-    assert message in shown.err
+    assert_refused(given, message, capsys)
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["info"], ["benchmark", "m", "--runs", "0"]])
+def images_and(**arrays) -> io.BytesIO:
+    """An archive of two images and other arrays, which may take the images' place."""
+    file = io.BytesIO()
+    np.savez(file, **{"images": np.zeros((2, 4, 6), np.uint8), **arrays})
+    return file
+
+
+def single_array() -> io.BytesIO:
+    file = io.BytesIO()
+    np.save(file, np.zeros(3))
+    return file
+
+
+def archive_of(name: str, content: bytes) -> io.BytesIO:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(name, content)
+    return file
+
+
+def huge_array() -> io.BytesIO:
+    """An archive whose array has 10 ** 15 elements by its header, and none in fact."""
+    file = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**15,)}
+    np.lib.format.write_array_header_1_0(file, header)
+    return archive_of("images.npy", file.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (single_array(), "a single array"),
+        (archive_of("images", b"text"), "with ['images']"),
+        (huge_array(), "Expected an .npz file of plain arrays"),
+        (images_and(images=np.uint8(3)), "Expected images in the first axis of 'images'"),
+        (images_and(labels=np.int64(1)), "Received: labels of shape ()"),
+        (images_and(labels=np.arange(3)), "Received: labels of shape (3,)"),
+        (images_and(labels=np.array(["cat", "dog"])), "Received: labels of <U3"),
+        (images_and(labels=np.zeros(2)), "Received: labels of float64"),
+    ],
+)
+def test_wrong_archives_are_refused(file, message, model, tmp_path, capsys):
+    path = tmp_path / "images.npz"
+    path.write_bytes(file.getvalue())
+    assert_refused(["classify", model, str(path)], message, capsys)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.uint8(3), "Received: ()"),
+        (np.zeros((0, 4, 6, 1), np.uint8), "Received: 0 in"),
+        (np.zeros((4, 4, 6, 1), np.uint8), "--batch-size, 5. Received: 4 in"),
+    ],
+)
+def test_benchmark_refuses_inputs_that_fill_no_batch(array, message, model, tmp_path, capsys):
+    path = tmp_path / "inputs.npz"
+    np.savez(path, image=array)
+    given = ["benchmark", model, "--batch-size", "5", "--input", str(path)]
+    assert_refused(given, message, capsys)
+
+
+@pytest.mark.parametrize("size", [10**13, 10**20])
+def test_benchmark_refuses_a_batch_that_no_memory_holds(size, model, capsys):
+    message = "Expected a batch size that fits into memory"
+    assert_refused(["benchmark", model, "--batch-size", str(size)], message, capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["info"],
+        ["benchmark", "m", "--runs", "0"],
+        ["benchmark", "m", "--input", ""],
+        ["classify", "m", "x.png", "--sidecar", ""],
+    ],
+)
 def test_wrong_usage_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as left:
         main(arguments)
@@ -157,10 +265,27 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ('"$0" info "$1" 2>&-', 0),
+        ('"$0" info "$1.none" 2>&-', 2),
+        # A file that can be read once.
+        ('cat "$1" | "$0" info /dev/stdin', 0),
+    ],
+)
+def test_info_in_a_shell(command, code, model):
+    arguments = ["sh", "-c", command, COMMAND, model]
+    done = subprocess.run(arguments, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert ("1 FULLY_CONNECTED" in done.stdout) == (code == 0)
+    assert bool(done.stdout) == (code == 0)
+
+
 def test_the_installed_command(model):
-    command = pathlib.Path(sys.executable).with_name("kbnn-run")
-    done = subprocess.run([command, "info", model, "--json"], capture_output=True, text=True)
+    done = subprocess.run([COMMAND, "info", model, "--json"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["bytes"] == len(models.classifier())
-    failed = subprocess.run([command, "info", model + "x"], capture_output=True, text=True)
+    failed = subprocess.run([COMMAND, "info", model + "x"], capture_output=True, text=True)
     assert (failed.returncode, failed.stdout) == (2, "")

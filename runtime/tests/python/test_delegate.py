@@ -44,9 +44,13 @@ def test_kernels_of_another_processor_are_refused():
         load_delegate(kernels=missing)
 
 
-@pytest.mark.parametrize("threads", [0, -3])
+def test_as_many_threads_as_the_delegate_takes():
+    load_delegate(num_threads=128)
+
+
+@pytest.mark.parametrize("threads", [0, -3, 129])
 def test_a_wrong_number_of_threads_is_refused(threads):
-    with pytest.raises(ValueError, match="Expected num_threads to be 1 or more"):
+    with pytest.raises(ValueError, match="Expected num_threads to be from 1 to 128"):
         load_delegate(num_threads=threads)
 
 

@@ -74,6 +74,16 @@ def test_a_model_with_one_row_for_all_runs_one_by_one():
     np.testing.assert_array_equal(Interpreter(models.flattened()).predict(batch), batch)
 
 
+@pytest.mark.parametrize("batch_size", [1, 8])
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("content", [models.halves(), models.total()], ids=["rows", "scalar"])
+def test_outputs_without_a_row_per_example_are_refused(content, count, batch_size):
+    interpreter = Interpreter(content)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="Expected a model whose outputs have a row per ex"):
+            interpreter.predict(np.ones((count, 4), np.float32), batch_size=batch_size)
+
+
 @pytest.mark.parametrize("count", [1, 4, 6])
 def test_a_fixed_batch_of_four(count):
     batch = np.arange(4 * count, dtype=np.float32).reshape(count, 4)
@@ -101,6 +111,23 @@ def test_free_sizes():
     for height, width in ((2, 3), (5, 4)):
         batch = np.random.default_rng(0).random((3, height, width, 1), np.float32)
         np.testing.assert_allclose(interpreter.predict(batch), batch.mean(axis=(1, 2)), rtol=1e-6)
+
+
+def test_free_sizes_that_must_not_be_1():
+    interpreter = Interpreter(models.any_size_from_3())
+    assert interpreter.inputs[0].shape == (None, None, None, 1)
+    assert interpreter.outputs[0].shape == (None, 1)
+    for _ in range(2):
+        for count in (1, 3):
+            with pytest.raises(ValueError, match="Expected sizes that the model can be resized"):
+                interpreter.predict(np.zeros((count, 2, 1, 1), np.float32))
+        batch = np.random.default_rng(0).random((3, 4, 5, 1), np.float32)
+        windows = np.lib.stride_tricks.sliding_window_view(batch[..., 0], (3, 3), axis=(1, 2))
+        sums = windows.sum(axis=(3, 4))
+        np.testing.assert_allclose(
+            interpreter.predict(batch)[:, 0], sums.mean(axis=(1, 2)), rtol=1e-6
+        )
+    assert len(interpreter.profile(batch, runs=1).operators) == 2
 
 
 def test_an_empty_batch_gives_no_rows():
@@ -136,6 +163,25 @@ def test_progress_reaches_the_end(capsys):
     assert captured.out == ""
 
 
+def test_a_progress_function_may_predict():
+    interpreter = Interpreter(models.classifier())
+    batch, other = images(10), images(3)
+    results = []
+
+    def report(done: int, total: int) -> None:
+        results.append(interpreter.predict(other))
+
+    def work() -> None:
+        results.append(interpreter.predict(batch, batch_size=5, progress=report))
+
+    # A daemon, which does not keep a deadlock from ending.
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    for result, given in zip(results, (other, other, batch), strict=True):
+        np.testing.assert_array_equal(result, expected_logits(given))
+
+
 def test_threads_of_the_caller_do_not_mix():
     interpreter = Interpreter(models.classifier())
     batches = [images(count) for count in range(1, 9)]
@@ -162,6 +208,7 @@ def test_threads_of_the_caller_do_not_mix():
         (images(1)[0], ValueError, r"one example is array\[None\]. Received: \(4, 6, 1\)"),
         (images(1)[:, :3], ValueError, r"Expected shape \(n, 4, 6, 1\).*Received: \(1, 3, 6, 1\)"),
         (images(1, "float32"), ValueError, "Expected uint8 .* Received: float32"),
+        (images(1, ">f4"), ValueError, "Expected uint8 .* Received: >f4"),
         ({"images": images(1)}, ValueError, r"inputs \['image'\]. Received: \['images'\]"),
     ],
 )
@@ -213,8 +260,8 @@ def test_a_missing_file_and_other_types(tmp_path):
 
 
 def test_wrong_options_are_refused():
-    for threads in (0, -1):
-        with pytest.raises(ValueError, match="Expected num_threads to be 1 or more"):
+    for threads in (0, -1, 129):
+        with pytest.raises(ValueError, match="Expected num_threads to be from 1 to 128"):
             Interpreter(models.classifier(), num_threads=threads)
     with pytest.raises(TypeError, match="Expected num_threads to be an integer"):
         Interpreter(models.classifier(), num_threads="2")

@@ -75,6 +75,8 @@ def test_wrong_batches_are_refused():
         Interpreter(models.classifier()).profile(batch().astype(float))
     with pytest.raises(ValueError, match="at least one example"):
         Interpreter(models.classifier()).profile(batch(0))
+    with pytest.raises(ValueError, match="Expected sizes that the model can be resized to"):
+        Interpreter(models.classifier(reshape_batch=1)).profile(batch(2))
 
 
 def test_operators_name_their_inputs_without_constants():

@@ -186,6 +186,7 @@ def test_a_wrong_top_is_refused(top):
         (document(preprocessing={"dtype": "uint8", "scale": []}), "Expected scale"),
         (document(preprocessing={"dtype": "uint8", "offset": True}), "Expected offset"),
         (document(preprocessing={"dtype": "uint8", "offset": float("nan")}), "finite"),
+        (document(preprocessing={"dtype": "uint8", "offset": [0, 10**400]}), "finite"),
         (document(preprocessing={"dtype": "uint8", "resize": "fit"}), "Expected resize"),
         (document(labels="cat"), "Expected labels to be a list of names"),
         (document(labels=[]), "Expected labels to be a list of names"),

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from kbnn_runtime._version import __version__
+from kbnn_runtime.batch import checked_batch
 from kbnn_runtime.cli.errors import InputError
 from kbnn_runtime.cli.options import (
     add_interpreter_options,
+    file_name,
     integer_from,
     open_model,
     read_arrays,
@@ -29,7 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--warmup", type=integer_from(0), default=5, help="runs before them (5)")
     parser.add_argument("--batch-size", type=integer_from(1), default=1, help="examples a run (1)")
     parser.add_argument(
-        "--input", help=".npz with an array for each input by name, instead of random values"
+        "--input",
+        type=file_name,
+        help=".npz with an array for each input by name, instead of random values",
     )
     parser.add_argument("--profile", action="store_true", help="also time each operator")
     add_interpreter_options(parser)
@@ -37,15 +41,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     interpreter = open_model(given, sidecar=None)
-    batch = _batch(given, interpreter.inputs)
+    try:
+        batch = _batch(given, interpreter.inputs)
+    except (MemoryError, ValueError) as error:
+        raise InputError(
+            f"Expected a batch size that fits into memory. Received: {given.batch_size}: {error}"
+        ) from error
 
     def predict() -> None:
         interpreter.predict(batch, batch_size=given.batch_size)
 
     try:
-        # The first run checks the batch, and resizes the interpreter, even without a warm-up.
+        # The first run resizes the interpreter, even without a warm-up.
         predict()
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(error) from error
     for _ in range(given.warmup):
         predict()
@@ -55,13 +64,20 @@ def run(given: argparse.Namespace) -> None:
         predict()
         times.append(1000 * (time.perf_counter() - start))
     memory = peak_memory()
-    # After the memory was read: a profile holds all values between the operators.
-    profile = interpreter.profile(batch, runs=given.runs) if given.profile else None
+    profile, failure = None, None
+    if given.profile:
+        # After the memory was read: a profile holds all values between the operators.
+        try:
+            profile = interpreter.profile(batch, runs=given.runs)
+        except (RuntimeError, ValueError) as error:
+            failure = error
     document = _document(given, times, memory, profile)
     if given.json:
         print(json.dumps(document, indent=2))
     else:
         _show(document, profile)
+    if failure is not None:
+        raise InputError(failure) from failure
 
 
 def peak_memory() -> int | None:
@@ -79,11 +95,26 @@ def peak_memory() -> int | None:
 
 
 def _batch(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
-    if given.input:
-        arrays = read_arrays(given.input)
+    if given.input is not None:
+        arrays = _checked_arrays(given, inputs)
         return {name: array[: given.batch_size] for name, array in arrays.items()}
     generator = np.random.default_rng(0)
     return {tensor.name: _random(generator, tensor, given.batch_size) for tensor in inputs}
+
+
+def _checked_arrays(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+    """The arrays of `--input`, which fit the model and fill a batch."""
+    arrays = read_arrays(given.input)
+    try:
+        count = len(checked_batch(arrays, inputs)[0])
+    except ValueError as error:
+        raise InputError(error) from error
+    if count < given.batch_size:
+        raise InputError(
+            f"Expected at least as many examples as --batch-size, {given.batch_size}. "
+            f"Received: {count} in {given.input}"
+        )
+    return arrays
 
 
 def _random(generator: np.random.Generator, tensor: Tensor, batch_size: int) -> np.ndarray:

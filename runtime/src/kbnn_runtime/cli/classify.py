@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import json
-import pathlib
+import math
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,12 @@ import numpy as np
 from kbnn_runtime.cli.errors import InputError
 from kbnn_runtime.cli.options import (
     add_interpreter_options,
+    file_name,
     integer_from,
     open_model,
     read_arrays,
 )
+from kbnn_runtime.images import read_image
 from kbnn_runtime.sidecar import Prediction
 
 HELP = "Say what images show, best class first."
@@ -25,14 +27,19 @@ _IMAGES, _LABELS = ("images", "x_test", "x"), ("labels", "y_test", "y")
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", help="image files, or one .npz of uint8 images")
     parser.add_argument("--top", type=integer_from(1), default=1, help="classes to show (1)")
-    parser.add_argument("--sidecar", help="the sidecar (by default the model's name with .json)")
+    parser.add_argument(
+        "--sidecar",
+        type=file_name,
+        default="auto",
+        help="the sidecar (by default the model's name with .json)",
+    )
     parser.add_argument("--array", help=f"images in the .npz (one of {', '.join(_IMAGES)})")
     parser.add_argument("--labels", help=f"classes in the .npz (one of {', '.join(_LABELS)})")
     add_interpreter_options(parser)
 
 
 def run(given: argparse.Namespace) -> None:
-    interpreter = open_model(given, sidecar=given.sidecar or "auto")
+    interpreter = open_model(given, sidecar=given.sidecar)
     names, images, labels = _given_images(given)
     try:
         found = interpreter.classify(images, top=given.top)
@@ -59,7 +66,7 @@ def _document(
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "images": [
-            {"image": name, "predictions": [dataclasses.asdict(entry) for entry in predictions]}
+            {"image": name, "predictions": [_prediction(entry) for entry in predictions]}
             for name, predictions in zip(names, found, strict=True)
         ]
     }
@@ -68,13 +75,19 @@ def _document(
     return document
 
 
+def _prediction(entry: Prediction) -> dict[str, Any]:
+    # JSON has neither NaN nor infinity.
+    score = entry.score if math.isfinite(entry.score) else None
+    return {**dataclasses.asdict(entry), "score": score}
+
+
 def _given_images(
     given: argparse.Namespace,
 ) -> tuple[list[str], Any, np.ndarray | None]:
     """Names, images and, where an archive holds them, the numbers of their classes."""
     archives = [path for path in given.images if path.endswith(".npz")]
     if not archives:
-        return given.images, [_read_image(path) for path in given.images], None
+        return given.images, _image_files(given), None
     if len(given.images) > 1:
         raise InputError(f"Expected image files, or one .npz alone. Received: {given.images}")
     arrays = read_arrays(archives[0])
@@ -85,13 +98,37 @@ def _given_images(
             f"Received an archive of {sorted(arrays)}"
         )
     images = arrays[name]
+    if images.ndim == 0:
+        raise InputError(f"Expected images in the first axis of {name!r}. Received: a single value")
     label_name = _name_in(arrays, given.labels, _LABELS, "--labels")
-    labels = None if label_name is None else arrays[label_name].reshape(-1)
-    if labels is not None and len(labels) != len(images):
-        raise InputError(
-            f"Expected a label for each of {len(images)} images. Received: {len(labels)} labels"
-        )
+    labels = None if label_name is None else _checked_labels(arrays[label_name], len(images))
     return [f"{name}[{i}]" for i in range(len(images))], images, labels
+
+
+def _image_files(given: argparse.Namespace) -> list[np.ndarray]:
+    for option, name in (("--array", given.array), ("--labels", given.labels)):
+        if name is not None:
+            raise InputError(
+                f"Expected {option} with an .npz alone. Received: {option} {name!r} and image files"
+            )
+    try:
+        return [read_image(path) for path in given.images]
+    except (ImportError, ValueError) as error:
+        raise InputError(error) from error
+
+
+def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
+    if labels.dtype.kind not in "iu":
+        raise InputError(
+            "Expected labels to be the numbers of the classes, integers. "
+            f"Received: labels of {labels.dtype}"
+        )
+    # Keras's data sets have them as a column.
+    if labels.ndim == 0 or labels.size != count or len(labels) != count:
+        raise InputError(
+            f"Expected a label for each of {count} images. Received: labels of shape {labels.shape}"
+        )
+    return labels.reshape(-1)
 
 
 def _name_in(
@@ -100,21 +137,3 @@ def _name_in(
     if wanted is not None and wanted not in arrays:
         raise InputError(f"Expected {option} to be one of {sorted(arrays)}. Received: {wanted}")
     return wanted or next((name for name in usual if name in arrays), None)
-
-
-def _read_image(path: str) -> np.ndarray:
-    """An image file as uint8 (height, width, 1 or 3), turned as its camera says."""
-    try:
-        from PIL import Image, ImageOps
-    except ImportError as error:
-        raise InputError(
-            "Expected Pillow to read image files. Received none: `pip install kbnn-runtime[images]`"
-        ) from error
-    try:
-        with Image.open(pathlib.Path(path)) as file:
-            upright = ImageOps.exif_transpose(file)
-            gray = upright.mode in ("1", "L", "LA")
-            pixels = np.asarray(upright.convert("L" if gray else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"Expected an image file. Received: {path}: {error}") from error
-    return pixels[..., None] if gray else pixels

@@ -3,7 +3,6 @@
 import argparse
 import collections
 import json
-import pathlib
 from importlib import metadata
 
 from kbnn_runtime._version import __version__
@@ -24,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(given: argparse.Namespace) -> None:
     interpreter = open_model(given)
-    content = pathlib.Path(given.model).read_bytes()
+    content = interpreter.content
     counts = collections.Counter(entry.type for entry in operators(content))
     sidecar = interpreter.sidecar
     kernels = available_kernels()

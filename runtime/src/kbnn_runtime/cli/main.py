@@ -48,5 +48,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _failed(error: object, code: int) -> int:
     line = " ".join(str(error).split()) or type(error).__name__
-    print(f"kbnn-run: {line}", file=sys.stderr)
+    # None where the shell closed it; `print` would take standard output.
+    if sys.stderr is not None:
+        print(f"kbnn-run: {line}", file=sys.stderr)
     return code

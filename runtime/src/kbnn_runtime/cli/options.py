@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -48,11 +49,24 @@ def integer_from(least: int) -> Callable[[str], int]:
     return integer
 
 
+def file_name(text: str) -> str:
+    """A type for argparse: not the empty text of a shell's variable that is not set."""
+    if not text:
+        raise argparse.ArgumentTypeError("Expected the name of a file. Received: ''")
+    return text
+
+
 @contextlib.contextmanager
 def _quiet_litert() -> Iterator[None]:
     """Keep LiteRT's notes off standard error, where scripts look for errors; those it raises."""
-    sys.stderr.flush()
-    kept = os.dup(2)
+    try:
+        kept = os.dup(2)
+    except OSError:
+        # Closed by the shell, as with `2>&-`.
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
@@ -69,11 +83,26 @@ def read_arrays(path: str) -> dict[str, np.ndarray]:
         InputError: It is none, or holds objects other than numbers.
     """
     try:
-        with np.load(pathlib.Path(path), allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("a single array, not an archive")
-            return {name: archive[name] for name in archive.files}
-    except (EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+        # Mapped: a single array, which is no archive, is not read.
+        loaded = np.load(pathlib.Path(path), mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            raise ValueError("a single array, not an archive")
+        with loaded as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    # RuntimeError: an encrypted member. MemoryError: a header may claim any size.
+    except (
+        EOFError,
+        MemoryError,
+        OSError,
+        RuntimeError,
+        ValueError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
         raise InputError(f"Expected an .npz file of plain arrays. Received: {path}: {error}") from (
             error
         )
+    others = sorted(name for name, array in arrays.items() if not isinstance(array, np.ndarray))
+    if others:
+        raise InputError(f"Expected an .npz file of plain arrays. Received: {path} with {others}")
+    return arrays

@@ -1,0 +1,48 @@
+"""Image files as arrays."""
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kbnn_runtime.images import read_image
+
+GRAY = np.random.default_rng(0).integers(0, 256, (4, 6), np.uint8)
+
+
+# 255 * 257 is the white of 16 bits.
+@pytest.mark.parametrize(
+    ("stored", "suffix"),
+    [(GRAY, "png"), (GRAY * np.uint16(257), "png"), (GRAY * np.int32(257), "tif")],
+)
+def test_gray_of_16_bits_becomes_8(stored, suffix, tmp_path):
+    path = tmp_path / f"image.{suffix}"
+    Image.fromarray(stored).save(path)
+    pixels = read_image(path)
+    assert pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels[..., 0], GRAY)
+
+
+def test_what_is_beyond_16_bits_is_clipped(tmp_path):
+    path = tmp_path / "image.tif"
+    Image.fromarray(np.array([[-5, 0, 10**6]], np.int32)).save(path)
+    assert read_image(path).ravel().tolist() == [0, 0, 255]
+
+
+def png_of(width: int, height: int) -> bytes:
+    """A PNG file that claims that size, and has no pixels."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def test_a_decompression_bomb_is_no_image(tmp_path):
+    path = tmp_path / "bomb.png"
+    path.write_bytes(png_of(60000, 60000))
+    with pytest.raises(ValueError, match=r"Expected an image file.*decompression bomb"):
+        read_image(path)
