@@ -137,6 +137,17 @@ def test_the_peak_is_measured_for_each_kernel_set_that_runs_here(tmp_path):
     assert all(1 < macs / peak.clock < 16384 for macs in peak.macs.values())
 
 
+def printed(program, preloaded):
+    """What a Python program prints with a library preloaded."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LD_PRELOAD": str(preloaded)},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
 def test_allocations_are_counted_by_the_address_they_come_from(tmp_path):
     counter = runtime_engines.compiled("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
     program = f"""
@@ -151,13 +162,7 @@ def counted(begin, end):
     return counter.all_allocations() - before[0], counter.own_allocations() - before[1]
 print(*counted(0, 2**64 - 1), *counted(0, 0))
 """
-    output = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "LD_PRELOAD": str(counter)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    output = printed(program, preloaded=counter)
     everywhere, own, again, nowhere = map(int, output.split())
     assert everywhere >= 100
     assert everywhere == own
@@ -191,13 +196,7 @@ counter.watch(ctypes.c_void_p(min(ends)), ctypes.c_void_p(max(ends)))
 for _ in range(3): library.take_and_give()
 print(counter.own_peak_bytes())
 """
-    output = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "LD_PRELOAD": str(counter)},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    output = printed(program, preloaded=counter)
     assert 3_000_000 <= int(output) < 3_010_000
 
 
