@@ -19,6 +19,7 @@ from kbnn.training import (
     TeacherModel,
     Trainer,
     requantize,
+    tappable,
     with_contrast,
 )
 
@@ -113,17 +114,17 @@ def with_terms(model: keras.Model, config: RunConfig) -> keras.Model:
         rows = data.describe(
             config.data, directory=config.data_dir, image_size=config.image_size
         ).train_size
-    taps = config.contrast_taps
-    try:
-        return with_contrast(
-            model,
-            taps if taps in ("last", "all") else (taps or "").split(","),
-            rows=rows,
-            **config.contrast_options(),
+    taps, names = config.contrast_taps or "", tappable(model)
+    is_names = taps not in ("last", "all")
+    if is_names and not set(taps.split(",")) <= set(names):
+        raise InputError(
+            f"Expected --contrast-taps to be last, all, or of {', '.join(names)}. Received: {taps}"
         )
+    layers = taps.split(",") if is_names else taps
+    try:
+        return with_contrast(model, layers, rows=rows, **config.contrast_options())
     except ValueError as error:
-        message = str(error).replace("`layers`", "--contrast-taps")
-        raise InputError(message.replace("`decay`", "--contrast-decay")) from error
+        raise InputError(str(error).replace("`decay`", "--contrast-decay")) from error
 
 
 def trainer_of(model: keras.Model, config: RunConfig, steps: int) -> keras.Model:
