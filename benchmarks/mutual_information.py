@@ -69,8 +69,8 @@ Activations = tuple[np.ndarray, np.ndarray]
 def main(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")],
     file: Annotated[pathlib.Path | None, typer.Option(help="Table to append to.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of the heads' training.")] = 2000,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images of a batch.")] = 256,
+    steps: Annotated[int, typer.Option(min=1, help="Of the heads' training.")] = 500,
+    batch_size: Annotated[int, typer.Option(min=2, help="Images of a batch.")] = 2048,
     temperature: Annotated[float, typer.Option(help="Of the loss.")] = 0.1,
     embedding: Annotated[int, typer.Option(min=1, help="Size of the embeddings.")] = 128,
     images: Annotated[int, typer.Option(min=2, help="Training images, at most.")] = 20_000,
