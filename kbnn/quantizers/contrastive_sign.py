@@ -7,9 +7,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.layers.contrast import Contrast
-from kbnn.quantizers import larq_scope
 from kbnn.quantizers.attached import is_sign
 from kbnn.quantizers.clone import clone
+from kbnn.quantizers.larq_scope import reads_kernel
 
 
 # Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
@@ -70,7 +70,7 @@ class ContrastiveSign(lq.quantizers.Quantizer):
         self.precision = getattr(self.base, "precision", None)
 
     def build(self, input_shape: Any) -> None:
-        if larq_scope.reads_kernel():
+        if reads_kernel():
             self.check_kernel(input_shape)
         if isinstance(self.base, keras.layers.Layer) and not self.base.built:
             with tf.name_scope(self.base.name):
