@@ -6,6 +6,8 @@
 //   float32  activation(s) * multiplier + bias
 //   int8     that / scale + zero point, rounded, halves away from zero
 //   packed   bit = (K - s) / 2 > threshold
+// Where the convolution is computed with the ADD behind it, its float32 is the sum with a residual,
+// and with an LceQuantize behind that one, it also gives the sum's signs.
 // The semantics are those of Larq Compute Engine's reference kernel. Where we depart from it: zero
 // padding is exact for an odd number of channels too, and is taken with every activation and
 // output.
@@ -13,8 +15,10 @@
 #include <new>
 
 #include "bconv2d_bands.h"
+#include "bconv2d_chain.h"
 #include "bconv2d_correction.h"
 #include "bconv2d_output.h"
+#include "bconv2d_sum.h"
 #include "operator.h"
 
 namespace kbnn {
@@ -27,6 +31,7 @@ class BConv2d : public Operator {
  public:
   using Operator::Operator;
 
+  TfLiteStatus take_over_next(TfLiteContext* context, const TfLiteNode& node) override;
   TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) override;
   TfLiteStatus invoke(TfLiteContext* context) override;
 
@@ -41,6 +46,7 @@ class BConv2d : public Operator {
     const uint32_t* input;
     uint8_t* output;
     uint8_t* scratch;
+    ResidualSum::Run sum;
   };
 
   TfLiteStatus check_shapes(TfLiteContext* context);
@@ -54,6 +60,10 @@ class BConv2d : public Operator {
   size_t output_words() const {
     return static_cast<size_t>(output_type_ == kTfLiteInt32 ? packed_words(shape_.channels)
                                                             : shape_.channels);
+  }
+  // Of a position's packed output or signs.
+  size_t packed_bytes() const {
+    return static_cast<size_t>(packed_words(shape_.channels)) * sizeof(uint32_t);
   }
   size_t output_bytes() const { return output_type_ == kTfLiteInt8 ? 1 : 4; }
   // Of a worker: offsets of patches, offsets of corrections, lines.
@@ -80,6 +90,7 @@ class BConv2d : public Operator {
   bool constants_ready_ = false;
   PackedFilter filter_;
   FusedOutput fused_;
+  ResidualSum sum_;
   PaddingCorrection correction_;
 
   Lines lines_;
@@ -102,6 +113,16 @@ TfLiteStatus BConv2d::read_options(TfLiteContext* context, const FlexbufferMap& 
       read_option(context, options, "fused_activation_function", kNone, kRelu6, &activation_));
   rows_ = {0, 0, stride_height, dilation_height, 0, 0};
   columns_ = {0, 0, stride_width, dilation_width, 0, 0};
+  return kTfLiteOk;
+}
+
+TfLiteStatus BConv2d::take_over_next(TfLiteContext*, const TfLiteNode& node) {
+  if (sum_.has_residual()) {
+    sum_.take_signs(node.outputs->data[0]);
+  } else {
+    sum_.take_residual(other_addend(node, output_index()));
+    redirect_output(node.outputs->data[0]);
+  }
   return kTfLiteOk;
 }
 
@@ -135,6 +156,8 @@ TfLiteStatus BConv2d::prepare(TfLiteContext* context, TfLiteNode* node) {
   const int64_t sizes[] = {images_, rows_.output, columns_.output,
                            static_cast<int64_t>(output_words())};
   KBNN_RETURN_IF_ERROR(resize(context, "LceBconv2d's output", &output(context), sizes, 4));
+  KBNN_RETURN_IF_ERROR(
+      sum_.prepare(context, {images_, rows_.output, columns_.output, shape_.channels}));
   return request_scratch(context, node);
 }
 
@@ -181,8 +204,8 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
               "Expected LceBconv2d's filter of at most 2^28 products. Received %d x %d x %d.",
               static_cast<int>(shape_.height), static_cast<int>(shape_.width),
               static_cast<int>(group_channels_));
-  packed_outputs_merge_ =
-      output_type_ == kTfLiteInt32 && shape_.groups > 1 && shape_.channels_per_group() % 32 != 0;
+  packed_outputs_merge_ = (output_type_ == kTfLiteInt32 || sum_.has_signs()) && shape_.groups > 1 &&
+                          shape_.channels_per_group() % 32 != 0;
   images_ = dimension(in, 0);
   rows_.input = dimension(in, 1);
   columns_.input = dimension(in, 2);
@@ -246,8 +269,12 @@ TfLiteStatus BConv2d::invoke(TfLiteContext* context) {
   KBNN_RETURN_IF_ERROR(check_memory(context, "LceBconv2d's temporary tensor", scratch,
                                     worker_bytes() * static_cast<size_t>(resources_.pool->size()),
                                     1));
-  Run run{this, static_cast<const uint32_t*>(in.data), static_cast<uint8_t*>(out.data),
-          static_cast<uint8_t*>(scratch.data)};
+  Run run{this,
+          static_cast<const uint32_t*>(in.data),
+          static_cast<uint8_t*>(out.data),
+          static_cast<uint8_t*>(scratch.data),
+          {}};
+  KBNN_RETURN_IF_ERROR(sum_.begin(context, &run.sum));
   resources_.pool->run(
       static_cast<size_t>(bands_.count(images_)),
       [](void* argument, size_t index, int worker) {
@@ -306,7 +333,11 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
   const int64_t first_pixel = (image * rows_.output + y) * columns_.output + x;
   uint8_t* output = run.output + static_cast<size_t>(first_pixel) * output_words() * output_bytes();
   tile.output = output;
-  if (packed_outputs_merge_) std::memset(output, 0, position * output_words() * output_bytes());
+  sum_.apply(run.sum, image, y * columns_.output + x, &tile);
+  if (packed_outputs_merge_) {
+    std::memset(sum_.has_signs() ? static_cast<void*>(tile.signs) : tile.output, 0,
+                position * packed_bytes());
+  }
 
   const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
   const int64_t pieces = divide_up(filter_.tiles(), word_tiles);
@@ -325,18 +356,23 @@ void BConv2d::compute_tile(int64_t index, Tile tile) const {
   tile.channels = filter_.tile_channels(index);
   if (zero_padding()) tile.corrections = correction_.tile(index);
   fused_.apply(slot, &tile);
+  tile.first_bit = channel;
+  if (!packed_outputs_merge_) {
+    // The last tile writes up to the end of the word.
+    const bool last = index + 1 == filter_.tiles();
+    const size_t tile_bytes = static_cast<size_t>(kernels.channels_per_tile) / 8;
+    tile.packed_bytes = last ? packed_bytes() - channel / 8 : tile_bytes;
+  }
   if (output_type_ == kTfLiteInt32) {
-    tile.first_bit = channel;
-    if (!packed_outputs_merge_) {
-      // The last tile writes up to the end of the word.
-      const bool last = index + 1 == filter_.tiles();
-      const size_t tile_bytes = static_cast<size_t>(kernels.channels_per_tile) / 8;
-      tile.packed_bytes = last ? output_words() * sizeof(uint32_t) - channel / 8 : tile_bytes;
-    }
     kernels.tile_packed(tile);
     return;
   }
   tile.output = static_cast<uint8_t*>(tile.output) + channel * output_bytes();
+  if (sum_.has_residual()) {
+    tile.residual += channel;
+    kernels.tile_sum(tile);
+    return;
+  }
   (output_type_ == kTfLiteInt8 ? kernels.tile_int8 : kernels.tile_float)(tile);
 }
 

@@ -4,6 +4,8 @@
 //   num_threads   "1" (default) to "128"
 //   kernels       "auto" (default), or a kernel set by name: "portable", "avx2", "avx512",
 //                 "avx512_vpopcntdq", "neon"; refused where the processor cannot run it
+//   fusion        "on" (default): a binary convolution is computed with the ADD and the LceQuantize
+//                 behind it, so what lies between them is in no tensor; "off"
 // and answers anything else with a message to report_error and null.
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +13,7 @@
 
 #include <stdio.h>
 
+#include "bconv2d_chain.h"
 #include "operator.h"
 
 #ifdef _WIN32
@@ -28,6 +31,7 @@ struct Delegate {
   TfLiteDelegate interface;
   ThreadPool pool;
   Resources resources;
+  bool fusion;
 };
 
 struct OperatorName {
@@ -54,23 +58,31 @@ const OperatorName* find_operator(const TfLiteRegistration& registration) {
 void* init_node(TfLiteContext* context, const char* buffer, size_t) {
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   auto* delegate = static_cast<Delegate*>(params->delegate->data_);
+  const TfLiteIntArray& nodes = *params->nodes_to_replace;
   TfLiteNode* node = nullptr;
   TfLiteRegistration* registration = nullptr;
-  // Nodes are taken over one by one, so that the tensors between them stay the interpreter's.
-  if (params->nodes_to_replace->size != 1 ||
-      context->GetNodeAndRegistration(context, params->nodes_to_replace->data[0], &node,
-                                      &registration) != kTfLiteOk) {
-    context->ReportError(context, "kbnn: Expected one node of the model. Received %d.",
-                         params->nodes_to_replace->size);
+  const OperatorName* found = nullptr;
+  if (nodes.size >= 1 &&
+      context->GetNodeAndRegistration(context, nodes.data[0], &node, &registration) == kTfLiteOk) {
+    found = find_operator(*registration);
+  }
+  if (found == nullptr) {
+    context->ReportError(context, "kbnn: Expected an operator of LCE. Received %d other nodes.",
+                         nodes.size);
     return nullptr;
   }
-  Operator* op = find_operator(*registration)->create(delegate->resources);
+  Operator* op = found->create(delegate->resources);
   if (op == nullptr) {
     context->ReportError(context, "kbnn: Expected memory for %s. Received none.",
                          registration->custom_name);
     return nullptr;
   }
-  if (op->take_over(context, *node) != kTfLiteOk) {
+  TfLiteStatus status = op->take_over(context, *node);
+  for (int i = 1; i < nodes.size && status == kTfLiteOk; ++i) {
+    status = context->GetNodeAndRegistration(context, nodes.data[i], &node, &registration);
+    if (status == kTfLiteOk) status = op->take_over_next(context, *node);
+  }
+  if (status != kTfLiteOk) {
     delete op;
     return nullptr;
   }
@@ -96,7 +108,9 @@ TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
   Buffer<int> nodes;
   KBNN_EXPECT(context, nodes.allocate(count), "Expected memory for the list of nodes.");
   for (size_t i = 0; i < count; ++i) nodes[i] = plan->data[i];
+  // One by one, so that the tensors between the operators stay the interpreter's.
   for (size_t i = 0; i < count; ++i) {
+    if (nodes[i] < 0) continue;
     TfLiteNode* node = nullptr;
     TfLiteRegistration* registration = nullptr;
     KBNN_RETURN_IF_ERROR(context->GetNodeAndRegistration(context, nodes[i], &node, &registration));
@@ -109,9 +123,17 @@ TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
     replacement.invoke = invoke_node;
     replacement.custom_name = found->name;
     replacement.version = 1;
-    const TfLiteIntArray one = {1, {nodes[i]}};
-    KBNN_RETURN_IF_ERROR(
-        context->ReplaceNodeSubsetsWithDelegateKernels(context, replacement, &one, delegate));
+    Bconv2dChain chain = {1, {nodes[i], 0, 0}};
+    if (found->create == new_bconv2d && static_cast<Delegate*>(delegate->data_)->fusion) {
+      KBNN_RETURN_IF_ERROR(find_bconv2d_chain(context, nodes.data(), count, i, &chain));
+    }
+    KBNN_RETURN_IF_ERROR(context->ReplaceNodeSubsetsWithDelegateKernels(
+        context, replacement, chain.as_array(), delegate));
+    for (size_t j = i; j < count; ++j) {
+      for (int k = 0; k < chain.size; ++k) {
+        if (nodes[j] == chain.nodes[k]) nodes[j] = -1;
+      }
+    }
   }
   return kTfLiteOk;
 }
@@ -136,6 +158,7 @@ bool read_threads(const char* value, int* threads) {
 TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError report_error) {
   int threads = 1;
   const char* kernels_name = "auto";
+  bool fusion = true;
   for (size_t i = 0; i < count; ++i) {
     if (std::strcmp(keys[i], "num_threads") == 0) {
       if (!read_threads(values[i], &threads)) {
@@ -144,8 +167,14 @@ TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError rep
       }
     } else if (std::strcmp(keys[i], "kernels") == 0) {
       kernels_name = values[i];
+    } else if (std::strcmp(keys[i], "fusion") == 0) {
+      fusion = std::strcmp(values[i], "on") == 0;
+      if (!fusion && std::strcmp(values[i], "off") != 0) {
+        report(report_error, "fusion to be \"on\" or \"off\"", values[i]);
+        return nullptr;
+      }
     } else {
-      report(report_error, "the options num_threads and kernels", keys[i]);
+      report(report_error, "the options num_threads, kernels and fusion", keys[i]);
       return nullptr;
     }
   }
@@ -162,6 +191,7 @@ TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError rep
     return nullptr;
   }
   delegate->resources = {kernels, &delegate->pool};
+  delegate->fusion = fusion;
   delegate->interface.data_ = delegate;
   delegate->interface.Prepare = take_over_nodes;
   // Applied before any node is prepared: the model's own have no implementation that could be.

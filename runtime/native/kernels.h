@@ -17,7 +17,8 @@ namespace kbnn {
 // With p the number of differing bits of a position's patch and a channel's filter, the output is
 //   x = clamp(2 p + correction)          a correction is what zero padding adds
 //   float     x * multiplier + bias
-//   int8      that, clamped to -128 .. 127 and rounded, halves away from zero
+//   sum       that + residual, and where signs are wanted, bit = sum < 0 (minus zero is not)
+//   int8      x * multiplier + bias, clamped to -128 .. 127 and rounded, halves away from zero
 //   packed    bit = 2 p + correction > threshold
 struct Tile {
   const uint32_t* lines;  // where patches start, at offsets ...
@@ -35,9 +36,12 @@ struct Tile {
   const int32_t* thresholds;  // INT32_MAX for channels that do not exist
   void* output;               // float* or int8_t*, of the first position and channel
   size_t output_step;         // elements between positions; for packed outputs, words
-  // Packed outputs: the tile's first bit after `output`, which is the position's first word; and
-  // the bytes to write there: those of the tile, the last one's up to the end of the word. 0: the
-  // tile starts within a byte, and its bits are added to words that were zero at first.
+  const float* residual;  // sums: of the first position and channel, output_step between positions
+  uint32_t* signs;        // sums: the first position's first word; null: they are not wanted
+  size_t signs_step;      // words between positions
+  // Packed outputs and signs: the tile's first bit after the position's first word; and the bytes
+  // to write there: those of the tile, the last one's up to the end of the word. 0: the tile starts
+  // within a byte, and its bits are added to words that were zero at first.
   size_t first_bit;
   size_t packed_bytes;
 };
@@ -59,6 +63,7 @@ struct Kernels {
                     uint32_t* target, size_t target_step);
 
   void (*tile_float)(const Tile&);
+  void (*tile_sum)(const Tile&);
   void (*tile_int8)(const Tile&);
   void (*tile_packed)(const Tile&);
 

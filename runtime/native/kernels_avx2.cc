@@ -53,12 +53,23 @@ struct Avx2 {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
   }
 
+  static KBNN_INLINE uint32_t negative(Floats x) {
+    const Floats below = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
+    return static_cast<uint32_t>(_mm256_movemask_ps(below));
+  }
+
+  static KBNN_INLINE __m256i first_lanes(int count) {
+    const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes);
+  }
+  static KBNN_INLINE Floats load_floats(const float* from, int count) {
+    return count >= kLanes ? load(from) : _mm256_maskload_ps(from, first_lanes(count));
+  }
   static KBNN_INLINE void store_floats(float* to, Floats x, int count) {
     if (count >= kLanes) {
       _mm256_storeu_ps(to, x);
     } else {
-      const __m256i lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-      _mm256_maskstore_ps(to, _mm256_cmpgt_epi32(_mm256_set1_epi32(count), lanes), x);
+      _mm256_maskstore_ps(to, first_lanes(count), x);
     }
   }
   static KBNN_INLINE void store_rounded(int8_t* to, Floats x, int count) {
@@ -152,6 +163,7 @@ const Kernels kAvx2Kernels = {
     1,
     copy_line,
     compute_tile<Avx2, FloatOutput>,
+    compute_tile<Avx2, SumOutput>,
     compute_tile<Avx2, Int8Output>,
     compute_tile<Avx2, PackedOutput>,
     pack_float,

@@ -34,6 +34,7 @@ const Kernels kAvx512Kernels = {
     1,
     copy_line,
     compute_tile<ByTable, FloatOutput>,
+    compute_tile<ByTable, SumOutput>,
     compute_tile<ByTable, Int8Output>,
     compute_tile<ByTable, PackedOutput>,
     pack_float,

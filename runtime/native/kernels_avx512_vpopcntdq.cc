@@ -29,6 +29,7 @@ const Kernels kAvx512VpopcntdqKernels = {
     1,
     copy_line,
     compute_tile<ByInstruction, FloatOutput>,
+    compute_tile<ByInstruction, SumOutput>,
     compute_tile<ByInstruction, Int8Output>,
     compute_tile<ByInstruction, PackedOutput>,
     pack_float,

@@ -53,9 +53,18 @@ struct Neon {
   static KBNN_INLINE Floats to_floats(Ints x) { return vcvtq_f32_s32(x); }
   static KBNN_INLINE Floats multiply(Floats a, Floats b) { return vmulq_f32(a, b); }
   static KBNN_INLINE Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
-  static KBNN_INLINE uint32_t greater(Ints a, Ints b) {
+  static KBNN_INLINE uint32_t greater(Ints a, Ints b) { return lane_bits(vcgtq_s32(a, b)); }
+  // Of the bits alone: NEON's comparison of floats takes denormal numbers for zero on 32-bit ARM,
+  // and on 64-bit where the process asks for it.
+  static KBNN_INLINE uint32x4_t are_negative(Floats x) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(x);
+    return vcleq_u32(vsubq_u32(bits, vdupq_n_u32(0x80000001u)), vdupq_n_u32(0x7f7fffffu));
+  }
+  static KBNN_INLINE uint32_t negative(Floats x) { return lane_bits(are_negative(x)); }
+  // A bit for each lane that is all ones; the others are all zeros.
+  static KBNN_INLINE uint32_t lane_bits(uint32x4_t mask) {
     const uint32_t which[4] = {1, 2, 4, 8};
-    const uint32x4_t bits = vandq_u32(vcgtq_s32(a, b), vld1q_u32(which));
+    const uint32x4_t bits = vandq_u32(mask, vld1q_u32(which));
 #if defined(__aarch64__)
     return vaddvq_u32(bits);
 #else
@@ -64,6 +73,12 @@ struct Neon {
 #endif
   }
 
+  static KBNN_INLINE Floats load_floats(const float* from, int count) {
+    if (count >= kLanes) return load(from);
+    float all[kLanes] = {0, 0, 0, 0};
+    for (int lane = 0; lane < count; ++lane) all[lane] = from[lane];
+    return load(all);
+  }
   static KBNN_INLINE void store_floats(float* to, Floats x, int count) {
     if (count >= kLanes) {
       vst1q_f32(to, x);
@@ -198,16 +213,14 @@ KBNN_INLINE uint32_t first_bits(uint8x16_t low, uint8x16_t high) {
   return vget_lane_u32(vreinterpret_u32_u8(vpadd_u8(ab, ab)), 0);
 }
 
-// Of the bits alone: NEON's comparison of floats takes denormal numbers for zero on 32-bit ARM, and
-// on 64-bit where the process asks for it.
+// As Neon::are_negative has it.
 KBNN_INLINE bool is_negative(float value) {
   uint32_t bits;
   __builtin_memcpy(&bits, &value, sizeof(bits));
   return bits - 0x80000001u <= 0x7f7fffffu;
 }
 KBNN_INLINE uint32x4_t are_negative(const float* from) {
-  const uint32x4_t bits = vreinterpretq_u32_f32(vld1q_f32(from));
-  return vcleq_u32(vsubq_u32(bits, vdupq_n_u32(0x80000001u)), vdupq_n_u32(0x7f7fffffu));
+  return Neon::are_negative(vld1q_f32(from));
 }
 KBNN_INLINE uint8x16_t are_16_negative(const float* from) {
   const uint16x8_t low =
@@ -275,6 +288,7 @@ const Kernels kNeonKernels = {
     Neon::kWordCopies,
     copy_line,
     compute_tile<Neon, FloatOutput>,
+    compute_tile<Neon, SumOutput>,
     compute_tile<Neon, Int8Output>,
     compute_tile<Neon, PackedOutput>,
     pack_float,

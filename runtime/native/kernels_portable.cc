@@ -57,6 +57,24 @@ struct Portable {
     return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8);
   }
 
+  // Of the bits alone: a comparison of floats may take denormal numbers for zero.
+  static KBNN_INLINE bool is_negative(float value) {
+    uint32_t bits;
+    __builtin_memcpy(&bits, &value, sizeof(bits));
+    return bits > 0x80000000u && bits <= 0xff800000u;
+  }
+  static KBNN_INLINE uint32_t negative(Floats x) {
+    uint32_t bits = 0;
+    for (int lane = 0; lane < kLanes; ++lane) bits |= uint32_t{is_negative(x[lane])} << lane;
+    return bits;
+  }
+
+  static KBNN_INLINE Floats load_floats(const float* from, int count) {
+    if (count >= kLanes) return load(from);
+    Floats x = {0, 0, 0, 0};
+    for (int lane = 0; lane < count; ++lane) x[lane] = from[lane];
+    return x;
+  }
   static KBNN_INLINE void store_floats(float* to, Floats x, int count) {
     if (count >= kLanes) {
       __builtin_memcpy(to, &x, sizeof(x));
@@ -77,22 +95,17 @@ struct Portable {
   }
 };
 
-// Of the bits alone: a comparison of floats may take denormal numbers for zero.
-KBNN_INLINE bool is_negative(float value) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &value, sizeof(bits));
-  return bits > 0x80000000u && bits <= 0xff800000u;
-}
-
 void pack_float(const float* values, size_t rows, size_t channels, uint32_t* words) {
   pack_rows(
       values, rows, channels, words,
       [](const float* from) {
         uint32_t word = 0;
-        for (int bit = 0; bit < 32; ++bit) word |= uint32_t{is_negative(from[bit])} << bit;
+        for (int bit = 0; bit < 32; ++bit) {
+          word |= uint32_t{Portable::is_negative(from[bit])} << bit;
+        }
         return word;
       },
-      is_negative);
+      Portable::is_negative);
 }
 
 void pack_int8(const int8_t* values, size_t rows, size_t channels, int8_t zero_point,
@@ -131,6 +144,7 @@ const Kernels kPortableKernels = {
     1,
     copy_line,
     compute_tile<Portable, FloatOutput>,
+    compute_tile<Portable, SumOutput>,
     compute_tile<Portable, Int8Output>,
     compute_tile<Portable, PackedOutput>,
     pack_float,

@@ -44,6 +44,44 @@ struct FloatOutput {
   }
 };
 
+// Of a position's words, those bits that are the tile's.
+KBNN_INLINE void write_bits(const Tile& tile, uint32_t* words, uint32_t bits) {
+  if (tile.packed_bytes == 4) {
+    words[tile.first_bit / 32] = bits;
+  } else if (tile.packed_bytes > 0) {
+    // Bits of a byte are in the same order as bits of a word: every target is little-endian.
+    uint8_t* bytes = reinterpret_cast<uint8_t*>(words) + tile.first_bit / 8;
+    for (size_t i = 0; i < tile.packed_bytes; ++i) bytes[i] = static_cast<uint8_t>(bits >> 8 * i);
+  } else {
+    const uint64_t shifted = uint64_t{bits} << tile.first_bit % 32;
+    words[tile.first_bit / 32] |= static_cast<uint32_t>(shifted);
+    // The next word may be beyond the position's last one, where there are no bits for it.
+    if (shifted >> 32 != 0) words[tile.first_bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
+  }
+}
+
+struct SumOutput {
+  template <class Isa>
+  static KBNN_INLINE void write(const Tile& tile, size_t position,
+                                const typename Isa::Ints (&sums)[Isa::kVectors]) {
+    float* output = static_cast<float*>(tile.output) + position * tile.output_step;
+    const float* residual = tile.residual + position * tile.output_step;
+    uint32_t bits = 0;
+    KBNN_UNROLL
+    for (int v = 0; v < Isa::kVectors; ++v) {
+      const int first = v * Isa::kLanes;
+      if (first >= tile.channels) break;
+      const int count = tile.channels - first;
+      // Lanes without a channel are 0, since their multiplier, bias and residual are.
+      const typename Isa::Floats sum = Isa::add(FloatOutput::transform<Isa>(tile, sums[v], first),
+                                                Isa::load_floats(residual + first, count));
+      Isa::store_floats(output + first, sum, count);
+      bits |= Isa::negative(sum) << first;
+    }
+    if (tile.signs != nullptr) write_bits(tile, tile.signs + position * tile.signs_step, bits);
+  }
+};
+
 struct Int8Output {
   template <class Isa>
   static KBNN_INLINE void write(const Tile& tile, size_t position,
@@ -70,19 +108,7 @@ struct PackedOutput {
       const int first = v * Isa::kLanes;
       bits |= Isa::greater(sums[v], Isa::load(tile.thresholds + first)) << first;
     }
-    if (tile.packed_bytes == 4) {
-      words[tile.first_bit / 32] = bits;
-    } else if (tile.packed_bytes > 0) {
-      // Bits of a byte are in the same order as bits of a word: every target is little-endian.
-      uint8_t* bytes = reinterpret_cast<uint8_t*>(words) + tile.first_bit / 8;
-      for (size_t i = 0; i < tile.packed_bytes; ++i) bytes[i] = static_cast<uint8_t>(bits >> 8 * i);
-    } else {
-      const uint64_t shifted = uint64_t{bits} << tile.first_bit % 32;
-      words[tile.first_bit / 32] |= static_cast<uint32_t>(shifted);
-      // The next word may be beyond the position's last one, where there are no bits for it.
-      if (shifted >> 32 != 0)
-        words[tile.first_bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
-    }
+    write_bits(tile, words, bits);
   }
 };
 

@@ -20,6 +20,11 @@ TfLiteStatus Operator::take_over(TfLiteContext* context, const TfLiteNode& node)
   return read_options(context, FlexbufferMap(node.custom_initial_data, size));
 }
 
+TfLiteStatus Operator::take_over_next(TfLiteContext* context, const TfLiteNode&) {
+  KBNN_EXPECT(context, false, "Expected %s alone. Received another node with it.", name());
+  return kTfLiteOk;
+}
+
 TfLiteStatus Operator::read_option(TfLiteContext* context, const FlexbufferMap& options,
                                    const char* option, int32_t minimum, int32_t maximum,
                                    int32_t* value) const {

@@ -26,6 +26,9 @@ class Operator {
   // The node that the interpreter makes for a delegate lists each tensor once and in another order.
   TfLiteStatus take_over(TfLiteContext* context, const TfLiteNode& node);
 
+  // Takes over a node that reads what the node before it gave and is computed with it.
+  virtual TfLiteStatus take_over_next(TfLiteContext* context, const TfLiteNode& node);
+
   // Once before the first run and after each change of shapes: checks, resizes the outputs. `node`
   // is the delegate's, where temporary tensors are listed.
   virtual TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) = 0;
@@ -48,6 +51,10 @@ class Operator {
     return *tensor_at(context, inputs_[i]);
   }
   TfLiteTensor& output(TfLiteContext* context) const { return *tensor_at(context, outputs_[0]); }
+  // -1 where the node has none.
+  int output_index() const { return outputs_.size() > 0 ? outputs_[0] : -1; }
+  // Gives its output as another tensor: that of a node which is computed with it.
+  void redirect_output(int tensor) { outputs_[0] = tensor; }
 
   virtual const char* name() const = 0;
 

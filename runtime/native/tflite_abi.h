@@ -28,6 +28,10 @@ enum TfLiteAllocationType : int32_t {
   kTfLitePersistentRo = 5,
 };
 
+enum TfLiteBuiltinOperator : int32_t { kTfLiteBuiltinAdd = 0 };
+
+enum TfLiteFusedActivation : int32_t { kTfLiteActNone = 0 };
+
 enum TfLiteQuantizationType : int32_t { kTfLiteNoQuantization = 0, kTfLiteAffineQuantization = 1 };
 
 struct TfLiteIntArray {
@@ -76,6 +80,12 @@ struct TfLiteNode {
   bool might_have_side_effect;
 };
 
+// `builtin_data` of an ADD.
+struct TfLiteAddParams {
+  TfLiteFusedActivation activation;
+  bool pot_scale_int16;
+};
+
 // What `init` of a delegate's node receives as its buffer.
 struct TfLiteDelegateParams {
   struct TfLiteDelegate* delegate;
@@ -111,7 +121,10 @@ struct TfLiteContext {
   void* RequestScratchBufferInArena;
   void* GetScratchBuffer;
   void* ResizeTensorExplicit;  // null in LiteRT
-  void* PreviewDelegatePartitioning;
+  // The partitions that nodes would be replaced in, as many as `count`. They are the interpreter's,
+  // until it is asked again.
+  TfLiteStatus (*PreviewDelegatePartitioning)(TfLiteContext*, const TfLiteIntArray* nodes,
+                                              TfLiteDelegateParams** partitions, int* count);
   void* GetTensor;
   void* GetEvalTensor;
   void* GetModelMetadata;

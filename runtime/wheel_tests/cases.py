@@ -10,7 +10,7 @@ ROOT = RUNTIME.parent
 # The models of the tests of operators.
 sys.path.insert(0, str(RUNTIME / "tests" / "operators"))
 
-from operator_models import Convolution, Tensor, operator_model
+from operator_models import Convolution, Node, Tensor, graph_model, operator_model
 from reference import pack
 
 NETWORK = "fashion_mnist"
@@ -19,7 +19,8 @@ NETWORK = "fashion_mnist"
 def write_cases(folder: pathlib.Path) -> None:
     """Write `NAME.tflite` and `NAME.npy`, a model and its input, for each case."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, (model, values) in {**_operators(), **_convolutions(), **_network()}.items():
+    cases = {**_operators(), **_convolutions(), "residual_blocks": residual_blocks(), **_network()}
+    for name, (model, values) in cases.items():
         (folder / f"{name}.tflite").write_bytes(model)
         np.save(folder / f"{name}.npy", values, allow_pickle=False)
 
@@ -107,6 +108,34 @@ def _convolutions() -> dict[str, tuple[bytes, np.ndarray]]:
     inputs = pack(_signs(random, (1, 12, 12, 192)))
     cases["grouped_and_dilated"] = (_model(grouped, inputs), inputs)
     return cases
+
+
+def residual_blocks() -> tuple[bytes, np.ndarray]:
+    """Two binary convolutions with a shortcut around each, and real-valued images for them."""
+    channels = 70
+    random = np.random.default_rng(7)
+    images = random.normal(size=(2, 9, 7, channels)).astype(np.float32)
+    convolution = Convolution(
+        filters=_signs(random, (channels, 3, 3, channels)),
+        channels_in=channels,
+        padding="one",
+        multiplier=random.normal(size=channels).astype(np.float32) / 25,
+        bias=random.normal(size=channels).astype(np.float32),
+    )
+    image = Tensor((1, *images.shape[1:]), np.float32)
+    words = Tensor((1, *images.shape[1:3], -(-channels // 32)), np.int32)
+    _, *constants = convolution.inputs()
+    tensors, nodes, shortcut = [image, *constants], [], 0
+    for _ in range(2):
+        first = len(tensors)
+        tensors += [words, image, image]
+        nodes += [
+            Node("LceQuantize", [shortcut], [first]),
+            Node("LceBconv2d", [first, 1, 2, 3, 4], [first + 1], convolution.options()),
+            Node("ADD", [shortcut, first + 1], [first + 2]),
+        ]
+        shortcut = first + 2
+    return graph_model(tensors, nodes, [shortcut]), images
 
 
 def _model(convolution: Convolution, inputs: np.ndarray) -> bytes:

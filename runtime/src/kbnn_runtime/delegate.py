@@ -29,7 +29,7 @@ def library_path() -> pathlib.Path:
     return path
 
 
-def load_delegate(*, num_threads: int = 1, kernels: str = "auto") -> Any:
+def load_delegate(*, num_threads: int = 1, kernels: str = "auto", fusion: bool = True) -> Any:
     """The delegate that runs LCE's operators, for those who use LiteRT's interpreter directly.
 
     ```python
@@ -42,19 +42,28 @@ def load_delegate(*, num_threads: int = 1, kernels: str = "auto") -> Any:
             operators are set in its interpreter.
         kernels: "auto", the fastest that the processor runs, or one of "portable", "avx2",
             "avx512", "avx512_vpopcntdq" and "neon", for tests and comparisons.
+        fusion: Compute a binary convolution together with the `ADD` and the `LceQuantize` behind
+            it. Outputs are the same; what lies between these operators is then in no tensor, so
+            pass False with LiteRT's `experimental_preserve_all_tensors`.
 
     Returns:
         A `Delegate` of LiteRT, for one interpreter.
 
     Raises:
-        TypeError: `num_threads` is not an integer.
+        TypeError: `num_threads` is not an integer, or `fusion` not a bool.
         ValueError: `num_threads` or `kernels` is not one of those, or the processor does not run
             the kernels.
     """
     check_num_threads(num_threads)
     if kernels not in KERNELS:
         raise ValueError(f"Expected kernels to be one of {KERNELS}. Received: kernels={kernels!r}")
-    options = {"num_threads": str(num_threads), "kernels": kernels}
+    if not isinstance(fusion, bool):
+        raise TypeError(f"Expected fusion to be True or False. Received: fusion={fusion!r}")
+    options = {
+        "num_threads": str(num_threads),
+        "kernels": kernels,
+        "fusion": "on" if fusion else "off",
+    }
     return load_external_delegate(str(library_path()), options)
 
 

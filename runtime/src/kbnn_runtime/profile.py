@@ -36,8 +36,8 @@ class Profile:
     LiteRT's interpreters for Python have no profiler. Each operator is run as a model of its own,
     through the same delegates, on the inputs that it has in the network. So the times tell which
     operators are dear, but do not add up to the model's: alone, an operator finds its weights and
-    inputs in the caches, is not fused with its neighbours by XNNPACK, and pays for a call of the
-    interpreter, some microseconds.
+    inputs in the caches, is not fused with its neighbours by XNNPACK or the delegate, and pays for
+    a call of the interpreter, some microseconds.
 
     Attributes:
         operators: In the order in which they run.

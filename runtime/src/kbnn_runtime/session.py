@@ -24,7 +24,9 @@ class Session:
     ) -> None:
         # LiteRT's errors for what is wrong with a file are of both kinds; a delegate that cannot
         # be loaded is none of them.
-        delegate = load_delegate(num_threads=num_threads, kernels=kernels)
+        delegate = load_delegate(
+            num_threads=num_threads, kernels=kernels, fusion=not preserve_all_tensors
+        )
         self._set_to: list[tuple[int, ...]] = []
         try:
             with warnings.catch_warnings():

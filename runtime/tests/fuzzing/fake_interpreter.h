@@ -1,5 +1,5 @@
-// As much of an interpreter as the delegate sees: tensors, one node, and memory to the byte, so
-// that a sanitizer notices whatever goes beyond it.
+// As much of an interpreter as the delegate sees: tensors, a few nodes, and memory to the byte, so
+// that a sanitizer notices whatever goes beyond it. It runs the delegate's nodes alone.
 #ifndef KBNN_FAKE_INTERPRETER_H_
 #define KBNN_FAKE_INTERPRETER_H_
 
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,12 +23,8 @@ namespace kbnn {
 
 class FakeInterpreter {
  public:
-  explicit FakeInterpreter(const std::string& operator_name) : name_(operator_name) {
+  FakeInterpreter() {
     memset(&context_, 0, sizeof(context_));
-    memset(&node_, 0, sizeof(node_));
-    memset(&registration_, 0, sizeof(registration_));
-    memset(&delegate_node_, 0, sizeof(delegate_node_));
-    memset(&delegate_registration_, 0, sizeof(delegate_registration_));
     context_.impl_ = this;
     context_.GetExecutionPlan = get_execution_plan;
     context_.ResizeTensor = resize_tensor;
@@ -35,21 +32,24 @@ class FakeInterpreter {
     context_.AddTensors = add_tensors;
     context_.GetNodeAndRegistration = get_node;
     context_.ReplaceNodeSubsetsWithDelegateKernels = replace_nodes;
-    registration_.custom_name = name_.c_str();
-    plan_ = make_array({0});
+    context_.PreviewDelegatePartitioning = preview;
   }
 
   ~FakeInterpreter() {
-    if (delegate_registration_.free != nullptr) {
-      delegate_registration_.free(&context_, delegate_node_.user_data);
+    for (DelegateNode& given : delegate_nodes_) {
+      given.registration.free(&context_, given.node.user_data);
+      free(given.node.temporaries);
     }
     for (TfLiteTensor& tensor : tensors_) {
       free(tensor.dims);
       free(tensor.data);
     }
-    for (TfLiteIntArray* array : {plan_, node_.inputs, node_.outputs, delegate_node_.temporaries}) {
-      free(array);
+    for (const std::unique_ptr<Node>& node : nodes_) {
+      free(node->node.inputs);
+      free(node->node.outputs);
     }
+    free(plan_);
+    free(partition_.output_tensors);
   }
 
   // A tensor of this type and shape; with values it is a constant of exactly so many bytes.
@@ -73,16 +73,31 @@ class FakeInterpreter {
     return static_cast<int>(tensors_.size()) - 1;
   }
 
-  void set_node(const std::vector<int>& inputs, const std::vector<int>& outputs,
-                const std::vector<uint8_t>& options) {
-    node_.inputs = make_array(inputs);
-    node_.outputs = make_array(outputs);
-    options_ = options;
-    node_.custom_initial_data = options_.data();
-    node_.custom_initial_data_size = static_cast<int>(options_.size());
+  // A node of one of LCE's operators.
+  void add_node(const std::string& name, const std::vector<int>& inputs,
+                const std::vector<int>& outputs, const std::vector<uint8_t>& options) {
+    Node& node = new_node(inputs, outputs);
+    node.name = name;
+    node.options = options;
+    node.registration.builtin_code = 32;
+    node.registration.custom_name = node.name.c_str();
+    node.node.custom_initial_data = node.options.data();
+    node.node.custom_initial_data_size = static_cast<int>(node.options.size());
   }
 
+  void add_sum(const std::vector<int>& inputs, int output, int activation) {
+    Node& node = new_node(inputs, {output});
+    node.registration.builtin_code = kTfLiteBuiltinAdd;
+    node.sum.activation = static_cast<TfLiteFusedActivation>(activation);
+    node.node.builtin_data = &node.sum;
+  }
+
+  void set_outputs(const std::vector<int>& tensors) { outputs_ = tensors; }
+
   bool apply(TfLiteDelegate* delegate) {
+    std::vector<int> plan;
+    for (size_t i = 0; i < nodes_.size(); ++i) plan.push_back(static_cast<int>(i));
+    plan_ = make_array(plan);
     return delegate->Prepare(&context_, delegate) == kTfLiteOk;
   }
 
@@ -91,7 +106,12 @@ class FakeInterpreter {
     tensors_[static_cast<size_t>(tensor)].dims = make_array(shape);
   }
 
-  bool prepare() { return delegate_registration_.prepare(&context_, &delegate_node_) == kTfLiteOk; }
+  bool prepare() {
+    for (DelegateNode& given : delegate_nodes_) {
+      if (given.registration.prepare(&context_, &given.node) != kTfLiteOk) return false;
+    }
+    return true;
+  }
 
   // Memory for every tensor that is no constant; false where it is more than `limit` bytes.
   bool allocate(size_t limit) {
@@ -113,11 +133,36 @@ class FakeInterpreter {
     return true;
   }
 
-  bool invoke() { return delegate_registration_.invoke(&context_, &delegate_node_) == kTfLiteOk; }
+  bool invoke() {
+    for (DelegateNode& given : delegate_nodes_) {
+      if (given.registration.invoke(&context_, &given.node) != kTfLiteOk) return false;
+    }
+    return true;
+  }
 
   const TfLiteTensor& tensor(int index) const { return tensors_[static_cast<size_t>(index)]; }
 
  private:
+  struct Node {
+    std::string name;
+    std::vector<uint8_t> options;
+    TfLiteAddParams sum;
+    TfLiteNode node;
+    TfLiteRegistration registration;
+  };
+  struct DelegateNode {
+    TfLiteNode node;
+    TfLiteRegistration registration;
+  };
+
+  Node& new_node(const std::vector<int>& inputs, const std::vector<int>& outputs) {
+    nodes_.push_back(std::make_unique<Node>());
+    Node& node = *nodes_.back();
+    node.node.inputs = make_array(inputs);
+    node.node.outputs = make_array(outputs);
+    return node;
+  }
+
   static FakeInterpreter* self(TfLiteContext* context) {
     return static_cast<FakeInterpreter*>(context->impl_);
   }
@@ -173,34 +218,69 @@ class FakeInterpreter {
 
   static TfLiteStatus get_node(TfLiteContext* context, int index, TfLiteNode** node,
                                TfLiteRegistration** registration) {
-    if (index != 0) return kTfLiteError;
-    *node = &self(context)->node_;
-    *registration = &self(context)->registration_;
+    const auto& nodes = self(context)->nodes_;
+    if (index < 0 || static_cast<size_t>(index) >= nodes.size()) return kTfLiteError;
+    *node = &nodes[static_cast<size_t>(index)]->node;
+    *registration = &nodes[static_cast<size_t>(index)]->registration;
     return kTfLiteOk;
   }
 
   static TfLiteStatus replace_nodes(TfLiteContext* context, TfLiteRegistration registration,
                                     const TfLiteIntArray* nodes, TfLiteDelegate* delegate) {
     FakeInterpreter* interpreter = self(context);
-    TfLiteIntArray* copy = make_array({nodes->data[0]});
+    TfLiteIntArray* copy = make_array(std::vector<int>(nodes->data, nodes->data + nodes->size));
     TfLiteDelegateParams params = {delegate, copy, nullptr, nullptr};
-    interpreter->delegate_registration_ = registration;
-    interpreter->delegate_node_.temporaries = make_array({});
-    interpreter->delegate_node_.user_data =
-        registration.init(context, reinterpret_cast<const char*>(&params), 0);
+    DelegateNode given = {};
+    given.registration = registration;
+    given.node.temporaries = make_array({});
+    given.node.user_data = registration.init(context, reinterpret_cast<const char*>(&params), 0);
+    interpreter->delegate_nodes_.push_back(given);
     free(copy);
     return kTfLiteOk;
   }
 
-  std::string name_;
-  std::vector<uint8_t> options_;
+  // One partition, whatever the nodes are.
+  static TfLiteStatus preview(TfLiteContext* context, const TfLiteIntArray* nodes,
+                              TfLiteDelegateParams** partitions, int* count) {
+    FakeInterpreter* interpreter = self(context);
+    std::vector<bool> chosen(interpreter->nodes_.size());
+    for (int i = 0; i < nodes->size; ++i) chosen[static_cast<size_t>(nodes->data[i])] = true;
+    std::vector<int> outputs;
+    for (int i = 0; i < nodes->size; ++i) {
+      const TfLiteIntArray* given =
+          interpreter->nodes_[static_cast<size_t>(nodes->data[i])]->node.outputs;
+      for (int k = 0; k < given->size; ++k) {
+        if (interpreter->is_read(given->data[k], chosen)) outputs.push_back(given->data[k]);
+      }
+    }
+    free(interpreter->partition_.output_tensors);
+    interpreter->partition_.output_tensors = make_array(outputs);
+    *partitions = &interpreter->partition_;
+    *count = 1;
+    return kTfLiteOk;
+  }
+
+  // Whether the tensor is the model's output, or read by a node that was not chosen.
+  bool is_read(int tensor, const std::vector<bool>& chosen) const {
+    for (int output : outputs_) {
+      if (output == tensor) return true;
+    }
+    for (size_t i = 0; i < nodes_.size(); ++i) {
+      const TfLiteIntArray* inputs = nodes_[i]->node.inputs;
+      for (int k = 0; k < inputs->size && !chosen[i]; ++k) {
+        if (inputs->data[k] == tensor) return true;
+      }
+    }
+    return false;
+  }
+
   std::vector<TfLiteTensor> tensors_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  std::vector<DelegateNode> delegate_nodes_;
+  std::vector<int> outputs_;
   TfLiteContext context_;
-  TfLiteNode node_;
-  TfLiteRegistration registration_;
-  TfLiteNode delegate_node_;
-  TfLiteRegistration delegate_registration_;
-  TfLiteIntArray* plan_;
+  TfLiteDelegateParams partition_ = {};
+  TfLiteIntArray* plan_ = nullptr;
 };
 
 }  // namespace kbnn

@@ -107,19 +107,63 @@ double work(const kbnn::FakeInterpreter& interpreter, const std::vector<int>& in
   return total * 32;
 }
 
+// A residual of the output's shape, at times of one image, or of another shape.
+void fit_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int residual, int output) {
+  const TfLiteIntArray* sizes = interpreter->tensor(output).dims;
+  std::vector<int> shape(sizes->data, sizes->data + sizes->size);
+  const uint8_t kind = bytes->next();
+  if (kind > 200 && !shape.empty()) shape[0] = 1;
+  if (kind > 240) shape = bytes->shape(4);
+  interpreter->resize(residual, shape);
+}
+
+// `residual`: a tensor that must have the output's shape, or -1.
 void run(Bytes* bytes, kbnn::FakeInterpreter* interpreter, const std::vector<int>& inputs,
-         int output, int rank) {
-  if (!interpreter->prepare()) return;
+         int output, int rank, int residual = -1) {
   for (int round = 0; round < 2; ++round) {
-    if (!interpreter->allocate(kMaxBytes) || work(*interpreter, inputs, output) > kMaxWork) return;
-    if (!interpreter->invoke()) return;
+    bool prepared = interpreter->prepare();
+    if (residual >= 0) {
+      // The first time the output got its sizes, whatever the residual's were.
+      fit_residual(bytes, interpreter, residual, output);
+      prepared = interpreter->prepare();
+    }
+    if (!prepared || !interpreter->allocate(kMaxBytes) ||
+        work(*interpreter, inputs, output) > kMaxWork || !interpreter->invoke()) {
+      return;
+    }
     interpreter->resize(inputs[0], bytes->shape(rank));
-    if (!interpreter->prepare()) return;
   }
 }
 
+// The ADD of `convolved` and a residual, which is returned; the sum is the tensor after it. Mostly
+// one that is computed with the convolution, at times with an LceQuantize behind it.
+int add_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int convolved) {
+  const std::vector<int> shape = bytes->next() > 250 ? bytes->shape(4) : std::vector<int>(4, 1);
+  const int residual =
+      interpreter->add_tensor(any_type(bytes, kTfLiteFloat32), shape, 0, 0, nullptr);
+  const int sum =
+      interpreter->add_tensor(any_type(bytes, kTfLiteFloat32), {1, 1, 1, 1}, 0, 0, nullptr);
+  const int words =
+      interpreter->add_tensor(any_type(bytes, kTfLiteInt32), {1, 1, 1, 1}, 0, 0, nullptr);
+  std::vector<int> addends = {convolved, residual};
+  if (bytes->next() % 2 == 0) addends = {residual, convolved};
+  if (bytes->next() > 250) addends.pop_back();
+  interpreter->add_sum(addends, bytes->next() > 250 ? bytes->choose({-1, 1000}) : sum,
+                       bytes->next() > 250 ? 1 : 0);
+  std::vector<int> outputs = {sum};
+  if (bytes->next() % 2 == 0) {
+    interpreter->add_node("LceQuantize", {sum}, {words}, {});
+    outputs.push_back(words);
+  }
+  if (bytes->next() > 250) outputs.push_back(convolved);
+  interpreter->set_outputs(outputs);
+  return residual;
+}
+
 void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
-  kbnn::FakeInterpreter interpreter("LceBconv2d");
+  kbnn::FakeInterpreter interpreter;
+  // Asked first: constants take the bytes that there are.
+  const bool with_sum = bytes->next() % 2 == 1;
   const int channels_in = bytes->choose({1, 31, 32, 33, 64, 96, 128, 160, 4096, 0, -5, INT32_MAX});
   const int words = channels_in > 0 && channels_in < 5000 ? (channels_in + 31) / 32 : bytes->size();
   const int groups = bytes->choose({1, 1, 1, 2, 3, 5});
@@ -141,7 +185,7 @@ void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
   const int output = interpreter.add_tensor(output_type, {1, 1, 1, 1},
                                             static_cast<float>(bytes->choose({1, 0, -1, 3})) / 8,
                                             bytes->choose({0, -128, 127, 5, INT32_MAX}), nullptr);
-  interpreter.set_node(inputs, {output},
+  interpreter.add_node("LceBconv2d", inputs, {output},
                        spoil(bytes, make_options({{"channels_in", channels_in},
                                                   {"dilation_height_factor", bytes->size()},
                                                   {"dilation_width_factor", bytes->size()},
@@ -150,15 +194,18 @@ void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
                                                   {"padding", bytes->next() % 2},
                                                   {"stride_height", bytes->size()},
                                                   {"stride_width", bytes->size()}})));
-  if (interpreter.apply(delegate)) run(bytes, &interpreter, inputs, output, 4);
+  const int residual = with_sum ? add_residual(bytes, &interpreter, output) : -1;
+  // Computed with the convolution, the sum is what has its shape.
+  const int given = residual < 0 ? output : residual + 1;
+  if (interpreter.apply(delegate)) run(bytes, &interpreter, inputs, given, 4, residual);
 }
 
 void fuzz_pool(Bytes* bytes, TfLiteDelegate* delegate) {
-  kbnn::FakeInterpreter interpreter("LceBMaxPool2d");
+  kbnn::FakeInterpreter interpreter;
   const int input =
       interpreter.add_tensor(any_type(bytes, kTfLiteInt32), bytes->shape(4), 0, 0, nullptr);
   const int output = interpreter.add_tensor(any_type(bytes, kTfLiteInt32), {1}, 0, 0, nullptr);
-  interpreter.set_node({input}, {output},
+  interpreter.add_node("LceBMaxPool2d", {input}, {output},
                        spoil(bytes, make_options({{"filter_height", bytes->size()},
                                                   {"filter_width", bytes->size()},
                                                   {"padding", bytes->next() % 2},
@@ -168,7 +215,7 @@ void fuzz_pool(Bytes* bytes, TfLiteDelegate* delegate) {
 }
 
 void fuzz_quantization(Bytes* bytes, TfLiteDelegate* delegate, bool quantize) {
-  kbnn::FakeInterpreter interpreter(quantize ? "LceQuantize" : "LceDequantize");
+  kbnn::FakeInterpreter interpreter;
   const int rank = bytes->choose({1, 2, 3, 4, 0, 8, 9});
   std::vector<int> shape = bytes->shape(rank), words = shape;
   if (rank > 0 && words[rank - 1] > 0)
@@ -183,7 +230,8 @@ void fuzz_quantization(Bytes* bytes, TfLiteDelegate* delegate, bool quantize) {
   const int packed = interpreter.add_tensor(any_type(bytes, kTfLiteInt32), words, 0, 0, nullptr);
   const int input = quantize ? values : packed;
   const int output = quantize ? packed : values;
-  interpreter.set_node({input}, {output}, bytes->take(bytes->next() % 8));
+  interpreter.add_node(quantize ? "LceQuantize" : "LceDequantize", {input}, {output},
+                       bytes->take(bytes->next() % 8));
   if (interpreter.apply(delegate)) run(bytes, &interpreter, {input}, output, rank);
 }
 

@@ -2,10 +2,10 @@
 
     python fuzz_models.py --cases 100000
 
-Each case is a model of one LCE operator with some bytes of the file changed, made of the seed and
-the case's number alone. Cases run in a process of their own, which is started again behind a case
-that ended it. LiteRT itself ends the process on some spoiled files before a delegate sees them: a
-case that does so without the delegate as well is counted apart.
+Each case is a model of one LCE operator, or of a residual sum, with some bytes of the file changed,
+made of the seed and the case's number alone. Cases run in a process of their own, which is started
+again behind a case that ended it. LiteRT itself ends the process on some spoiled files before a
+delegate sees them: a case that does so without the delegate as well is counted apart.
 """
 
 import argparse
@@ -32,7 +32,7 @@ SECONDS_WITHOUT_PROGRESS = 60
 
 
 def sound_models() -> list[bytes]:
-    """Models of each operator, small enough that a changed byte often means something."""
+    """Small models of each operator and of residual sums: a changed byte often means something."""
     random = np.random.default_rng(0)
     models = []
     for output in ("float32", "int8", "packed"):
@@ -49,6 +49,9 @@ def sound_models() -> list[bytes]:
                 input_size=(6, 6),
             )
             models.append(subject.model())
+            if output == "float32":
+                size = (4, 4) if padding == "valid" else (6, 6)
+                models += [subject.residual_model(size, signs=signs) for signs in (True, False)]
     pool = {"filter_height": 2, "filter_width": 2, "stride_height": 2, "stride_width": 2}
     pixels = Tensor((1, 6, 6, 2), np.int32)
     models.append(operator_model("LceBMaxPool2d", [pixels], pixels, {**pool, "padding": 0}))

@@ -1,6 +1,6 @@
 // The structs of tflite_abi.h against recorded offsets.
 //
-// The offsets are those that the compiler gave for tflite/core/c/common.h of
+// The offsets are those that the compiler gave for tflite/core/c/common.h and builtin_op_data.h of
 // https://github.com/google-ai-edge/LiteRT at f67457790c9c2ab67347d6fe53270e8d3df20868, for x86-64
 // (GCC) and 32-bit ARM (Clang, hard float); AArch64 has those of x86-64. Compiling is the test.
 #include "tflite_abi.h"
@@ -30,6 +30,7 @@ OFFSET(TfLiteNode, inputs, 0, 0);
 OFFSET(TfLiteNode, outputs, 8, 4);
 OFFSET(TfLiteNode, temporaries, 24, 12);
 OFFSET(TfLiteNode, user_data, 32, 16);
+OFFSET(TfLiteNode, builtin_data, 40, 20);
 OFFSET(TfLiteNode, custom_initial_data, 48, 24);
 OFFSET(TfLiteNode, custom_initial_data_size, 56, 28);
 OFFSET(TfLiteNode, delegate, 64, 32);
@@ -41,6 +42,7 @@ OFFSET(TfLiteContext, ReportError, 40, 20);
 OFFSET(TfLiteContext, AddTensors, 48, 24);
 OFFSET(TfLiteContext, GetNodeAndRegistration, 56, 28);
 OFFSET(TfLiteContext, ReplaceNodeSubsetsWithDelegateKernels, 64, 32);
+OFFSET(TfLiteContext, PreviewDelegatePartitioning, 152, 76);
 OFFSET(TfLiteContext, ReleaseSubgraphContext, 192, 96);
 OFFSET(TfLiteRegistration, init, 0, 0);
 OFFSET(TfLiteRegistration, free, 8, 4);
@@ -57,6 +59,10 @@ OFFSET(TfLiteDelegate, flags, 40, 24);
 OFFSET(TfLiteDelegate, opaque_delegate_builder, 48, 32);
 SIZE(TfLiteDelegateParams, 32, 16);
 OFFSET(TfLiteDelegateParams, nodes_to_replace, 8, 4);
+OFFSET(TfLiteDelegateParams, output_tensors, 24, 12);
+SIZE(TfLiteAddParams, 8, 8);
+OFFSET(TfLiteAddParams, activation, 0, 0);
+SIZE(TfLiteFusedActivation, 4, 4);
 SIZE(TfLiteQuantizationParams, 8, 8);
 SIZE(TfLiteQuantization, 16, 8);
 OFFSET(TfLiteIntArray, data, 4, 4);
@@ -72,6 +78,8 @@ static_assert(kTfLiteMmapRo == 1 && kTfLiteArenaRw == 2 && kTfLitePersistentRo =
               "TfLiteAllocationType");
 static_assert(kTfLiteNoQuantization == 0 && kTfLiteAffineQuantization == 1,
               "TfLiteQuantizationType");
+static_assert(kTfLiteBuiltinAdd == 0, "TfLiteBuiltinOperator");
+static_assert(kTfLiteActNone == 0, "TfLiteFusedActivation");
 static_assert(kTfLiteDelegateFlagsAllowDynamicTensors == 1, "TfLiteDelegateFlags");
 
 }  // namespace

@@ -157,36 +157,87 @@ void test_tiles(const Kernels& kernels) {
   }
 }
 
-void test_packed_tiles(const Kernels& kernels) {
-  const Problem p = random_problem(kernels);
-  const bool merged = random_below(2) == 1;
-  const int tiles_of_word = 32 / p.lanes;
-  // Where the tile starts: anywhere when merged, else at a multiple of its bits.
-  const int first = merged ? random_below(64) : random_below(tiles_of_word) * p.lanes;
-  const size_t step = 4;
-  std::vector<uint32_t> words(p.positions * step, 0);
-  Tile tile = make_tile(kernels, p, words.data(), step);
-  tile.first_bit = static_cast<size_t>(first);
-  const bool last = random_below(2) == 1;
-  tile.packed_bytes = static_cast<size_t>(merged ? 0 : last ? 4 - first % 32 / 8 : p.lanes / 8);
-  const bool zeroed = tile.packed_bytes != 0;
-  if (zeroed) {
+// The words that a tile's bits go to, somewhere among a position's.
+struct BitPlace {
+  static constexpr size_t kStep = 4;
+  int first;
+  std::vector<uint32_t> words;
+
+  BitPlace(const Problem& p, Tile* tile) : words(p.positions * kStep, 0) {
+    const bool merged = random_below(2) == 1;
+    const int tiles_of_word = 32 / p.lanes;
+    // Where the tile starts: anywhere when merged, else at a multiple of its bits.
+    first = merged ? random_below(64) : random_below(tiles_of_word) * p.lanes;
+    tile->first_bit = static_cast<size_t>(first);
+    const bool last = random_below(2) == 1;
+    tile->packed_bytes = static_cast<size_t>(merged ? 0 : last ? 4 - first % 32 / 8 : p.lanes / 8);
+    if (merged) return;
     // What the tile owns is written, whatever was there.
     for (size_t i = 0; i < p.positions; ++i) {
-      memset(reinterpret_cast<uint8_t*>(&words[i * step]) + first / 8, 0xff, tile.packed_bytes);
+      memset(reinterpret_cast<uint8_t*>(&words[i * kStep]) + first / 8, 0xff, tile->packed_bytes);
     }
   }
+
+  // `is_set(position, channel)` says which bits are expected; all others are 0.
+  template <class IsSet>
+  void check(const Problem& p, const char* what, IsSet is_set) const {
+    for (size_t position = 0; position < p.positions; ++position) {
+      for (int bit = 0; bit < 32 * static_cast<int>(kStep); ++bit) {
+        const int channel = bit - first;
+        const bool set = channel >= 0 && channel < p.channels && is_set(position, channel);
+        const uint32_t word = words[position * kStep + static_cast<size_t>(bit / 32)];
+        expect((word >> bit % 32 & 1) == uint32_t{set}, what, position);
+      }
+    }
+  }
+};
+
+void test_packed_tiles(const Kernels& kernels) {
+  const Problem p = random_problem(kernels);
+  Tile tile = make_tile(kernels, p, nullptr, BitPlace::kStep);
+  BitPlace place(p, &tile);
+  tile.output = place.words.data();
   kernels.tile_packed(tile);
-  for (size_t position = 0; position < p.positions; ++position) {
-    for (int bit = 0; bit < 32 * static_cast<int>(step); ++bit) {
-      const int channel = bit - first;
-      const bool set =
-          channel >= 0 && channel < p.channels &&
-          p.doubled_sum(position, channel) > p.thresholds[static_cast<size_t>(channel)];
-      const uint32_t word = words[position * step + static_cast<size_t>(bit / 32)];
-      expect((word >> bit % 32 & 1) == uint32_t{set}, "packed output", position);
-    }
+  place.check(p, "packed output", [&](size_t position, int channel) {
+    return p.doubled_sum(position, channel) > p.thresholds[static_cast<size_t>(channel)];
+  });
+}
+
+void test_sum_tiles(const Kernels& kernels) {
+  Problem p = random_problem(kernels);
+  const size_t channels = static_cast<size_t>(p.channels);
+  for (size_t lane = channels; lane < static_cast<size_t>(p.lanes); ++lane) {
+    p.multiplier[lane] = p.bias[lane] = 0.0f;
   }
+  const size_t step = channels + static_cast<size_t>(random_below(3));
+  std::vector<float> floats(p.positions * step, 12345.0f);
+  Tile tile = make_tile(kernels, p, floats.data(), step);
+  // To the byte, that reading beyond the last channel is noticed; sums that are 0 among them.
+  std::vector<float> residual((p.positions - 1) * step + channels), expected(residual.size());
+  for (size_t i = 0; i < residual.size(); ++i) {
+    residual[i] = random_float();
+    if (i % step >= channels) continue;
+    const int channel = static_cast<int>(i % step);
+    const float value = transformed(tile, p.doubled_sum(i / step, channel), channel);
+    if (random_below(4) == 0) residual[i] = -value;
+    expected[i] = value + residual[i];
+  }
+  tile.residual = residual.data();
+  BitPlace place(p, &tile);
+  const bool with_signs = random_below(2) == 1;
+  if (with_signs) {
+    tile.signs = place.words.data();
+    tile.signs_step = BitPlace::kStep;
+  }
+  kernels.tile_sum(tile);
+  for (size_t i = 0; i < floats.size(); ++i) {
+    const bool inside = i % step < channels;
+    expect(floats[i] == (inside ? expected[i] : 12345.0f), "sums", i);
+  }
+  if (!with_signs) return;
+  place.check(p, "signs of sums", [&](size_t position, int channel) {
+    return expected[position * step + static_cast<size_t>(channel)] < 0.0f;
+  });
 }
 
 void test_packing(const Kernels& kernels) {
@@ -243,6 +294,7 @@ int main(int argc, char** argv) {
     for (int i = 0; i < rounds; ++i) {
       test_tiles(*kernels);
       test_packed_tiles(*kernels);
+      test_sum_tiles(*kernels);
       test_packing(*kernels);
     }
     printf("%s: %d rounds, no difference\n", name, rounds);

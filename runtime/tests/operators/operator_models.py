@@ -1,4 +1,4 @@
-"""Models of one LCE operator each, built with the schema of LiteRT."""
+"""Models of one LCE operator or a few, built with the schema of LiteRT."""
 
 import dataclasses
 from typing import Any
@@ -24,31 +24,60 @@ class Tensor:
     dtype: Any
     values: np.ndarray | None = None
     quantization: tuple[float, int] | None = None  # scale, zero point
+    signature: tuple[int, ...] | None = None  # the shape, -1 for sizes that are free
 
     @classmethod
     def constant(cls, values: np.ndarray) -> "Tensor":
         return cls(values.shape, values.dtype, values)
 
 
+@dataclasses.dataclass
+class Node:
+    """An operator by its tensors' indices: LCE's, or an `ADD`, whose one option is `relu`."""
+
+    name: str
+    inputs: list[int]
+    outputs: list[int]
+    options: dict[str, int] | bytes = b""
+
+
 def operator_model(
     name: str, inputs: list[Tensor], output: Tensor, options: dict[str, int] | bytes = b""
 ) -> bytes:
     """A model of one custom operator, whose inputs that are no constants are the model's."""
-    model = schema.ModelT()
-    model.version = 3
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode, code.version = name, 1
-    model.operatorCodes, model.buffers = [code], [schema.BufferT()]
+    node = Node(name, list(range(len(inputs))), [len(inputs)], options)
+    return graph_model([*inputs, output], [node], node.outputs)
 
-    graph, operator = schema.SubGraphT(), schema.OperatorT()
-    model.subgraphs, graph.operators = [graph], [operator]
-    graph.tensors = [_pack_tensor(tensor, model.buffers) for tensor in [*inputs, output]]
-    graph.inputs = [i for i, tensor in enumerate(inputs) if tensor.values is None]
-    graph.outputs = [len(inputs)]
-    operator.inputs, operator.outputs = list(range(len(inputs))), graph.outputs
-    packed = flexbuffers.Dumps(options) if isinstance(options, dict) else options
-    operator.customOptions = np.frombuffer(bytes(packed), np.uint8)
+
+def graph_model(tensors: list[Tensor], nodes: list[Node], outputs: list[int]) -> bytes:
+    """A model of several operators; tensors that no node gives are its inputs or constants."""
+    model, graph = schema.ModelT(), schema.SubGraphT()
+    model.version, model.subgraphs = 3, [graph]
+    model.operatorCodes, model.buffers, graph.operators = [], [schema.BufferT()], []
+    graph.tensors = [_pack_tensor(tensor, model.buffers) for tensor in tensors]
+    given = {index for node in nodes for index in node.outputs}
+    graph.inputs = [
+        i for i, tensor in enumerate(tensors) if tensor.values is None and i not in given
+    ]
+    graph.outputs = outputs
+    for node in nodes:
+        code, operator = schema.OperatorCodeT(), schema.OperatorT()
+        code.version, operator.opcodeIndex = 1, len(model.operatorCodes)
+        operator.inputs, operator.outputs = node.inputs, node.outputs
+        if node.name == "ADD":
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.ADD
+            operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
+            operator.builtinOptions = schema.AddOptionsT()
+            operator.builtinOptions.fusedActivationFunction = dict(node.options).get("relu", 0)
+        else:
+            code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+            code.customCode = node.name
+            packed = node.options
+            if isinstance(packed, dict):
+                packed = flexbuffers.Dumps(packed)
+            operator.customOptions = np.frombuffer(bytes(packed), np.uint8)
+        model.operatorCodes.append(code)
+        graph.operators.append(operator)
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
@@ -57,6 +86,8 @@ def operator_model(
 def _pack_tensor(tensor: Tensor, buffers: list[Any]) -> Any:
     packed = schema.TensorT()
     packed.shape, packed.type = list(tensor.shape), TYPES[np.dtype(tensor.dtype)]
+    if tensor.signature is not None:
+        packed.shapeSignature = list(tensor.signature)
     if tensor.quantization is not None:
         packed.quantization = schema.QuantizationParametersT()
         packed.quantization.scale = [tensor.quantization[0]]
@@ -100,22 +131,49 @@ class Convolution:
             ),
         }
 
-    def model(self, **options: int) -> bytes:
-        """The model, with these options in place of its own."""
+    def inputs(self) -> list[Tensor]:
+        """The operator's five inputs."""
         from reference import pack
 
         channels = self.filters.shape[0]
         words = -(-self.channels_in // 32)
-        dtype = {"float32": np.float32, "int8": np.int8, "packed": np.int32}[self.output]
-        inputs = [
+        return [
             Tensor((1, *self.input_size, words), np.int32),
             Tensor.constant(pack(self.filters)),
             _constant(self.multiplier, channels, np.float32),
             _constant(self.bias, channels, np.float32),
             _constant(self.thresholds, channels, np.int32),
         ]
+
+    def model(self, **options: int) -> bytes:
+        """The model, with these options in place of its own."""
+        dtype = {"float32": np.float32, "int8": np.int8, "packed": np.int32}[self.output]
         output = Tensor((1, 1, 1, 1), dtype, quantization=self.quantization)
-        return operator_model("LceBconv2d", inputs, output, {**self.options(), **options})
+        return operator_model("LceBconv2d", self.inputs(), output, {**self.options(), **options})
+
+    def residual_model(
+        self, output_size: tuple[int, int], *, residual_first: bool = False, signs: bool = True
+    ) -> bytes:
+        """The sum of the convolution and a second input, and with `signs` the LceQuantize of it.
+
+        `output_size` is the convolution's, in rows and columns, as the file has it.
+        """
+        channels = self.filters.shape[0]
+        image = Tensor((1, *output_size, channels), np.float32)
+        words = Tensor((1, *output_size, -(-channels // 32)), np.int32)
+        tensors = [*self.inputs(), image, image, image, words]
+        convolved, residual, total, packed = 5, 6, 7, 8
+        addends = [residual, convolved] if residual_first else [convolved, residual]
+        nodes = [
+            Node("LceBconv2d", [0, 1, 2, 3, 4], [convolved], self.options()),
+            Node("ADD", addends, [total]),
+            Node("LceQuantize", [total], [packed]),
+        ]
+        return graph_model(
+            tensors if signs else tensors[:-1],
+            nodes if signs else nodes[:-1],
+            [total, packed] if signs else [total],
+        )
 
 
 def _constant(values: np.ndarray | None, channels: int, dtype: Any) -> Tensor:

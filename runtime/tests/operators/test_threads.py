@@ -157,7 +157,11 @@ def test_a_fork_of_the_process_computes_and_ends(tmp_path):
         ({"num_threads": "99999999999999999999"}, "Expected num_threads"),
         ({"kernels": "sse9"}, "Expected kernels .* Received sse9"),
         ({"kernels": ""}, "Expected kernels"),
-        ({"threads": "2"}, "Expected the options num_threads and kernels. Received threads"),
+        ({"fusion": "1"}, "Expected fusion to be .on. or .off.. Received 1"),
+        (
+            {"threads": "2"},
+            "Expected the options num_threads, kernels and fusion. Received threads",
+        ),
         ({"x" * 1000: "2"}, "Expected the options"),
     ],
 )

@@ -3,6 +3,7 @@
 import models
 import numpy as np
 import pytest
+from cases import residual_blocks
 from check_wheels import check_library
 
 from binaries import elf
@@ -58,3 +59,31 @@ def test_a_wrong_number_of_threads_is_refused(threads):
 def test_what_is_no_number_of_threads_is_refused(threads):
     with pytest.raises(TypeError, match="Expected num_threads to be an integer"):
         load_delegate(num_threads=threads)
+
+
+def test_fusion_gives_the_same_and_leaves_tensors_out():
+    model, images = residual_blocks()
+    outputs, readable = [], []
+    for fusion in (True, False):
+        interpreter = LiteRTInterpreter(
+            model_content=model, experimental_delegates=[load_delegate(fusion=fusion)]
+        )
+        interpreter.resize_tensor_input(0, images.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(0, images)
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(interpreter.get_output_details()[0]["index"]))
+        try:
+            interpreter.get_tensor(6)  # what the first convolution gives
+        except ValueError:
+            readable.append(False)
+        else:
+            readable.append(True)
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert readable == [False, True]
+
+
+@pytest.mark.parametrize("fusion", ["on", 1, None])
+def test_what_does_not_say_whether_to_fuse_is_refused(fusion):
+    with pytest.raises(TypeError, match="Expected fusion to be True or False"):
+        load_delegate(fusion=fusion)

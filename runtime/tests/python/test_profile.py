@@ -3,6 +3,7 @@
 import models
 import numpy as np
 import pytest
+from cases import residual_blocks
 
 from kbnn_runtime import Interpreter
 from kbnn_runtime.graph import operators, single_operator
@@ -55,6 +56,12 @@ def test_the_table_and_the_document_hold_all_operators():
     profile = Interpreter(models.classifier()).profile(batch(), runs=3)
     assert all(f"{kind} " in str(profile) for kind in TYPES)
     assert [entry["type"] for entry in profile.to_dict()["operators"]] == TYPES
+
+
+def test_operators_that_are_computed_together_are_profiled_apart():
+    model, images = residual_blocks()
+    profile = Interpreter(model).profile(images, runs=2)
+    assert [entry.type for entry in profile.operators] == ["LceQuantize", "LceBconv2d", "ADD"] * 2
 
 
 def test_larger_batches_and_several_inputs():

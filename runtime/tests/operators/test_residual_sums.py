@@ -1,0 +1,234 @@
+"""Binary convolutions computed with the ADD and the LceQuantize behind them: the same bits."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from ai_edge_litert.interpreter import Interpreter, load_delegate
+from delegates import library
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from operator_models import Convolution, Node, Tensor, graph_model
+from reference import convolve, pack
+from test_bconv2d import convolutions, signs
+
+FEW = settings(max_examples=120, deadline=None)
+
+
+def network(model: bytes, **options: str) -> Interpreter:
+    delegate = load_delegate(library(), options)
+    return Interpreter(model_content=model, experimental_delegates=[delegate])
+
+
+def run(subject: Interpreter, *values: np.ndarray) -> list[np.ndarray]:
+    """All outputs for these inputs, whose shapes replace those of the file."""
+    given = [details["index"] for details in subject.get_input_details()]
+    for index, value in zip(given, values, strict=True):
+        subject.resize_tensor_input(index, value.shape)
+    subject.allocate_tensors()
+    for index, value in zip(given, values, strict=True):
+        subject.set_tensor(index, value)
+    subject.invoke()
+    return [subject.get_tensor(details["index"]) for details in subject.get_output_details()]
+
+
+def is_fused(subject: Interpreter, tensor: int) -> bool:
+    """Whether the tensor, which lies between two operators, has no memory after a run."""
+    try:
+        subject.get_tensor(tensor)
+    except ValueError:
+        return True
+    return False
+
+
+CONVOLVED = 5  # the convolution's output in `residual_model`
+
+
+@FEW
+@given(
+    case=convolutions(),
+    threads=st.sampled_from(["1", "1", "2", "3"]),
+    residual_first=st.booleans(),
+    with_signs=st.booleans(),
+    one_image=st.booleans(),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_sum_is_the_reference(
+    case, threads, residual_first, with_signs, one_image, seed, every_kernels
+):
+    convolution, inputs = case
+    convolution = dataclasses.replace(convolution, output="float32")
+    convolved = convolve(convolution, inputs)
+    shape = (1, *convolved.shape[1:]) if one_image else convolved.shape
+    random = np.random.default_rng(seed)
+    residual = random.normal(size=shape).astype(np.float32) * 10
+    # Sums that are exactly zero, whose sign is that of +1.
+    opposite = -(convolved[:1] if one_image else convolved)
+    residual = np.where(random.random(shape) < 0.2, opposite, residual)
+    expected = convolved + residual
+    model = convolution.residual_model(
+        convolved.shape[1:3], residual_first=residual_first, signs=with_signs
+    )
+    for kernels in every_kernels:
+        subject = network(model, kernels=kernels, num_threads=threads)
+        outputs = run(subject, pack(inputs), residual)
+        assert is_fused(subject, CONVOLVED)
+        np.testing.assert_array_equal(outputs[0], expected, err_msg=kernels)
+        if with_signs:
+            np.testing.assert_array_equal(outputs[1], pack(expected), err_msg=kernels)
+
+
+def case(channels: int = 40, **changes) -> tuple[Convolution, np.ndarray]:
+    random = np.random.default_rng(channels)
+    convolution = Convolution(
+        filters=signs(random, (channels, 3, 3, 64)),
+        channels_in=64,
+        padding="zero",
+        multiplier=random.normal(size=channels).astype(np.float32),
+        bias=random.normal(size=channels).astype(np.float32),
+        input_size=(6, 5),
+    )
+    return dataclasses.replace(convolution, **changes), signs(random, (1, 6, 5, 64))
+
+
+@pytest.mark.parametrize("option", ["on", "off"])
+def test_fusion_can_be_turned_off(option, kernels):
+    convolution, inputs = case()
+    residual = np.random.default_rng(1).normal(size=(1, 6, 5, 40)).astype(np.float32)
+    subject = network(convolution.residual_model((6, 5)), fusion=option, kernels=kernels)
+    sums, words = run(subject, pack(inputs), residual)
+    np.testing.assert_array_equal(sums, convolve(convolution, inputs) + residual)
+    np.testing.assert_array_equal(words, pack(sums))
+    assert is_fused(subject, CONVOLVED) == (option == "on")
+
+
+def test_larger_inputs_and_back(kernels):
+    convolution, _ = case(33)
+    subject = network(convolution.residual_model((6, 5)), kernels=kernels, num_threads="2")
+    random = np.random.default_rng(2)
+    for size in ((1, 6, 5), (4, 9, 11), (2, 1, 1), (1, 6, 5)):
+        inputs = signs(random, (*size, 64))
+        residual = random.normal(size=(*size, 33)).astype(np.float32)
+        sums, words = run(subject, pack(inputs), residual)
+        np.testing.assert_array_equal(sums, convolve(convolution, inputs) + residual)
+        np.testing.assert_array_equal(words, pack(sums))
+
+
+def test_a_chain_of_residual_blocks(kernels):
+    """Sums that the next block reads twice, as in every residual network."""
+    convolution, inputs = case(64)
+    image, words = Tensor((1, 6, 5, 64), np.float32), Tensor((1, 6, 5, 2), np.int32)
+    tensors, nodes = [*convolution.inputs(), image], []
+    packed, residual = 0, 5
+    for _ in range(3):
+        first = len(tensors)
+        tensors += [image, image, words]
+        nodes += [
+            Node("LceBconv2d", [packed, 1, 2, 3, 4], [first], convolution.options()),
+            Node("ADD", [first, residual], [first + 1]),
+            Node("LceQuantize", [first + 1], [first + 2]),
+        ]
+        residual, packed = first + 1, first + 2
+    model = graph_model(tensors, nodes, [residual, packed])
+    subject = network(model, kernels=kernels, num_threads="2")
+    values = np.random.default_rng(3).normal(size=(1, 6, 5, 64)).astype(np.float32)
+    output, bits = run(subject, pack(inputs), values)
+    for _ in range(3):
+        values = convolve(convolution, inputs) + values
+        inputs = np.where(values < 0, -1, 1)
+    np.testing.assert_array_equal(output, values)
+    np.testing.assert_array_equal(bits, pack(inputs))
+    assert all(is_fused(subject, first) for first in (6, 9, 12))
+
+
+def residual_of(shape: tuple[int, ...]) -> np.ndarray:
+    return np.random.default_rng(5).normal(size=shape).astype(np.float32)
+
+
+FREE = (-1, -1, -1, 40)
+
+
+@pytest.mark.parametrize(
+    "variant", ["activation", "output", "two_users", "itself", "repeated", "free", "signature"]
+)
+def test_what_is_no_plain_residual_stays_apart(variant):
+    """Each model would be wrong, or refused, if the convolution were computed with its ADD."""
+    convolution, inputs = case()
+    shape = (1, 6, 5, 40)
+    residual = residual_of((1, 1, 1, 40) if variant == "repeated" else shape)
+    convolved = convolve(convolution, inputs)
+    image = Tensor(shape, np.float32, signature=FREE if variant == "free" else None)
+    added = Tensor(residual.shape, np.float32, signature=FREE if variant == "signature" else None)
+    tensors = [*convolution.inputs(), image, added, image, image]
+    convolution_node = Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options())
+    nodes, outputs = [convolution_node, Node("ADD", [5, 6], [7])], [7]
+    expected = [convolved + residual]
+    if variant == "activation":
+        nodes[1].options = {"relu": 1}
+        expected = [np.maximum(expected[0], 0)]
+    elif variant == "output":
+        outputs, expected = [7, 5], [*expected, convolved]
+    elif variant == "two_users":
+        nodes.append(Node("ADD", [5, 7], [8]))
+        outputs, expected = [8], [convolved + expected[0]]
+    elif variant == "itself":
+        nodes[1].inputs = [5, 5]
+        tensors[6] = Tensor.constant(residual)
+        expected = [convolved + convolved]
+    if len(outputs) + len(nodes) == 3 or variant == "output":
+        tensors = tensors[:8]
+    subject = network(graph_model(tensors, nodes, outputs))
+    given = [pack(inputs)] if variant == "itself" else [pack(inputs), residual]
+    for output, values in zip(run(subject, *given), expected, strict=True):
+        np.testing.assert_array_equal(output, values)
+    assert not is_fused(subject, CONVOLVED)
+
+
+def test_signs_that_alone_read_the_sum():
+    """The sum has no memory of its own to be fused into; its signs are right."""
+    convolution, inputs = case()
+    image = Tensor((1, 6, 5, 40), np.float32)
+    words = Tensor((1, 6, 5, 2), np.int32)
+    nodes = [
+        Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options()),
+        Node("ADD", [5, 6], [7]),
+        Node("LceQuantize", [7], [8]),
+    ]
+    model = graph_model([*convolution.inputs(), image, image, image, words], nodes, [8])
+    residual = residual_of((1, 6, 5, 40))
+    subject = network(model)
+    (packed,) = run(subject, pack(inputs), residual)
+    np.testing.assert_array_equal(packed, pack(convolve(convolution, inputs) + residual))
+    assert is_fused(subject, CONVOLVED)
+
+
+def test_a_residual_that_comes_of_the_same_bits():
+    """The shortcut's convolution stands between the convolution and the ADD of both."""
+    convolution, inputs = case()
+    image = Tensor((1, 6, 5, 40), np.float32)
+    nodes = [
+        Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options()),
+        Node("LceBconv2d", [0, 1, 3, 2, 4], [6], convolution.options()),
+        Node("ADD", [5, 6], [7]),
+    ]
+    subject = network(graph_model([*convolution.inputs(), image, image, image], nodes, [7]))
+    (sums,) = run(subject, pack(inputs))
+    swapped = dataclasses.replace(
+        convolution, multiplier=convolution.bias, bias=convolution.multiplier
+    )
+    np.testing.assert_array_equal(sums, convolve(convolution, inputs) + convolve(swapped, inputs))
+
+
+@pytest.mark.parametrize("size", [(1, 7, 5), (1, 6, 4), (3, 6, 5)])
+def test_residuals_of_other_shapes_are_refused(size):
+    convolution, inputs = case()
+    subject = network(convolution.residual_model((6, 5)))
+    with pytest.raises(RuntimeError, match=r"Expected LceBconv2d's residual .* Received"):
+        run(subject, pack(np.repeat(inputs, 2, axis=0)), residual_of((*size, 40)))
+
+
+def test_sums_are_not_read_before_they_have_memory():
+    convolution, _ = case()
+    subject = network(convolution.residual_model((6, 5)))
+    with pytest.raises((RuntimeError, ValueError)):
+        subject.invoke()
