@@ -15,13 +15,15 @@ FOLDER = pathlib.Path(__file__).parent
 BASELINE = "kbnn-runtime"
 ENGINES = {
     BASELINE: "binary",
+    "kbnn-runtime-unfused": "binary",
     "lce-indirect": "binary",
     "lce-indirect-xnnpack": "binary",
     "lce-default": "binary",
     "float": "float",
     "int8": "int8",
 }
-"""Which of a network's files each one runs. LCE's interpreter leaves XNNPACK out unless asked."""
+"""Which of a network's files each one runs. Unfused, each operator is computed alone; LCE's
+interpreter leaves XNNPACK out unless asked."""
 
 _TURN_SECONDS = 0.02
 _MOST_RUNS = 200

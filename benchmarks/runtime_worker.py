@@ -41,8 +41,9 @@ def inference(engine: str, file: str, threads: int) -> Callable[[], None]:
     """A function that runs a file once on numbers drawn at random.
 
     Args:
-        engine: `kbnn-runtime` or, with a kernel set, `kbnn-runtime-KERNELS`; `lce-default`,
-            `lce-indirect`, `lce-indirect-xnnpack`; `float`, `int8`: LiteRT with XNNPACK.
+        engine: `kbnn-runtime`, with a kernel set `kbnn-runtime-KERNELS`, without fusion
+            `kbnn-runtime-unfused`; `lce-default`, `lce-indirect`, `lce-indirect-xnnpack`; `float`,
+            `int8`: LiteRT with XNNPACK.
         file: the model.
         threads: for the interpreter and the delegate.
     """
@@ -66,8 +67,11 @@ def inference(engine: str, file: str, threads: int) -> Callable[[], None]:
     if engine.startswith("kbnn-runtime"):
         from kbnn_runtime import load_delegate
 
-        kernels = engine.removeprefix("kbnn-runtime").removeprefix("-") or "auto"
-        delegates = [load_delegate(num_threads=threads, kernels=kernels)]
+        setting = engine.removeprefix("kbnn-runtime").removeprefix("-") or "auto"
+        options: dict[str, Any] = (
+            {"fusion": False} if setting == "unfused" else {"kernels": setting}
+        )
+        delegates = [load_delegate(num_threads=threads, **options)]
     litert = interpreter_class(
         model_path=file, num_threads=threads, experimental_delegates=delegates
     )

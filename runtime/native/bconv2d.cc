@@ -61,8 +61,8 @@ class BConv2d : public Operator {
     return static_cast<size_t>(output_type_ == kTfLiteInt32 ? packed_words(shape_.channels)
                                                             : shape_.channels);
   }
-  // Of a position's packed output or signs.
-  size_t packed_bytes() const {
+  // A position's packed output or signs.
+  size_t position_bytes() const {
     return static_cast<size_t>(packed_words(shape_.channels)) * sizeof(uint32_t);
   }
   size_t output_bytes() const { return output_type_ == kTfLiteInt8 ? 1 : 4; }
@@ -336,7 +336,7 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
   sum_.apply(run.sum, image, y * columns_.output + x, &tile);
   if (packed_outputs_merge_) {
     std::memset(sum_.has_signs() ? static_cast<void*>(tile.signs) : tile.output, 0,
-                position * packed_bytes());
+                position * position_bytes());
   }
 
   const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
@@ -361,7 +361,7 @@ void BConv2d::compute_tile(int64_t index, Tile tile) const {
     // The last tile writes up to the end of the word.
     const bool last = index + 1 == filter_.tiles();
     const size_t tile_bytes = static_cast<size_t>(kernels.channels_per_tile) / 8;
-    tile.packed_bytes = last ? packed_bytes() - channel / 8 : tile_bytes;
+    tile.packed_bytes = last ? position_bytes() - channel / 8 : tile_bytes;
   }
   if (output_type_ == kTfLiteInt32) {
     kernels.tile_packed(tile);

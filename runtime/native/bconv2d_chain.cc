@@ -28,16 +28,19 @@ bool is_image_tensor(const TfLiteTensor* tensor) {
   return tensor != nullptr && tensor->type == kTfLiteFloat32 && rank(*tensor) == 4;
 }
 
-bool has_fixed_size(const TfLiteTensor& tensor, int axis) {
+bool is_free(const TfLiteTensor& tensor, int axis) {
   const TfLiteIntArray* signature = tensor.dims_signature;
-  return signature == nullptr || signature->size != 4 || signature->data[axis] >= 0;
+  return signature != nullptr && signature->size == 4 && signature->data[axis] < 0;
 }
 
-// Free rows, columns or channels are refused: the file does not show whether ADD would repeat them.
+// As far as the file says, ADD repeats neither: sizes are equal, and free ones are the images'
+// alone, of both or of none.
 bool same_shape(const TfLiteTensor& a, const TfLiteTensor& b) {
   for (int axis = 0; axis < 4; ++axis) {
-    if (dimension(a, axis) != dimension(b, axis)) return false;
-    if (axis > 0 && !(has_fixed_size(a, axis) && has_fixed_size(b, axis))) return false;
+    if (dimension(a, axis) != dimension(b, axis) || is_free(a, axis) != is_free(b, axis) ||
+        (axis > 0 && is_free(a, axis))) {
+      return false;
+    }
   }
   return true;
 }
@@ -89,6 +92,17 @@ bool is_closed(TfLiteContext* context, const Bconv2dChain& chain, int first_outp
          contains(outputs, first_output) && (second_output < 0 || contains(outputs, second_output));
 }
 
+// The first node of plan[first ..] that reads the tensor, or count.
+TfLiteStatus find_reader(TfLiteContext* context, const int* plan, size_t count, size_t first,
+                         int tensor, size_t* found, NodeView* view) {
+  for (*found = first; *found < count; ++*found) {
+    if (plan[*found] < 0) continue;
+    KBNN_RETURN_IF_ERROR(view->read(context, plan[*found]));
+    if (view->reads(tensor)) return kTfLiteOk;
+  }
+  return kTfLiteOk;
+}
+
 }  // namespace
 
 TfLiteStatus find_bconv2d_chain(TfLiteContext* context, const int* plan, size_t count, size_t first,
@@ -96,25 +110,25 @@ TfLiteStatus find_bconv2d_chain(TfLiteContext* context, const int* plan, size_t 
   *chain = {1, {plan[first], 0, 0}};
   NodeView view;
   KBNN_RETURN_IF_ERROR(view.read(context, plan[first]));
-  const int convolution_output = view.only_output();
-  int sum = -1;
-  for (size_t i = first + 1; i < count && chain->size < 3; ++i) {
-    if (plan[i] < 0) continue;
-    KBNN_RETURN_IF_ERROR(view.read(context, plan[i]));
-    Bconv2dChain longer = *chain;
-    longer.nodes[longer.size++] = plan[i];
-    if (chain->size == 1) {
-      if (!view.reads(convolution_output)) continue;
-      if (!adds(context, view, convolution_output)) return kTfLiteOk;
-      sum = view.only_output();
-      if (!is_closed(context, longer, sum, -1)) return kTfLiteOk;
-      *chain = longer;
-    } else if (takes_signs(context, view, sum)) {
-      // Where nothing else reads the sum it has no memory, and stays the interpreter's.
-      if (is_closed(context, longer, sum, view.only_output())) *chain = longer;
-      return kTfLiteOk;
-    }
-  }
+  const int convolved = view.only_output();
+  if (tensor_at(context, convolved) == nullptr) return kTfLiteOk;
+
+  size_t add;
+  KBNN_RETURN_IF_ERROR(find_reader(context, plan, count, first + 1, convolved, &add, &view));
+  if (add == count || !adds(context, view, convolved)) return kTfLiteOk;
+  const int sum = view.only_output();
+  const Bconv2dChain with_sum = {2, {plan[first], plan[add], 0}};
+  if (!is_closed(context, with_sum, sum, -1)) return kTfLiteOk;
+  *chain = with_sum;
+
+  // The sum has other readers too; were there none, it would have no memory, and signs stay apart.
+  size_t quantize = add;
+  do {
+    KBNN_RETURN_IF_ERROR(find_reader(context, plan, count, quantize + 1, sum, &quantize, &view));
+    if (quantize == count) return kTfLiteOk;
+  } while (!takes_signs(context, view, sum));
+  const Bconv2dChain with_signs = {3, {plan[first], plan[add], plan[quantize]}};
+  if (is_closed(context, with_signs, sum, view.only_output())) *chain = with_signs;
   return kTfLiteOk;
 }
 

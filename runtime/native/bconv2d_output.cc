@@ -55,6 +55,7 @@ TfLiteStatus FusedOutput::fuse(TfLiteContext* context, const TfLiteTensor& multi
   const double all = static_cast<double>(products);
   for (size_t slot = 0; slot < filter.slots(); ++slot) {
     const int64_t channel = filter.channel(slot);
+    // What a channel that does not exist gives is 0, so that it adds no sign.
     if (channel < 0) continue;
     const double m = static_cast<const float*>(multiplier.data)[channel];
     const double b = static_cast<const float*>(bias.data)[channel];

@@ -13,7 +13,7 @@ TfLiteStatus ResidualSum::prepare(TfLiteContext* context, const OutputShape& sha
                   dimension(residual, 1) == shape.rows && dimension(residual, 2) == shape.columns &&
                   dimension(residual, 3) == shape.channels,
               "Expected LceBconv2d's residual of the output's shape, %d x %d x %d x %d. Received "
-              "%d x %d x %d x %d.",
+              "%d x %d x %d x %d. With the delegate's option fusion=off, ADD repeats what fits.",
               static_cast<int>(shape.images), static_cast<int>(shape.rows),
               static_cast<int>(shape.columns), static_cast<int>(shape.channels),
               static_cast<int>(residual_images_), static_cast<int>(dimension(residual, 1)),

@@ -29,8 +29,8 @@ struct Tile {
   const uint32_t* weights;           // words x channels_per_tile
   size_t words;                      // of a patch, each of its copies in the lines counted once
   int channels;                      // that exist; arrays are as long as the tile nevertheless
-  const float* multiplier;
-  const float* bias;
+  const float* multiplier;           // 0 for channels that do not exist
+  const float* bias;                 // likewise
   int32_t clamp_min;
   int32_t clamp_max;
   const int32_t* thresholds;  // INT32_MAX for channels that do not exist

@@ -42,9 +42,10 @@ def load_delegate(*, num_threads: int = 1, kernels: str = "auto", fusion: bool =
             operators are set in its interpreter.
         kernels: "auto", the fastest that the processor runs, or one of "portable", "avx2",
             "avx512", "avx512_vpopcntdq" and "neon", for tests and comparisons.
-        fusion: Compute a binary convolution together with the `ADD` and the `LceQuantize` behind
-            it. Outputs are the same; what lies between these operators is then in no tensor, so
-            pass False with LiteRT's `experimental_preserve_all_tensors`.
+        fusion: Compute a binary convolution together with the `ADD` of a residual and the
+            `LceQuantize` behind it. Outputs are the same, and what lies between these operators is
+            in no tensor. A residual of another shape than the convolution's output, which `ADD`
+            would repeat, is refused at run time where the file does not show it.
 
     Returns:
         A `Delegate` of LiteRT, for one interpreter.

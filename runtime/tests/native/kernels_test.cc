@@ -209,6 +209,8 @@ void test_sum_tiles(const Kernels& kernels) {
   for (size_t lane = channels; lane < static_cast<size_t>(p.lanes); ++lane) {
     p.multiplier[lane] = p.bias[lane] = 0.0f;
   }
+  // Products of minus zero.
+  if (random_below(4) == 0) p.multiplier[0] = p.bias[0] = -0.0f;
   const size_t step = channels + static_cast<size_t>(random_below(3));
   std::vector<float> floats(p.positions * step, 12345.0f);
   Tile tile = make_tile(kernels, p, floats.data(), step);
@@ -219,7 +221,9 @@ void test_sum_tiles(const Kernels& kernels) {
     if (i % step >= channels) continue;
     const int channel = static_cast<int>(i % step);
     const float value = transformed(tile, p.doubled_sum(i / step, channel), channel);
-    if (random_below(4) == 0) residual[i] = -value;
+    const float special[] = {-value,   NAN,       -NAN,
+                             INFINITY, -INFINITY, value == 0.0f ? value : -value};
+    if (random_below(4) == 0) residual[i] = special[random_below(6)];
     expected[i] = value + residual[i];
   }
   tile.residual = residual.data();
@@ -232,7 +236,8 @@ void test_sum_tiles(const Kernels& kernels) {
   kernels.tile_sum(tile);
   for (size_t i = 0; i < floats.size(); ++i) {
     const bool inside = i % step < channels;
-    expect(floats[i] == (inside ? expected[i] : 12345.0f), "sums", i);
+    const float wanted = inside ? expected[i] : 12345.0f;
+    expect(isnan(wanted) ? isnan(floats[i]) : floats[i] == wanted, "sums", i);
   }
   if (!with_signs) return;
   place.check(p, "signs of sums", [&](size_t position, int channel) {

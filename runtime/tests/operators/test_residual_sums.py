@@ -41,6 +41,11 @@ def is_fused(subject: Interpreter, tensor: int) -> bool:
     return False
 
 
+def delegate_nodes(subject: Interpreter) -> int:
+    """Nodes that the delegate and XNNPACK run."""
+    return [details["op_name"] for details in subject._get_ops_details()].count("DELEGATE")
+
+
 CONVOLVED = 5  # the convolution's output in `residual_model`
 
 
@@ -65,6 +70,8 @@ def test_any_sum_is_the_reference(
     # Sums that are exactly zero, whose sign is that of +1.
     opposite = -(convolved[:1] if one_image else convolved)
     residual = np.where(random.random(shape) < 0.2, opposite, residual)
+    special = np.array([np.nan, -np.nan, np.inf, -np.inf], np.float32)
+    residual = np.where(random.random(shape) < 0.05, random.choice(special, shape), residual)
     expected = convolved + residual
     model = convolution.residual_model(
         convolved.shape[1:3], residual_first=residual_first, signs=with_signs
@@ -72,7 +79,7 @@ def test_any_sum_is_the_reference(
     for kernels in every_kernels:
         subject = network(model, kernels=kernels, num_threads=threads)
         outputs = run(subject, pack(inputs), residual)
-        assert is_fused(subject, CONVOLVED)
+        assert delegate_nodes(subject) == 1
         np.testing.assert_array_equal(outputs[0], expected, err_msg=kernels)
         if with_signs:
             np.testing.assert_array_equal(outputs[1], pack(expected), err_msg=kernels)
@@ -100,6 +107,8 @@ def test_fusion_can_be_turned_off(option, kernels):
     np.testing.assert_array_equal(sums, convolve(convolution, inputs) + residual)
     np.testing.assert_array_equal(words, pack(sums))
     assert is_fused(subject, CONVOLVED) == (option == "on")
+    # XNNPACK takes the ADD that is left.
+    assert delegate_nodes(subject) == (1 if option == "on" else 3)
 
 
 def test_larger_inputs_and_back(kernels):
@@ -139,6 +148,43 @@ def test_a_chain_of_residual_blocks(kernels):
     np.testing.assert_array_equal(output, values)
     np.testing.assert_array_equal(bits, pack(inputs))
     assert all(is_fused(subject, first) for first in (6, 9, 12))
+    assert delegate_nodes(subject) == 3
+
+
+def test_signs_behind_another_reader_of_the_sum():
+    convolution, inputs = case()
+    image = Tensor((1, 6, 5, 40), np.float32)
+    words = Tensor((1, 6, 5, 2), np.int32)
+    nodes = [
+        Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options()),
+        Node("ADD", [5, 6], [7]),
+        Node("ADD", [7, 6], [8]),
+        Node("LceQuantize", [7], [9]),
+    ]
+    tensors = [*convolution.inputs(), image, image, image, image, words]
+    residual = residual_of((1, 6, 5, 40))
+    subject = network(graph_model(tensors, nodes, [8, 9]))
+    twice, packed = run(subject, pack(inputs), residual)
+    total = convolve(convolution, inputs) + residual
+    np.testing.assert_array_equal(twice, total + residual)
+    np.testing.assert_array_equal(packed, pack(total))
+    assert delegate_nodes(subject) == 2
+
+
+def test_images_may_be_free():
+    """As in every model that Keras's converter makes."""
+    convolution, _ = case()
+    image = Tensor((1, 6, 5, 40), np.float32, signature=(-1, 6, 5, 40))
+    nodes = [
+        Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options()),
+        Node("ADD", [5, 6], [7]),
+    ]
+    subject = network(graph_model([*convolution.inputs(), image, image, image], nodes, [7]))
+    inputs = signs(np.random.default_rng(6), (3, 6, 5, 64))
+    residual = residual_of((3, 6, 5, 40))
+    (sums,) = run(subject, pack(inputs), residual)
+    np.testing.assert_array_equal(sums, convolve(convolution, inputs) + residual)
+    assert is_fused(subject, CONVOLVED)
 
 
 def residual_of(shape: tuple[int, ...]) -> np.ndarray:
@@ -146,19 +192,29 @@ def residual_of(shape: tuple[int, ...]) -> np.ndarray:
 
 
 FREE = (-1, -1, -1, 40)
+IMAGES_FREE = (-1, 6, 5, 40)
 
 
 @pytest.mark.parametrize(
-    "variant", ["activation", "output", "two_users", "itself", "repeated", "free", "signature"]
+    "variant",
+    [
+        *("activation", "output", "two_users", "itself", "repeated", "images", "vector"),
+        *("free", "signature", "images_signature"),
+    ],
 )
 def test_what_is_no_plain_residual_stays_apart(variant):
     """Each model would be wrong, or refused, if the convolution were computed with its ADD."""
     convolution, inputs = case()
     shape = (1, 6, 5, 40)
-    residual = residual_of((1, 1, 1, 40) if variant == "repeated" else shape)
+    residual_shape = {"repeated": (1, 1, 1, 40), "images": (2, 6, 5, 40), "vector": (40,)}
+    residual = residual_of(residual_shape.get(variant, shape))
     convolved = convolve(convolution, inputs)
     image = Tensor(shape, np.float32, signature=FREE if variant == "free" else None)
-    added = Tensor(residual.shape, np.float32, signature=FREE if variant == "signature" else None)
+    added = Tensor(
+        residual.shape,
+        np.float32,
+        signature={"signature": FREE, "images_signature": IMAGES_FREE}.get(variant),
+    )
     tensors = [*convolution.inputs(), image, added, image, image]
     convolution_node = Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options())
     nodes, outputs = [convolution_node, Node("ADD", [5, 6], [7])], [7]
@@ -175,6 +231,9 @@ def test_what_is_no_plain_residual_stays_apart(variant):
         nodes[1].inputs = [5, 5]
         tensors[6] = Tensor.constant(residual)
         expected = [convolved + convolved]
+    elif variant == "images_signature":
+        residual = residual_of((3, 6, 5, 40))
+        expected = [convolved + residual]
     if len(outputs) + len(nodes) == 3 or variant == "output":
         tensors = tensors[:8]
     subject = network(graph_model(tensors, nodes, outputs))
@@ -200,6 +259,21 @@ def test_signs_that_alone_read_the_sum():
     (packed,) = run(subject, pack(inputs), residual)
     np.testing.assert_array_equal(packed, pack(convolve(convolution, inputs) + residual))
     assert is_fused(subject, CONVOLVED)
+    assert delegate_nodes(subject) == 2
+
+
+def test_sums_of_int8_stay_apart():
+    convolution, inputs = case(output="int8", quantization=(0.5, 0))
+    stored = Tensor((1, 6, 5, 40), np.int8, quantization=(0.5, 0))
+    nodes = [
+        Node("LceBconv2d", [0, 1, 2, 3, 4], [5], convolution.options()),
+        Node("ADD", [5, 6], [7]),
+    ]
+    subject = network(graph_model([*convolution.inputs(), stored, stored, stored], nodes, [7]))
+    residual = np.random.default_rng(8).integers(-60, 60, (1, 6, 5, 40)).astype(np.int8)
+    (sums,) = run(subject, pack(inputs), residual)
+    exact = convolve(convolution, inputs).astype(int) + residual
+    np.testing.assert_array_equal(sums, np.clip(exact, -128, 127))
 
 
 def test_a_residual_that_comes_of_the_same_bits():
@@ -219,11 +293,11 @@ def test_a_residual_that_comes_of_the_same_bits():
     np.testing.assert_array_equal(sums, convolve(convolution, inputs) + convolve(swapped, inputs))
 
 
-@pytest.mark.parametrize("size", [(1, 7, 5), (1, 6, 4), (3, 6, 5)])
+@pytest.mark.parametrize("size", [(1, 7, 5), (1, 6, 4), (3, 6, 5), (1, 1, 1)])
 def test_residuals_of_other_shapes_are_refused(size):
     convolution, inputs = case()
     subject = network(convolution.residual_model((6, 5)))
-    with pytest.raises(RuntimeError, match=r"Expected LceBconv2d's residual .* Received"):
+    with pytest.raises(RuntimeError, match=r"Expected LceBconv2d's residual .* fusion=off"):
         run(subject, pack(np.repeat(inputs, 2, axis=0)), residual_of((*size, 40)))
 
 
