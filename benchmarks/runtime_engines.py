@@ -25,7 +25,6 @@ ENGINES = {
 """Which of a network's files each one runs. Unfused, each operator is computed alone; LCE's
 interpreter leaves XNNPACK out unless asked."""
 
-_TURN_SECONDS = 0.02
 _MOST_RUNS = 200
 
 
@@ -104,25 +103,27 @@ def package(engine: str) -> str:
     return BASELINE if engine.startswith(BASELINE) else "litert"
 
 
-def take_turns(turn: Mapping[str, Callable[[int], float]], rounds: int) -> dict[str, Times]:
+def take_turns(
+    turn: Mapping[str, Callable[[int], float]], rounds: int, seconds: float = 0.02
+) -> dict[str, Times]:
     """Time every engine once a round, so that a load on the machine meets all of them alike.
 
     Args:
         turn: for each engine a function that runs so many inferences, after one that is not timed,
             and returns their mean in seconds.
-        rounds: how often each takes its turn. A turn is as many inferences as fill a fiftieth of a
-            second, from 1 to 200.
+        rounds: how often each takes its turn.
+        seconds: a turn is as many inferences as fill them, from 1 to 200.
     """
     runs = {}
     for engine, run in turn.items():
         # Of three, the first one made ready for what it is not.
         estimate = min(run(1) for _ in range(3))
-        runs[engine] = max(1, min(_MOST_RUNS, math.ceil(_TURN_SECONDS / estimate)))
-    seconds: dict[str, list[float]] = {engine: [] for engine in turn}
+        runs[engine] = max(1, min(_MOST_RUNS, math.ceil(seconds / estimate)))
+    taken: dict[str, list[float]] = {engine: [] for engine in turn}
     for _ in range(rounds):
         for engine, run in turn.items():
-            seconds[engine].append(run(runs[engine]))
-    return {engine: Times(seconds[engine], runs[engine]) for engine in turn}
+            taken[engine].append(run(runs[engine]))
+    return {engine: Times(taken[engine], runs[engine]) for engine in turn}
 
 
 def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) -> dict[str, int]:

@@ -186,7 +186,9 @@ def rows(
     for engine, own in times.items():
         ratio = step_timing.ratio(own.seconds, baseline)
         macs, size = files[engine]
-        named = engine.removeprefix(BASELINE).removeprefix("-") or kernels
+        named = engine.removeprefix(BASELINE).removeprefix("-")
+        if named in ("", "unfused"):
+            named = kernels
         table.append(
             Row(
                 model=model,
