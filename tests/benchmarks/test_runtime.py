@@ -44,21 +44,25 @@ def test_engines_take_turns_of_as_many_runs_as_fill_their_time():
     times = runtime_engines.take_turns({"a": turn("a", 0.004), "b": turn("b", 1.0)}, rounds=2)
     assert order == 3 * [("a", 1)] + 3 * [("b", 1)] + 2 * [("a", 5), ("b", 1)]
     assert times == {"a": Times([0.004] * 2, 5), "b": Times([1.0] * 2, 1)}
+    longer = runtime_engines.take_turns({"a": turn("a", 0.004)}, rounds=2, seconds=0.1)
+    assert longer == {"a": Times([0.004] * 2, 25)}
 
 
 def test_times_are_divided_by_the_turn_of_the_same_round():
     times = {
         "kbnn-runtime": Times([0.001, 0.002, 0.001], 10),
         "kbnn-runtime-avx2": Times([0.001, 0.002, 0.001], 10),
+        "kbnn-runtime-unfused": Times([0.001, 0.002, 0.001], 10),
         "float": Times([0.002, 0.008, 0.006], 4),
     }
     files = dict.fromkeys(times, (Macs(7, 8), 9))
     table = runtime_rows.rows(
         "net", 2, times, files, kernels="avx512", load=0.5, provenance_columns=COLUMNS
     )
-    own, avx2, real = table
+    own, avx2, unfused, real = table
     assert (own.ratio, own.kernels, own.milliseconds, own.runs) == (1.0, "avx512", 1.0, 10)
     assert (avx2.engine, avx2.kernels) == ("kbnn-runtime-avx2", "avx2")
+    assert (unfused.engine, unfused.kernels) == ("kbnn-runtime-unfused", "avx512")
     assert (real.ratio, real.ratio_lower_quartile, real.ratio_upper_quartile) == (4.0, 3.0, 5.0)
     assert (real.kernels, real.threads, real.rounds, real.milliseconds) == ("", 2, 3, 6.0)
     assert (real.binary_macs, real.real_macs, real.file_bytes, real.load) == (7, 8, 9, 0.5)
