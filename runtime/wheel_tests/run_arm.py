@@ -95,7 +95,7 @@ def compare(expected: pathlib.Path, received: pathlib.Path) -> list[str]:
     )
     if "neon" not in there["kernels"]:
         problems.append(f"Expected NEON kernels. Received: {there['kernels']}")
-    for entry in ("kbnn-runtime", "operators", "classes"):
+    for entry in ("kbnn-runtime", "operators", "classes", "fused"):
         if here[entry] != there[entry]:
             problems.append(f"Expected {entry} {here[entry]}. Received: {there[entry]}")
     for kernels in there["kernels"]:

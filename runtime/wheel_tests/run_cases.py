@@ -12,9 +12,18 @@ import sys
 
 import numpy as np
 
-from kbnn_runtime import Interpreter, __version__, available_kernels, library_path
-from kbnn_runtime.litert import PACKAGE
+from kbnn_runtime import (
+    Interpreter,
+    __version__,
+    available_kernels,
+    library_path,
+    load_delegate,
+)
+from kbnn_runtime.litert import PACKAGE, LiteRTInterpreter
 from kbnn_runtime.session import Session
+
+FIRST_CONVOLVED = 6
+"""The tensor of `cases.residual_blocks` that has no memory where the ADD that reads it is fused."""
 
 
 def main(cases: pathlib.Path, results: pathlib.Path) -> None:
@@ -38,8 +47,21 @@ def main(cases: pathlib.Path, results: pathlib.Path) -> None:
         "numpy": np.__version__,
         "operators": [entry.type for entry in network.profile(images[:2], runs=1).operators],
         "classes": [best[0].index for best in network.classify(images, top=1)],
+        "fused": is_fused(cases / "residual_blocks.tflite"),
     }
     (results / "platform.json").write_text(json.dumps(document, indent=2))
+
+
+def is_fused(model: pathlib.Path) -> bool:
+    """Whether the first convolution of the residual blocks is computed with the ADD behind it."""
+    interpreter = LiteRTInterpreter(str(model), experimental_delegates=[load_delegate()])
+    interpreter.allocate_tensors()
+    interpreter.invoke()
+    try:
+        interpreter.get_tensor(FIRST_CONVOLVED)
+    except ValueError:
+        return True
+    return False
 
 
 if __name__ == "__main__":

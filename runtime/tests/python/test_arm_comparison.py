@@ -18,6 +18,7 @@ def folders(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
             "kernels": kernels,
             "operators": ["LceBconv2d"],
             "classes": [3, 1],
+            "fused": True,
         }
         for folder in kernels:
             (tmp_path / name / folder).mkdir(parents=True)
@@ -55,9 +56,10 @@ def test_the_network_may_round_as_the_processor_does(folders):
 
 
 @pytest.mark.parametrize(
-    ("entry", "value"), [("classes", [3, 2]), ("operators", []), ("kbnn-runtime", "2")]
+    ("entry", "value"),
+    [("classes", [3, 2]), ("operators", []), ("kbnn-runtime", "2"), ("fused", False)],
 )
-def test_other_classes_operators_and_versions_are_seen(folders, entry, value):
+def test_other_classes_operators_versions_and_fusion_are_seen(folders, entry, value):
     path = folders[1] / "platform.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), entry: value}))
     (problem,) = compare(*folders)
