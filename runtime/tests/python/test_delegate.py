@@ -4,8 +4,8 @@ import models
 import numpy as np
 import pytest
 from cases import residual_blocks
-from run_cases import FIRST_CONVOLVED, is_fused
 from check_wheels import check_library
+from run_cases import FIRST_CONVOLVED, is_fused
 
 from binaries import elf
 from kbnn_runtime import available_kernels, library_path, load_delegate
