@@ -42,8 +42,10 @@ struct Avx512 {
   static KBNN_INLINE __mmask16 first_lanes(int count) {
     return static_cast<__mmask16>((1u << count) - 1);
   }
-  static KBNN_INLINE uint32_t negative(Floats x) {
-    return _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ);
+  static KBNN_INLINE uint32_t negative(const Floats (&x)[kVectors]) {
+    const uint32_t low = _mm512_cmp_ps_mask(x[0], _mm512_setzero_ps(), _CMP_LT_OQ);
+    const uint32_t high = _mm512_cmp_ps_mask(x[1], _mm512_setzero_ps(), _CMP_LT_OQ);
+    return low | high << kLanes;
   }
   static KBNN_INLINE Floats load_floats(const float* from, int count) {
     return count >= kLanes ? load(from) : _mm512_maskz_loadu_ps(first_lanes(count), from);

@@ -53,9 +53,14 @@ struct Avx2 {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a, b))));
   }
 
-  static KBNN_INLINE uint32_t negative(Floats x) {
-    const Floats below = _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ);
-    return static_cast<uint32_t>(_mm256_movemask_ps(below));
+  static KBNN_INLINE uint32_t negative(const Floats (&x)[kVectors]) {
+    uint32_t bits = 0;
+    KBNN_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      const Floats below = _mm256_cmp_ps(x[v], _mm256_setzero_ps(), _CMP_LT_OQ);
+      bits |= static_cast<uint32_t>(_mm256_movemask_ps(below)) << v * kLanes;
+    }
+    return bits;
   }
 
   static KBNN_INLINE __m256i first_lanes(int count) {

@@ -53,23 +53,37 @@ struct Neon {
   static KBNN_INLINE Floats to_floats(Ints x) { return vcvtq_f32_s32(x); }
   static KBNN_INLINE Floats multiply(Floats a, Floats b) { return vmulq_f32(a, b); }
   static KBNN_INLINE Floats add(Floats a, Floats b) { return vaddq_f32(a, b); }
-  static KBNN_INLINE uint32_t greater(Ints a, Ints b) { return lane_bits(vcgtq_s32(a, b)); }
+  static KBNN_INLINE uint32_t greater(Ints a, Ints b) {
+    const uint32_t which[4] = {1, 2, 4, 8};
+    const uint32x4_t bits = vandq_u32(vcgtq_s32(a, b), vld1q_u32(which));
+#if defined(__aarch64__)
+    return vaddvq_u32(bits);
+#else
+    const uint32x2_t pairs = vpadd_u32(vget_low_u32(bits), vget_high_u32(bits));
+    return vget_lane_u32(vpadd_u32(pairs, pairs), 0);
+#endif
+  }
   // Of the bits alone: NEON's comparison of floats takes denormal numbers for zero on 32-bit ARM,
   // and on 64-bit where the process asks for it.
   static KBNN_INLINE uint32x4_t are_negative(Floats x) {
     const uint32x4_t bits = vreinterpretq_u32_f32(x);
     return vcleq_u32(vsubq_u32(bits, vdupq_n_u32(0x80000001u)), vdupq_n_u32(0x7f7fffffu));
   }
-  static KBNN_INLINE uint32_t negative(Floats x) { return lane_bits(are_negative(x)); }
-  // A bit for each lane that is all ones; the others are all zeros.
-  static KBNN_INLINE uint32_t lane_bits(uint32x4_t mask) {
-    const uint32_t which[4] = {1, 2, 4, 8};
-    const uint32x4_t bits = vandq_u32(mask, vld1q_u32(which));
+  static KBNN_INLINE uint16x8_t narrowed(uint32x4_t low, uint32x4_t high) {
+    return vcombine_u16(vmovn_u32(low), vmovn_u32(high));
+  }
+  static KBNN_INLINE uint32_t negative(const Floats (&x)[kVectors]) {
+    const uint8_t which[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
+    const uint16x8_t first = narrowed(are_negative(x[0]), are_negative(x[1]));
 #if defined(__aarch64__)
-    return vaddvq_u32(bits);
+    const uint16x8_t second = narrowed(are_negative(x[2]), are_negative(x[3]));
+    const uint8x16_t bits =
+        vandq_u8(vcombine_u8(vmovn_u16(first), vmovn_u16(second)), vld1q_u8(which));
+    return vaddv_u8(vget_low_u8(bits)) | uint32_t{vaddv_u8(vget_high_u8(bits))} << 8;
 #else
-    const uint32x2_t pairs = vpadd_u32(vget_low_u32(bits), vget_high_u32(bits));
-    return vget_lane_u32(vpadd_u32(pairs, pairs), 0);
+    uint8x8_t bits = vand_u8(vmovn_u16(first), vld1_u8(which));
+    for (int i = 0; i < 3; ++i) bits = vpadd_u8(bits, bits);
+    return vget_lane_u8(bits, 0);
 #endif
   }
 
@@ -223,10 +237,8 @@ KBNN_INLINE uint32x4_t are_negative(const float* from) {
   return Neon::are_negative(vld1q_f32(from));
 }
 KBNN_INLINE uint8x16_t are_16_negative(const float* from) {
-  const uint16x8_t low =
-      vcombine_u16(vmovn_u32(are_negative(from)), vmovn_u32(are_negative(from + 4)));
-  const uint16x8_t high =
-      vcombine_u16(vmovn_u32(are_negative(from + 8)), vmovn_u32(are_negative(from + 12)));
+  const uint16x8_t low = Neon::narrowed(are_negative(from), are_negative(from + 4));
+  const uint16x8_t high = Neon::narrowed(are_negative(from + 8), are_negative(from + 12));
   return vcombine_u8(vmovn_u16(low), vmovn_u16(high));
 }
 

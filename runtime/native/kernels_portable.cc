@@ -63,9 +63,11 @@ struct Portable {
     __builtin_memcpy(&bits, &value, sizeof(bits));
     return bits > 0x80000000u && bits <= 0xff800000u;
   }
-  static KBNN_INLINE uint32_t negative(Floats x) {
+  static KBNN_INLINE uint32_t negative(const Floats (&x)[kVectors]) {
     uint32_t bits = 0;
-    for (int lane = 0; lane < kLanes; ++lane) bits |= uint32_t{is_negative(x[lane])} << lane;
+    for (int i = 0; i < kVectors * kLanes; ++i) {
+      bits |= uint32_t{is_negative(x[i / kLanes][i % kLanes])} << i;
+    }
     return bits;
   }
 

@@ -46,11 +46,13 @@ struct FloatOutput {
 
 // Of a position's words, those bits that are the tile's.
 KBNN_INLINE void write_bits(const Tile& tile, uint32_t* words, uint32_t bits) {
+  // Bits of a byte are in the same order as bits of a word: every target is little-endian.
+  uint8_t* bytes = reinterpret_cast<uint8_t*>(words) + tile.first_bit / 8;
   if (tile.packed_bytes == 4) {
     words[tile.first_bit / 32] = bits;
+  } else if (tile.packed_bytes == 2) {
+    __builtin_memcpy(bytes, &bits, 2);
   } else if (tile.packed_bytes > 0) {
-    // Bits of a byte are in the same order as bits of a word: every target is little-endian.
-    uint8_t* bytes = reinterpret_cast<uint8_t*>(words) + tile.first_bit / 8;
     for (size_t i = 0; i < tile.packed_bytes; ++i) bytes[i] = static_cast<uint8_t>(bits >> 8 * i);
   } else {
     const uint64_t shifted = uint64_t{bits} << tile.first_bit % 32;
@@ -64,21 +66,31 @@ struct SumOutput {
   template <class Isa>
   static KBNN_INLINE void write(const Tile& tile, size_t position,
                                 const typename Isa::Ints (&sums)[Isa::kVectors]) {
+    if (tile.channels == Isa::kVectors * Isa::kLanes) {
+      write_vectors<Isa, true>(tile, position, sums);
+    } else {
+      write_vectors<Isa, false>(tile, position, sums);
+    }
+  }
+
+  template <class Isa, bool kFull>
+  static KBNN_INLINE void write_vectors(const Tile& tile, size_t position,
+                                        const typename Isa::Ints (&sums)[Isa::kVectors]) {
     float* output = static_cast<float*>(tile.output) + position * tile.output_step;
     const float* residual = tile.residual + position * tile.output_step;
-    uint32_t bits = 0;
+    // Lanes without a channel are 0, since their multiplier, bias and residual are.
+    typename Isa::Floats x[Isa::kVectors];
     KBNN_UNROLL
     for (int v = 0; v < Isa::kVectors; ++v) {
       const int first = v * Isa::kLanes;
-      if (first >= tile.channels) break;
-      const int count = tile.channels - first;
-      // Lanes without a channel are 0, since their multiplier, bias and residual are.
-      const typename Isa::Floats sum = Isa::add(FloatOutput::transform<Isa>(tile, sums[v], first),
-                                                Isa::load_floats(residual + first, count));
-      Isa::store_floats(output + first, sum, count);
-      bits |= Isa::negative(sum) << first;
+      const int count = kFull ? Isa::kLanes : tile.channels - first;
+      x[v] = FloatOutput::transform<Isa>(tile, sums[v], first);
+      if (count <= 0) continue;
+      x[v] = Isa::add(x[v], Isa::load_floats(residual + first, count));
+      Isa::store_floats(output + first, x[v], count);
     }
-    if (tile.signs != nullptr) write_bits(tile, tile.signs + position * tile.signs_step, bits);
+    if (tile.signs == nullptr) return;
+    write_bits(tile, tile.signs + position * tile.signs_step, Isa::negative(x));
   }
 };
 
