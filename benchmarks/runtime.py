@@ -20,7 +20,7 @@ Named networks are shown alone; with a folder as --out, their tables are written
 
 import os
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -95,11 +95,8 @@ def run(
             }
             for count in threads or (1, 2):
                 turns = {
-                    engine: _turn(
-                        workers[runtime_engines.package(engine)],
-                        engine,
-                        files[name][kind],
-                        count,
+                    engine: workers[runtime_engines.package(engine)].turn(
+                        engine, files[name][kind], count
                     )
                     for engine, kind in engines.items()
                 }
@@ -162,11 +159,6 @@ def _announced(names: list[str], work: str) -> Iterator[str]:
     for index, name in enumerate(names, 1):
         _progress.print(f"{work} {index}/{len(names)}: {name}")
         yield name
-
-
-def _turn(worker: Worker, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
-    worker.call("load", engine=engine, file=str(file), threads=threads)
-    return lambda count: worker.call("seconds", engine=engine, count=count)
 
 
 def _memory(

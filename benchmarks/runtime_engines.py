@@ -66,6 +66,11 @@ class Worker:
             raise EngineError(f"`{command}` failed: {answer['error']}. {self._last_message()}")
         return answer["result"]
 
+    def turn(self, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
+        """Load a file; a function for `take_turns` that runs it so many times."""
+        self.call("load", engine=engine, file=str(file), threads=threads)
+        return lambda count: self.call("seconds", engine=engine, count=count)
+
     def close(self) -> None:
         self._process.kill()
         self._process.communicate()

@@ -12,7 +12,6 @@ import dataclasses
 import os
 import pathlib
 import statistics
-from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -82,6 +81,7 @@ def main(
             f"Expected {', '.join(runtime_models.MODELS)}. Received: {unknown}"
         )
     load = os.getloadavg()[0]
+    columns = runtime_rows.measured_on()
     rows: list[Row] = []
     with ExitStack() as stack:
         workers = {
@@ -91,22 +91,24 @@ def main(
             files = runtime_files.files(name)
             for engine in _ENGINES:
                 turns = {
-                    str(count): _turn(worker, engine, files[ENGINES[engine]], count)
+                    str(count): worker.turn(engine, files[ENGINES[engine]], count)
                     for count, worker in workers.items()
                 }
                 times = runtime_engines.take_turns(turns, rounds, seconds=_TURN_SECONDS)
-                rows += [_row(name, engine, count, times, load) for count in workers]
+                rows += [_row(name, engine, count, times, load, columns) for count in workers]
     if file is not None:
         tables.write(rows, file)
     Console(width=100).print(_shown(rows))
 
 
-def _turn(worker: Worker, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
-    worker.call("load", engine=engine, file=str(file), threads=threads)
-    return lambda count: worker.call("seconds", engine=engine, count=count)
-
-
-def _row(name: str, engine: str, threads: int, times: dict[str, Times], load: float) -> Row:
+def _row(
+    name: str,
+    engine: str,
+    threads: int,
+    times: dict[str, Times],
+    load: float,
+    columns: dict[str, str],
+) -> Row:
     own, one = times[str(threads)], times["1"]
     speedup = step_timing.ratio(one.seconds, own.seconds)
     return Row(
@@ -121,7 +123,7 @@ def _row(name: str, engine: str, threads: int, times: dict[str, Times], load: fl
         rounds=len(own.seconds),
         runs=own.runs,
         load=round(load, 2),
-        **runtime_rows.measured_on(),
+        **columns,
     )
 
 

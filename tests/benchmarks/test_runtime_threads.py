@@ -5,7 +5,6 @@ import csv
 import pytest
 import runtime_files
 import runtime_models
-import runtime_rows
 import runtime_threads
 from runtime_engines import Times
 from typer.testing import CliRunner
@@ -13,15 +12,14 @@ from typer.testing import CliRunner
 COLUMNS = {"versions": "{}", "machine": "m", "commit": "c", "date": "d"}
 
 
-def test_a_turn_on_one_thread_is_divided_by_that_of_the_same_round(monkeypatch):
+def test_a_turn_on_one_thread_is_divided_by_that_of_the_same_round():
     pytest.importorskip("kbnn_runtime")
-    monkeypatch.setattr(runtime_rows, "measured_on", lambda: COLUMNS)
     times = {"1": Times([0.004, 0.008, 0.006], 9), "2": Times([0.002, 0.008, 0.002], 5)}
-    row = runtime_threads._row("net", "float", 2, times, 0.5)
+    row = runtime_threads._row("net", "float", 2, times, 0.5, COLUMNS)
     assert (row.milliseconds, row.speedup) == (2.0, 2.0)
     assert (row.speedup_lower_quartile, row.speedup_upper_quartile) == (1.5, 2.5)
     assert (row.kernels, row.threads, row.rounds, row.runs, row.load) == ("", 2, 3, 5, 0.5)
-    one = runtime_threads._row("net", "kbnn-runtime-unfused", 1, times, 0.5)
+    one = runtime_threads._row("net", "kbnn-runtime-unfused", 1, times, 0.5, COLUMNS)
     assert (one.speedup, one.milliseconds, one.runs) == (1.0, 6.0, 9)
     assert one.kernels
 
