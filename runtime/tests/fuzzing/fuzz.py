@@ -58,9 +58,11 @@ def fuzz_delegate(clang: str, cases: int, seed: int) -> str:
         if result.returncode != 0:
             sys.exit(result.stderr[-20000:])
         coverage = re.findall(r"cov: (\d+)", result.stderr)[-1]
+        kernels = ", ".join(re.findall(r"^kernels: (\w+)$", result.stderr, re.MULTILINE))
         # What it reached says whether the cases meant anything.
         return (
-            f"{cases} operators under sanitizers, seed {seed}: no finding, {coverage} edges covered"
+            f"{cases} operators under sanitizers, kernels {kernels}, seed {seed}: no finding, "
+            f"{coverage} edges covered"
         )
 
 
