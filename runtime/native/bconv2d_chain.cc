@@ -12,13 +12,7 @@ struct NodeView {
   TfLiteStatus read(TfLiteContext* context, int index) {
     return context->GetNodeAndRegistration(context, index, &node, &registration);
   }
-  bool reads(int tensor) const {
-    if (node->inputs == nullptr) return false;
-    for (int i = 0; i < node->inputs->size; ++i) {
-      if (node->inputs->data[i] == tensor) return true;
-    }
-    return false;
-  }
+  bool reads(int tensor) const { return contains(node->inputs, tensor); }
   int only_output() const {
     return node->outputs != nullptr && node->outputs->size == 1 ? node->outputs->data[0] : -1;
   }
@@ -66,13 +60,6 @@ bool takes_signs(TfLiteContext* context, const NodeView& view, int values) {
          view.node->delegate == nullptr && view.node->inputs != nullptr &&
          view.node->inputs->size == 1 && view.reads(values) && words != nullptr &&
          words->type == kTfLiteInt32;
-}
-
-bool contains(const TfLiteIntArray* array, int value) {
-  for (int i = 0; array != nullptr && i < array->size; ++i) {
-    if (array->data[i] == value) return true;
-  }
-  return false;
 }
 
 // Whether the interpreter would replace the chain by one node, of which others read exactly these

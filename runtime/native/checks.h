@@ -54,6 +54,14 @@ inline TfLiteTensor* tensor_at(TfLiteContext* context, int index) {
   return &context->tensors[index];
 }
 
+// Whether a list of tensors, or none (null), has this index.
+inline bool contains(const TfLiteIntArray* tensors, int index) {
+  for (int i = 0; tensors != nullptr && i < tensors->size; ++i) {
+    if (tensors->data[i] == index) return true;
+  }
+  return false;
+}
+
 inline int rank(const TfLiteTensor& tensor) {
   return tensor.dims == nullptr ? 0 : tensor.dims->size;
 }

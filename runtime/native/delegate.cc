@@ -86,6 +86,7 @@ void* init_node(TfLiteContext* context, const char* buffer, size_t) {
     delete op;
     return nullptr;
   }
+  op->take_readers(params->output_tensors);
   return op;
 }
 
@@ -97,7 +98,8 @@ TfLiteStatus prepare_node(TfLiteContext* context, TfLiteNode* node) {
 }
 
 TfLiteStatus invoke_node(TfLiteContext* context, TfLiteNode* node) {
-  return static_cast<Operator*>(node->user_data)->invoke(context);
+  auto* op = static_cast<Operator*>(node->user_data);
+  return op->has_readers() ? op->invoke(context) : kTfLiteOk;
 }
 
 TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {

@@ -29,11 +29,16 @@ class Operator {
   // Takes over a node that reads what the node before it gave and is computed with it.
   virtual TfLiteStatus take_over_next(TfLiteContext* context, const TfLiteNode& node);
 
+  // `read`: the tensors that other nodes or the model's user read. The interpreter gives an output
+  // memory only where it is one of them.
+  void take_readers(const TfLiteIntArray* read) { has_readers_ = contains(read, output_index()); }
+  bool has_readers() const { return has_readers_; }
+
   // Once before the first run and after each change of shapes: checks, resizes the outputs. `node`
   // is the delegate's, where temporary tensors are listed.
   virtual TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) = 0;
 
-  // Allocates nothing.
+  // Allocates nothing. Called only where the output has readers.
   virtual TfLiteStatus invoke(TfLiteContext* context) = 0;
 
  protected:
@@ -63,6 +68,7 @@ class Operator {
  private:
   Buffer<int> inputs_;
   Buffer<int> outputs_;
+  bool has_readers_ = true;
 };
 
 // Null where there is no memory.

@@ -229,7 +229,10 @@ class FakeInterpreter {
                                     const TfLiteIntArray* nodes, TfLiteDelegate* delegate) {
     FakeInterpreter* interpreter = self(context);
     TfLiteIntArray* copy = make_array(std::vector<int>(nodes->data, nodes->data + nodes->size));
-    TfLiteDelegateParams params = {delegate, copy, nullptr, nullptr};
+    TfLiteDelegateParams* partition = nullptr;
+    int count = 0;
+    preview(context, nodes, &partition, &count);
+    TfLiteDelegateParams params = {delegate, copy, nullptr, partition->output_tensors};
     DelegateNode given = {};
     given.registration = registration;
     given.node.temporaries = make_array({});

@@ -32,9 +32,12 @@ def available_kernels() -> tuple[str, ...]:
     return tuple(found)
 
 
-def interpreter(model: bytes, *, kernels: str = "auto", num_threads: int = 1) -> Interpreter:
+def interpreter(
+    model: bytes, *, kernels: str = "auto", num_threads: int = 1, fusion: str = "on"
+) -> Interpreter:
     """An interpreter of the model whose LCE operators are the delegate's."""
-    delegate = load_delegate(library(), {"kernels": kernels, "num_threads": str(num_threads)})
+    options = {"kernels": kernels, "num_threads": str(num_threads), "fusion": fusion}
+    delegate = load_delegate(library(), options)
     return Interpreter(model_content=model, experimental_delegates=[delegate])
 
 
