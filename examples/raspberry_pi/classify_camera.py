@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import datetime
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -28,7 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="the .tflite file")
     parser.add_argument("--image", help="an image file instead of the camera")
-    parser.add_argument("--interval", type=float, help="go on, every so many seconds")
+    parser.add_argument("--interval", type=seconds, help="go on, every so many seconds")
     parser.add_argument("--top", type=int, default=3, help="classes to show (3)")
     parser.add_argument("--threads", type=int, default=4, help="to compute with (4)")
     given = parser.parse_args()
@@ -42,6 +43,14 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def seconds(text: str) -> float:
+    """A type for argparse: a time that can be waited."""
+    value = float(text)
+    if not 0 <= value < threading.TIMEOUT_MAX:
+        raise argparse.ArgumentTypeError(f"Expected seconds from 0. Received: {text}")
+    return value
 
 
 def classify(

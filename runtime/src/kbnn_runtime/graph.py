@@ -37,12 +37,20 @@ def operators(content: bytes) -> list[Operator]:
 
     Args:
         content: A file that LiteRT has accepted.
+
+    Raises:
+        ValueError: The name of a tensor is not UTF-8.
     """
     # Never allocated and without the delegate, so the nodes are the file's. LiteRT takes custom
     # operators that it does not know until they have to be prepared.
     litert = LiteRTInterpreter(model_content=content)
-    nodes = litert._get_ops_details()
-    names = {entry["index"]: entry["name"] for entry in litert.get_tensor_details()}
+    try:
+        nodes = litert._get_ops_details()
+        names = {entry["index"]: entry["name"] for entry in litert.get_tensor_details()}
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected a model whose tensors have names in UTF-8. Received: {error}"
+        ) from error
     variable = {int(entry["index"]) for entry in litert.get_input_details()}
     found = []
     for node in nodes:

@@ -14,7 +14,8 @@ _HALF = np.uint32(0x8000)
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """An image file as uint8 (height, width, 1 or 3), turned as its camera says.
 
-    Gray images of 16 bits are divided by 257, so that white stays white.
+    Gray images of 16 bits are divided by 257, so that white stays white. What is transparent is
+    laid on white.
 
     Raises:
         ImportError: Pillow is not installed.
@@ -28,9 +29,22 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         ) from error
     try:
         with Image.open(pathlib.Path(path)) as file:
-            return _pixels(ImageOps.exif_transpose(file))
+            return _pixels(_on_white(ImageOps.exif_transpose(file)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"Expected an image file. Received: {path}: {error}") from error
+
+
+def _on_white(picture: Any) -> Any:
+    """A picture of Pillow's without its transparency, which may hide any colour."""
+    has_alpha = picture.mode in ("LA", "PA", "RGBA")
+    # Of gray with 16 bits Pillow knows no transparency.
+    if not has_alpha and ("transparency" not in picture.info or picture.mode.startswith("I")):
+        return picture
+    from PIL import Image
+
+    white = Image.new("RGBA", picture.size, "white")
+    white.alpha_composite(picture.convert("RGBA"))
+    return white.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
 
 
 def _pixels(picture: Any) -> np.ndarray:
@@ -39,7 +53,7 @@ def _pixels(picture: Any) -> np.ndarray:
         # Pillow's conversion would clip them to 255.
         scaled = np.rint(np.asarray(picture) / 257)
         return np.clip(scaled, 0, 255).astype(np.uint8)[..., None]
-    if picture.mode in ("1", "L", "LA"):
+    if picture.mode in ("1", "L"):
         return np.asarray(picture.convert("L"))[..., None]
     return np.asarray(picture.convert("RGB"))
 

@@ -53,6 +53,10 @@ class Interpreter:
             path, self._content = None, model
         elif isinstance(model, str | os.PathLike):
             path = pathlib.Path(model)
+            if path.is_dir():
+                raise ValueError(
+                    f"Expected the path of a model. Received: a folder, {os.fspath(model)!r}"
+                )
             # From memory, and not mapped: a file that changes on the disk would change under it.
             self._content = path.read_bytes()
         else:
@@ -136,8 +140,8 @@ class Interpreter:
 
         Args:
             images: uint8, 0 to 255: (n, height, width, channels), without the channels where the
-                model has one, or a list of images, whose sizes may differ. They are resized to the
-                model's, and gray and colour are converted, as the sidecar says.
+                images have one, or a list of images, whose sizes may differ. They are resized to
+                the model's, and gray and colour are converted, as the sidecar says.
             top: How many classes, 1 or more, the best first.
             batch_size: As for `predict`.
 
@@ -216,6 +220,10 @@ class Interpreter:
 def _sidecar(given: Any, model: pathlib.Path | None) -> Sidecar | None:
     if given is None or isinstance(given, Sidecar):
         return given
+    if not isinstance(given, str | os.PathLike):
+        raise TypeError(
+            f"Expected sidecar to be a Sidecar, a path or None. Received: {type(given).__name__}"
+        )
     if given == "auto":
         beside = model.with_suffix(".json") if model else None
         return Sidecar.read(beside) if beside and beside.is_file() else None

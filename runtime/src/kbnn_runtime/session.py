@@ -1,5 +1,6 @@
 """One interpreter of LiteRT with the delegate in it, and the shapes that it is set to."""
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -43,7 +44,8 @@ class Session:
         self._input_details = self._litert.get_input_details()
         self._output_details = self._litert.get_output_details()
         self._own_shapes = [tuple(map(int, entry["shape"])) for entry in self._input_details]
-        self._resizable = True
+        # The fewest rows to which the model could not be resized.
+        self._too_many: float = math.inf
         names = _signature_names(self._litert)
         self.inputs = _described(self._input_details, names.get("inputs", {}))
         self.outputs = _described(self._output_details, names.get("outputs", {}))
@@ -69,13 +71,13 @@ class Session:
             RuntimeError: LiteRT or the delegate failed.
         """
         rows = len(arrays[0])
-        if self._resizable or rows == self.own_batch_size:
+        if rows < self._too_many or rows == self.own_batch_size:
             outputs = self._run_resized(arrays)
             if outputs is not None:
                 return outputs
         outputs = self._run_in_pieces(arrays, rows)
         # Now, and not before: sizes that the model refuses say nothing of others.
-        self._resizable = False
+        self._too_many = min(self._too_many, rows)
         return outputs
 
     def tensor(self, index: int) -> np.ndarray:

@@ -50,12 +50,15 @@ class Sidecar:
 
     Attributes:
         dtype: "uint8", "int8" or "float32": the model's input.
-        scale: A number, or one for each channel.
-        offset: A number, or one for each channel.
+        scale: A number, or one for each channel; kept as a tuple.
+        offset: A number, or one for each channel; kept as a tuple.
         resize: "stretch" or "crop", for images of another size than the model's.
         labels: The names of the classes, or None.
         scores: What the model's output is: "logits", whose softmax is taken, "probabilities", or
             "raw", which is shown as it is.
+
+    Raises:
+        ValueError: A value is none of these, or scale and offset lead out of float32.
     """
 
     dtype: str
@@ -64,6 +67,28 @@ class Sidecar:
     resize: str = "stretch"
     labels: tuple[str, ...] | None = None
     scores: str = "logits"
+
+    def __post_init__(self) -> None:
+        _check_one_of("dtype", self.dtype, _DTYPES)
+        _check_one_of("resize", self.resize, _RESIZE)
+        _check_one_of("scores", self.scores, _SCORES)
+        scale, offset = _numbers("scale", self.scale), _numbers("offset", self.offset)
+        if 255 * max(map(abs, scale)) + max(map(abs, offset)) > _LARGEST:
+            raise ValueError(
+                "Expected scale and offset that keep the input within float32. "
+                f"Received: scale={self.scale!r}, offset={self.offset!r}"
+            )
+        labels = self.labels
+        if labels is not None:
+            if not (
+                isinstance(labels, list | tuple)
+                and labels
+                and all(isinstance(name, str) for name in labels)
+            ):
+                raise ValueError(f"Expected labels to be a list of names. Received: {labels!r}")
+            labels = tuple(labels)
+        for name, value in (("scale", scale), ("offset", offset), ("labels", labels)):
+            object.__setattr__(self, name, value)
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> "Sidecar":
@@ -75,8 +100,14 @@ class Sidecar:
         """
         text = pathlib.Path(path).read_bytes()
         try:
-            return cls.from_dict(json.loads(text))
+            document = json.loads(text)
         except (ValueError, RecursionError) as error:
+            raise ValueError(
+                f"Expected a JSON document. Received: {error} (sidecar {os.fspath(path)})"
+            ) from error
+        try:
+            return cls.from_dict(document)
+        except ValueError as error:
             raise ValueError(f"{error} (sidecar {os.fspath(path)})") from error
 
     @classmethod
@@ -86,26 +117,22 @@ class Sidecar:
         Raises:
             ValueError: It is not one of format 1.
         """
-        if not isinstance(document, dict) or document.get("format") != _FORMAT:
-            received = document.get("format") if isinstance(document, dict) else document
+        received = document.get("format") if isinstance(document, dict) else document
+        # True is equal to 1.
+        if not isinstance(document, dict) or received != _FORMAT or isinstance(received, bool):
             raise ValueError(f"Expected an object with format {_FORMAT}. Received: {received!r}")
         _check_keys("the sidecar", document, _KEYS)
         preprocessing = document.get("preprocessing")
         if not isinstance(preprocessing, dict):
             raise ValueError(f"Expected preprocessing to be an object. Received: {preprocessing!r}")
         _check_keys("preprocessing", preprocessing, _PREPROCESSING_KEYS)
-        labels = document.get("labels")
-        if labels is not None and not (
-            isinstance(labels, list) and labels and all(isinstance(name, str) for name in labels)
-        ):
-            raise ValueError(f"Expected labels to be a list of names. Received: {labels!r}")
         return cls(
-            dtype=_one_of("dtype", preprocessing.get("dtype"), _DTYPES),
-            scale=_numbers("scale", preprocessing.get("scale", 1.0)),
-            offset=_numbers("offset", preprocessing.get("offset", 0.0)),
-            resize=_one_of("resize", preprocessing.get("resize", "stretch"), _RESIZE),
-            labels=None if labels is None else tuple(labels),
-            scores=_one_of("scores", document.get("scores", "logits"), _SCORES),
+            dtype=preprocessing.get("dtype", ""),
+            scale=preprocessing.get("scale", 1.0),
+            offset=preprocessing.get("offset", 0.0),
+            resize=preprocessing.get("resize", "stretch"),
+            labels=document.get("labels"),
+            scores=document.get("scores", "logits"),
         )
 
     @classmethod
@@ -164,6 +191,12 @@ class Sidecar:
             )
         if not len(images):
             raise ValueError("Expected at least one image. Received: none")
+        # Its rows would pass for gray images, of one column or three.
+        if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] in (1, 3):
+            raise ValueError(
+                "Expected images of shape (n, height, width, channels), or a list of them; one "
+                f"image is [image]. Received: {images.shape}"
+            )
         fitted = [self._one(image, tensor) for image in images]
         shapes = {image.shape for image in fitted}
         if len(shapes) > 1:
@@ -230,14 +263,13 @@ def _check_keys(where: str, document: dict[str, Any], known: set[str]) -> None:
         raise ValueError(f"Expected {where} to have {sorted(known)} alone. Received: {unknown}")
 
 
-def _one_of(name: str, value: Any, known: tuple[str, ...]) -> str:
+def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={value!r}")
-    return value
 
 
 def _numbers(name: str, value: Any) -> tuple[float, ...]:
-    values = value if isinstance(value, list) else [value]
+    values = value if isinstance(value, list | tuple) else [value]
     fine = values and all(
         isinstance(entry, int | float) and not isinstance(entry, bool) and abs(entry) <= _LARGEST
         for entry in values

@@ -91,3 +91,10 @@ def test_the_camera_is_asked_for_red_green_blue(model, monkeypatch, capsys):
     # By libcamera's names, BGR888 is red, green, blue in memory.
     assert asked == ["BGR888", "started", "closed"]
     assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize("interval", ["-1", "nan", "1e300", "soon"])
+def test_an_interval_that_cannot_be_waited(interval, model):
+    done = run(model, "--image", "none.png", "--interval", interval)
+    assert done.returncode == 2
+    assert "--interval" in done.stderr

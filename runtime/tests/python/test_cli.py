@@ -5,6 +5,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import models
@@ -12,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kbnn_runtime.cli import main
+from kbnn_runtime.cli import benchmark, main
+from kbnn_runtime.tensor import Tensor
 
 COMMAND = pathlib.Path(sys.executable).with_name("kbnn-run")
 LABELS = ["cat", "dog", "bird"]
@@ -158,6 +160,8 @@ def assert_refused(arguments: list[str], message: str, capsys) -> None:
     [
         (["info", "{folder}/none.tflite"], "none.tflite"),
         (["info", "{folder}/images.npz"], "Expected a model"),
+        (["info", "{folder}"], "Received: a folder"),
+        (["info", "{folder}/latin.tflite"], "names in UTF-8"),
         (["classify", "{model}", "{folder}/none.png"], "none.png"),
         (["classify", "{model}", "{model}"], "Expected an image file"),
         (["classify", "{model}", "{folder}/none.npz"], "none.npz"),
@@ -175,6 +179,7 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(
     arguments, message, model, archive, capsys
 ):
     folder = str(archive.parent)
+    (archive.parent / "latin.tflite").write_bytes(models.classifier().replace(b"gray", b"gr\xe4y"))
     given = [text.format(model=model, folder=folder) for text in arguments]
     assert_refused(given, message, capsys)
 
@@ -218,6 +223,8 @@ def huge_array() -> io.BytesIO:
         (images_and(labels=np.arange(3)), "Received: labels of shape (3,)"),
         (images_and(labels=np.array(["cat", "dog"])), "Received: labels of <U3"),
         (images_and(labels=np.zeros(2)), "Received: labels of float64"),
+        (images_and(labels=np.array([0, 3])), "Expected labels from 0 to 2, the model's classes"),
+        (images_and(labels=np.array([-1, 0])), "Received: -1 to 0"),
     ],
 )
 def test_wrong_archives_are_refused(file, message, model, tmp_path, capsys):
@@ -239,6 +246,20 @@ def test_benchmark_refuses_inputs_that_fill_no_batch(array, message, model, tmp_
     np.savez(path, image=array)
     given = ["benchmark", model, "--batch-size", "5", "--input", str(path)]
     assert_refused(given, message, capsys)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "bool", "float32"])
+def test_random_inputs_take_the_memory_of_one_batch(dtype):
+    tensor = Tensor("image", (None, 100), np.dtype(dtype))
+    tracemalloc.start()
+    try:
+        batch = benchmark.random_input(np.random.default_rng(0), tensor, 10_000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (batch.shape, batch.dtype) == ((10_000, 100), tensor.dtype)
+    assert len(np.unique(batch)) > 1
+    assert peak < 1.1 * batch.nbytes
 
 
 @pytest.mark.parametrize("size", [10**13, 10**20])
@@ -271,6 +292,7 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
     [
         ('"$0" info "$1" 2>&-', 0),
         ('"$0" info "$1.none" 2>&-', 2),
+        ('"$0" info "$1" 2>&- >&-', 1),
         # A file that can be read once.
         ('cat "$1" | "$0" info /dev/stdin', 0),
     ],

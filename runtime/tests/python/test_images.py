@@ -46,3 +46,25 @@ def test_a_decompression_bomb_is_no_image(tmp_path):
     path.write_bytes(png_of(60000, 60000))
     with pytest.raises(ValueError, match=r"Expected an image file.*decompression bomb"):
         read_image(path)
+
+
+def test_what_is_transparent_is_laid_on_white(tmp_path):
+    """Whatever colour it hides; half transparent black is a middle gray."""
+    path = tmp_path / "image.png"
+    pixels = np.array([[[255, 0, 0, 255], [0, 0, 0, 0], [0, 200, 0, 0], [0, 0, 0, 128]]], np.uint8)
+    Image.fromarray(pixels).save(path)
+    seen = [[[255, 0, 0], [255, 255, 255], [255, 255, 255], [127, 127, 127]]]
+    np.testing.assert_array_equal(read_image(path), seen)
+    Image.fromarray(np.array([[[9, 255], [9, 0]]], np.uint8)).save(path)
+    np.testing.assert_array_equal(read_image(path), [[[9], [255]]])
+
+
+@pytest.mark.parametrize(("mode", "shape"), [("P", (1, 2, 3)), ("L", (1, 2, 1)), ("1", (1, 2, 1))])
+def test_a_colour_that_stands_for_transparent(mode, shape, tmp_path):
+    path = tmp_path / "image.png"
+    picture = Image.new(mode, (2, 1))
+    picture.putpixel((1, 0), 1)
+    picture.save(path, transparency=0)
+    pixels = read_image(path)
+    assert pixels.shape == shape
+    assert pixels[0, 0].tolist() == [255] * shape[-1]

@@ -69,6 +69,27 @@ def test_batches_of_changing_sizes():
         np.testing.assert_array_equal(interpreter.predict(batch), expected_logits(batch))
 
 
+def test_a_batch_that_was_too_large_leaves_smaller_ones_whole(monkeypatch):
+    """As when there was no memory for it."""
+    interpreter = Interpreter(models.classifier())
+    session, sizes = interpreter._session, []
+    resize = session._resize
+
+    def resized(shapes):
+        sizes.append(shapes[0][0])
+        if shapes[0][0] > 4:
+            raise ValueError("too large")
+        resize(shapes)
+
+    monkeypatch.setattr(session, "_resize", resized)
+    batch = images(6)
+    for batch_size, tried in ((6, [6, 1]), (6, [1]), (3, [3, 3]), (5, [5, 1, 1])):
+        sizes.clear()
+        outputs = interpreter.predict(batch, batch_size=batch_size)
+        np.testing.assert_array_equal(outputs, expected_logits(batch))
+        assert sizes == tried
+
+
 def test_a_model_with_one_row_for_all_runs_one_by_one():
     batch = np.arange(12, dtype=np.float32).reshape(3, 4)
     np.testing.assert_array_equal(Interpreter(models.flattened()).predict(batch), batch)

@@ -148,6 +148,9 @@ def test_images_of_different_sizes_in_one_call():
         ([image(channels=2)], ValueError, r"Received: \(4, 6, 2\)"),
         ([image()[0, 0]], ValueError, "Received"),
         ([image(0)], ValueError, r"Received: \(0, 6, 1\)"),
+        (image(), ValueError, r"one image is \[image\]. Received: \(4, 6, 1\)"),
+        (image(channels=3), ValueError, r"one image is \[image\]. Received: \(4, 6, 3\)"),
+        (image()[..., 0], ValueError, r"Received: \(6,\)"),
     ],
 )
 def test_wrong_images_are_refused(images, error, message):
@@ -177,6 +180,7 @@ def test_a_wrong_top_is_refused(top):
     [
         ([], "Expected an object with format 1"),
         (document(format=2), "Expected an object with format 1. Received: 2"),
+        (document(format=True), "Expected an object with format 1. Received: True"),
         (document(label=LABELS), r"Received: \['label'\]"),
         (document(preprocessing=None), "Expected preprocessing to be an object"),
         (document(preprocessing={"dtype": "uint8", "mean": 0}), r"Received: \['mean'\]"),
@@ -187,6 +191,7 @@ def test_a_wrong_top_is_refused(top):
         (document(preprocessing={"dtype": "uint8", "offset": True}), "Expected offset"),
         (document(preprocessing={"dtype": "uint8", "offset": float("nan")}), "finite"),
         (document(preprocessing={"dtype": "uint8", "offset": [0, 10**400]}), "finite"),
+        (document(preprocessing={"dtype": "uint8", "scale": 3e38}), "within float32"),
         (document(preprocessing={"dtype": "uint8", "resize": "fit"}), "Expected resize"),
         (document(labels="cat"), "Expected labels to be a list of names"),
         (document(labels=[]), "Expected labels to be a list of names"),
@@ -198,11 +203,33 @@ def test_wrong_documents_are_refused(given, message):
         Sidecar.from_dict(given)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dtype": "float64"}, "Expected dtype"),
+        ({"scale": (float("nan"),)}, "finite"),
+        ({"offset": ()}, "Expected offset"),
+        ({"resize": "fit"}, "Expected resize"),
+        ({"scores": "softmax"}, "Expected scores"),
+        ({"labels": "cat"}, "Expected labels"),
+    ],
+)
+def test_wrong_values_are_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        Sidecar(**{"dtype": "uint8", **given})
+
+
+def test_numbers_and_lists_are_taken():
+    sidecar = Sidecar("uint8", scale=2, offset=[0, 1, 2], labels=["a", "b"])
+    assert (sidecar.scale, sidecar.offset) == ((2.0,), (0.0, 1.0, 2.0))
+    assert sidecar.labels == ("a", "b")
+
+
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff\xfe\xfd"])
 def test_what_is_no_json_is_refused_with_its_name(text, tmp_path):
     path = tmp_path / "model.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ValueError, match=r"sidecar .*model\.json"):
+    with pytest.raises(ValueError, match=r"Expected a JSON document.*sidecar .*model\.json"):
         Sidecar.read(path)
 
 

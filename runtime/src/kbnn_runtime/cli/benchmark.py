@@ -99,7 +99,7 @@ def _batch(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, n
         arrays = _checked_arrays(given, inputs)
         return {name: array[: given.batch_size] for name, array in arrays.items()}
     generator = np.random.default_rng(0)
-    return {tensor.name: _random(generator, tensor, given.batch_size) for tensor in inputs}
+    return {tensor.name: random_input(generator, tensor, given.batch_size) for tensor in inputs}
 
 
 def _checked_arrays(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
@@ -117,7 +117,8 @@ def _checked_arrays(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> di
     return arrays
 
 
-def _random(generator: np.random.Generator, tensor: Tensor, batch_size: int) -> np.ndarray:
+def random_input(generator: np.random.Generator, tensor: Tensor, batch_size: int) -> np.ndarray:
+    """Values for an input: any integers of 8 bits, standard normal real ones."""
     if None in tensor.shape[1:]:
         raise InputError(
             f"Expected --input, since the model's input {tensor.name!r} has sizes that are free. "
@@ -125,12 +126,14 @@ def _random(generator: np.random.Generator, tensor: Tensor, batch_size: int) -> 
         )
     shape = (batch_size, *(size for size in tensor.shape[1:] if size is not None))
     if tensor.dtype.kind == "b":
-        return generator.integers(0, 2, shape).astype(bool)
+        return generator.integers(0, 2, shape, bool)
     if tensor.dtype.kind in "iu" and tensor.dtype.itemsize == 1:
         bounds = np.iinfo(tensor.dtype)
-        return generator.integers(bounds.min, bounds.max + 1, shape).astype(tensor.dtype)
+        return generator.integers(bounds.min, bounds.max + 1, shape, tensor.dtype.type)
     if tensor.dtype.kind == "f":
-        return generator.standard_normal(shape).astype(tensor.dtype)
+        # Drawn in the type itself, where there is a generator of it.
+        drawn = np.float64 if tensor.dtype == np.float64 else np.float32
+        return generator.standard_normal(shape, drawn).astype(tensor.dtype, copy=False)
     # Random integers of other types may be numbers of classes or words: any is out of some range.
     raise InputError(
         f"Expected --input for an input of {tensor.dtype.name}, {tensor.name!r}. Received none"

@@ -18,6 +18,7 @@ from kbnn_runtime.cli.options import (
 )
 from kbnn_runtime.images import read_image
 from kbnn_runtime.sidecar import Prediction
+from kbnn_runtime.tensor import Tensor
 
 HELP = "Say what images show, best class first."
 # Names under which archives hold images and their classes, those of kbnn and Keras.
@@ -41,6 +42,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     interpreter = open_model(given, sidecar=given.sidecar)
     names, images, labels = _given_images(given)
+    if labels is not None:
+        _check_range(labels, interpreter.outputs)
     try:
         found = interpreter.classify(images, top=given.top)
     except (ImportError, TypeError, ValueError) as error:
@@ -129,6 +132,18 @@ def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
             f"Expected a label for each of {count} images. Received: labels of shape {labels.shape}"
         )
     return labels.reshape(-1)
+
+
+def _check_range(labels: np.ndarray, outputs: tuple[Tensor, ...]) -> None:
+    classes = [size for tensor in outputs for size in tensor.shape[1:]]
+    if None in classes or not len(labels):
+        return  # no classifier, which `classify` says
+    count = math.prod(size for size in classes if size is not None)
+    if labels.min() < 0 or labels.max() >= count:
+        raise InputError(
+            f"Expected labels from 0 to {count - 1}, the model's classes. "
+            f"Received: {labels.min()} to {labels.max()}"
+        )
 
 
 def _name_in(

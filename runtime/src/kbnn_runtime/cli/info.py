@@ -7,6 +7,7 @@ from importlib import metadata
 
 from kbnn_runtime._version import __version__
 from kbnn_runtime.batch import shape_text
+from kbnn_runtime.cli.errors import InputError
 from kbnn_runtime.cli.options import open_model
 from kbnn_runtime.delegate import available_kernels, library_path
 from kbnn_runtime.graph import operators
@@ -24,7 +25,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     interpreter = open_model(given)
     content = interpreter.content
-    counts = collections.Counter(entry.type for entry in operators(content))
+    try:
+        counts = collections.Counter(entry.type for entry in operators(content))
+    except ValueError as error:
+        raise InputError(f"{error} ({given.model})") from error
     sidecar = interpreter.sidecar
     kernels = available_kernels()
     document = {

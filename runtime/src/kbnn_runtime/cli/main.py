@@ -16,6 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     Results go to standard output, everything else to standard error.
     """
     given = _parser().parse_args(arguments)
+    if sys.stdout is None:
+        return _failed("Expected standard output to be open. Received: closed", FAILED)
     try:
         given.run(given)
     except InputError as error:
