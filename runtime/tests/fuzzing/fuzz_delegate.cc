@@ -117,18 +117,22 @@ void fit_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int residual
   interpreter->resize(residual, shape);
 }
 
-// `residual`: a tensor that must have the output's shape, or -1.
+// `residual`: a tensor that must have the shape of the one after it, their sum, or -1. Where the
+// sum is computed with the operator, it has the output's sizes, and the output keeps those of the
+// model.
 void run(Bytes* bytes, kbnn::FakeInterpreter* interpreter, const std::vector<int>& inputs,
          int output, int rank, int residual = -1) {
+  const int sum = residual < 0 ? output : residual + 1;
   for (int round = 0; round < 2; ++round) {
     bool prepared = interpreter->prepare();
     if (residual >= 0) {
       // The first time the output got its sizes, whatever the residual's were.
-      fit_residual(bytes, interpreter, residual, output);
+      fit_residual(bytes, interpreter, residual, sum);
       prepared = interpreter->prepare();
     }
     if (!prepared || !interpreter->allocate(kMaxBytes) ||
-        work(*interpreter, inputs, output) > kMaxWork || !interpreter->invoke()) {
+        work(*interpreter, inputs, output) > kMaxWork ||
+        work(*interpreter, inputs, sum) > kMaxWork || !interpreter->invoke()) {
       return;
     }
     interpreter->resize(inputs[0], bytes->shape(rank));
@@ -195,9 +199,7 @@ void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
                                                   {"stride_height", bytes->size()},
                                                   {"stride_width", bytes->size()}})));
   const int residual = with_sum ? add_residual(bytes, &interpreter, output) : -1;
-  // Computed with the convolution, the sum is what has its shape.
-  const int given = residual < 0 ? output : residual + 1;
-  if (interpreter.apply(delegate)) run(bytes, &interpreter, inputs, given, 4, residual);
+  if (interpreter.apply(delegate)) run(bytes, &interpreter, inputs, output, 4, residual);
 }
 
 void fuzz_pool(Bytes* bytes, TfLiteDelegate* delegate) {
