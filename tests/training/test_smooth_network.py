@@ -81,19 +81,20 @@ def test_classes_agree_the_more_the_sharper():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "schedules",
+    ("schedules", "least_accuracy"),
     [
-        pytest.param([{"stop": 100_000, "hold": 0.3}], id="soft-until-sharp"),
+        pytest.param([{"stop": 100_000, "hold": 0.3}], 0.25, id="soft-until-sharp"),
         pytest.param(
             [
                 {"stop": 100, "hold": 0.2, "quantizers": "kernel", "hard_forward_from": 0.8},
                 {"stop": 3, "quantizers": "input", "hard_forward_from": 0.0},
             ],
+            0.5,
             id="hard-at-the-end",
         ),
     ],
 )
-def test_a_training_ends_with_the_network_that_ships(schedules):
+def test_a_training_ends_with_the_network_that_ships(schedules, least_accuracy):
     keras.utils.set_random_seed(0)
     signs = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
     model = kbnn.models.vgg_tiny(width=8, **signs, normalization="binary")
@@ -111,7 +112,7 @@ def test_a_training_ends_with_the_network_that_ships(schedules):
         count += len(labels)
     # That two networks agree means nothing where neither has learned. Chance is a tenth; the first
     # schedule reached 42 to 64 % with eight seeds, the second 72 to 75 % with five.
-    assert right[0] > 0.25 * count
+    assert right[0] > least_accuracy * count
     assert abs(right[0] - right[1]) < 0.001 * count
     assert equal >= 0.97 * count
 
