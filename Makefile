@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 RUNTIME_VENV := .venv-runtime
 RUNTIME_BIN := $(RUNTIME_VENV)/bin
 
-.PHONY: quickstart test test-slow test-runtime test-wheels test-arm lint typecheck wheel clean
+.PHONY: quickstart test test-slow test-research test-runtime test-wheels test-arm lint typecheck wheel clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -21,6 +21,10 @@ test: $(VENV)/.installed
 # Interruption and resumption, a distribution strategy: tests of more than about ten seconds.
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m "slow and not device"
+
+# The commands that measure: research/ and runtime/benchmarks/.
+test-research: $(VENV)/.installed
+	$(PYTEST) -m "not device" research runtime/benchmarks
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .

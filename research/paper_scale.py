@@ -1,0 +1,261 @@
+"""Trains an experiment where there is JAX and a GPU, but no TensorFlow.
+
+    python -m research.paper_scale export fashion-ste_sign --seed 0 --out step --tool TOOL
+    # there: the command that `export` printed, which trains step/train on step/data.npz
+    python -m research.paper_scale import fashion-ste_sign --seed 0 --from step --tool TOOL \\
+        --machine "a GPU"
+
+TOOL is a folder with export_step.py, which writes a compiled step and reads variables back, and
+run_step.py and train_loop.py, which train it under JAX; it is no part of kbnn.
+
+What `export` writes is the experiment's own step: model, quantizers, losses, optimizer, initial
+weights. The loop's part is the order of the images, the augmentation and the schedule. It differs
+from `kbnn train` in three details: random numbers are its own, the border of a random crop has the
+mean colour instead of black, and a cosine ends at 0 in the last step instead of one step later.
+The images held out for validation are what it calls test images; the real ones stay here.
+"""
+
+import csv
+import dataclasses
+import importlib.util
+import json
+import pathlib
+import shlex
+from types import ModuleType
+from typing import Annotated, Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+import typer
+
+from kbnn.cli import RunConfig
+from kbnn.cli.run_folder import RunFolder, versions, write_json
+from kbnn.cli.run_model import build_model, compile_model, load_data
+from research import accuracy, accuracy_table, exported_step, provenance
+from research.experiments import EXPERIMENTS
+
+TOOL_FILES = ("export_step.py", "run_step.py", "train_loop.py")
+# What kbnn's settings are called in the loop's arguments; it cannot crop or flip alone.
+_AUGMENT = {"none": ["--no-augment"], "both": []}
+_SCHEDULES = {"cosine": "cosine:{rate}:0", "constant": "linear:{rate}:{rate}"}
+
+Experiment = Annotated[str, typer.Argument(help="As in experiments.py.")]
+Seed = Annotated[int, typer.Option(help="Of the initial weights and the validation split.")]
+DataDir = Annotated[
+    pathlib.Path | None, typer.Option(help="The data, where they are not found by name.")
+]
+Tool = Annotated[pathlib.Path, typer.Option(help=f"A folder with {', '.join(TOOL_FILES)}.")]
+
+app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
+
+
+@app.command("export")
+def export_run(
+    experiment: Experiment,
+    out: Annotated[pathlib.Path, typer.Option(help="Folder for the steps and the images.")],
+    tool: Tool,
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    data: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            help="An .npz with x_train, y_train, x_test and y_test that the loop will use; "
+            "by default the experiment's images are written for it."
+        ),
+    ] = None,
+) -> None:
+    """Write the steps of an experiment, and print the command that trains it."""
+    config = _settings(experiment, seed, data_dir)
+    exporter = load_tool(tool)
+    check_exportable(config)
+    # The order of a training run: the seed gives the weights that it would begin with.
+    keras.utils.set_random_seed(config.seed)
+    splits = load_data(config)
+    model = build_model(config)
+    compile_model(model, dataclasses.replace(config, schedule="constant"), steps=1)
+    out.mkdir(parents=True, exist_ok=True)
+    if data is None:
+        data = out / "data.npz"
+        write_images(splits.train, splits.validation, data)
+    with np.load(data, allow_pickle=False) as arrays:
+        normalization = exported_step.Normalization.of(arrays["x_train"])
+        validation_images = len(arrays["x_test"])
+    export_steps(
+        *(exporter, model, normalization, out),
+        batch_size=config.batch_size,
+        eval_batch_size=min(config.batch_size, validation_images),
+    )
+    command = loop_command(config, data.name)
+    content = {
+        "experiment": experiment,
+        "settings": accuracy.portable(config),
+        "learning_rate": exported_step.LEARNING_RATE,
+        "normalization": {
+            "mean": normalization.mean.tolist(),
+            "std": normalization.std.tolist(),
+        },
+        "command": command,
+        "commit": provenance.commit(),
+        "versions": versions(),
+    }
+    write_json(out / "export.json", content)
+    print(f"In {out}, with {data.name} there: {shlex.join(command)}")
+
+
+@app.command("import")
+def import_run(
+    experiment: Experiment,
+    folder: Annotated[
+        pathlib.Path, typer.Option("--from", help="What `export` wrote, with trained.npz and .csv.")
+    ],
+    tool: Tool,
+    machine: Annotated[str, typer.Option(help="Where it was trained.")],
+    seed: Seed = 0,
+    data_dir: DataDir = None,
+    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
+    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = (
+        accuracy.ROOT / "runs"
+    ),
+) -> None:
+    """Make a run of trained variables, convert it, and add its row to results/accuracy.csv."""
+    config = _settings(experiment, seed, data_dir)
+    exporter = load_tool(tool)
+    exported = json.loads((folder / "export.json").read_text())
+    if exported["settings"] != json.loads(json.dumps(accuracy.portable(config))):
+        raise typer.BadParameter(
+            f"Expected {folder} to be an export of {experiment} with seed {seed}. "
+            f"Received: {exported['experiment']} with {exported['settings']}"
+        )
+    if (experiment, "final", seed) in {row.key for row in accuracy_table.read(file)}:
+        raise typer.BadParameter(
+            f"Expected a run that {file} has not. Received: {experiment}, seed {seed}"
+        )
+    seconds = trained_seconds(folder / "trained.csv", config.epochs)
+    model = build_model(config)
+    load_trained(exporter, folder / "trained.npz", model)
+    run = RunFolder(runs / "final" / experiment / f"seed_{seed}")
+    run.create(config)
+    model.save(run.model_file)
+    compile_model(model, config, steps=1)
+    validation = model.evaluate(load_data(config).validation, verbose=0, return_dict=True)
+    row = accuracy.measured(
+        *(experiment, config, "final", run.path),
+        validation_accuracy=validation["accuracy"],
+        train_seconds=seconds,
+        machine=f"trained on {machine}, exported at {exported['commit']}; "
+        f"converted on {provenance.machine()}",
+    )
+    accuracy_table.append(row, file)
+    print(f"{experiment} final seed {seed}: {row.accuracy:.4f}")
+
+
+def load_tool(folder: pathlib.Path) -> ModuleType:
+    """The module export_step of a folder that has all the tool's files."""
+    missing = [name for name in TOOL_FILES if not (folder / name).is_file()]
+    if missing:
+        raise typer.BadParameter(
+            f"Expected --tool to be a folder with {', '.join(TOOL_FILES)}. "
+            f"Received: {folder}, without {', '.join(missing)}"
+        )
+    spec: Any = importlib.util.spec_from_file_location("export_step", folder / TOOL_FILES[0])
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def check_exportable(config: RunConfig) -> None:
+    """Raise unless the loop can do what the settings ask for."""
+    if config.preprocessing != "inside":
+        raise typer.BadParameter(
+            'Expected an experiment with preprocessing="inside", whose model takes bytes. '
+            f"Received: preprocessing={config.preprocessing!r}"
+        )
+    if config.augment not in _AUGMENT:
+        raise typer.BadParameter(
+            f"Expected an experiment with augment one of {', '.join(_AUGMENT)}. "
+            f"Received: augment={config.augment!r}"
+        )
+    if not config.validation:
+        raise typer.BadParameter(
+            "Expected an experiment with a validation split, on which the loop measures. "
+            f"Received: validation={config.validation}"
+        )
+
+
+def write_images(train: tf.data.Dataset, validation: tf.data.Dataset, file: pathlib.Path) -> None:
+    """Write training images, and those held out as the loop's test images."""
+    arrays = {}
+    for name, dataset in (("train", train), ("test", validation)):
+        images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
+        arrays |= {f"x_{name}": np.concatenate(images), f"y_{name}": np.concatenate(labels)}
+    np.savez_compressed(file, **arrays)
+
+
+def export_steps(
+    exporter: ModuleType,
+    model: keras.Model,
+    normalization: exported_step.Normalization,
+    out: pathlib.Path,
+    *,
+    batch_size: int,
+    eval_batch_size: int,
+) -> None:
+    """Write the training and the evaluation step of a compiled model."""
+    for name, make, size in (
+        ("train", exported_step.train_step, batch_size),
+        ("eval", exported_step.eval_step, eval_batch_size),
+    ):
+        step = make(model, normalization)
+        example = (tf.zeros((size, *model.input_shape[1:])), tf.zeros((size,), tf.int64))
+        # Keras makes the variables of metrics when the step is traced first.
+        step.get_concrete_function(*example)
+        variables = exported_step.variables(model)
+        spec = exporter.export_step(step, example, variables, out / name)
+        unknown = sorted(set(spec["names"]) - set(variables))
+        if unknown:
+            # The loop hands variables from step to step by name.
+            raise ValueError(
+                f"Expected the {name} step to use variables of the model, its optimizer and its "
+                f"metrics alone. Received: {unknown} besides"
+            )
+
+
+def loop_command(config: RunConfig, data: str) -> list[str]:
+    """The command that trains, in the folder of the export."""
+    rate = _SCHEDULES[config.schedule].format(rate=config.learning_rate)
+    return [
+        *("python", "train_loop.py", "--train", "train", "--eval", "eval", "--data", data),
+        *("--epochs", str(config.epochs), "--seed", str(config.seed), "--out", "trained"),
+        *("--schedule", f"{exported_step.LEARNING_RATE}={rate}"),
+        *_AUGMENT[config.augment],
+    ]
+
+
+def trained_seconds(log: pathlib.Path, epochs: int) -> float:
+    """The wall time in the loop's log, which must have all epochs."""
+    with log.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    if len(rows) != epochs:
+        raise typer.BadParameter(f"Expected {epochs} epochs in {log}. Received: {len(rows)}")
+    return float(rows[-1]["seconds"])
+
+
+def load_trained(exporter: ModuleType, file: pathlib.Path, model: keras.Model) -> None:
+    """Give the model the values that the loop saved."""
+    variables = exported_step.model_variables(model)
+    with np.load(file, allow_pickle=False) as saved:
+        missing = sorted(set(variables) - set(saved.files))
+    if missing:
+        raise typer.BadParameter(f"Expected {file} to have {missing}. Received: a file without")
+    exporter.load_variables(file, variables)
+
+
+def _settings(experiment: str, seed: int, data_dir: pathlib.Path | None) -> RunConfig:
+    if experiment not in EXPERIMENTS:
+        raise typer.BadParameter(f"Expected {', '.join(EXPERIMENTS)}. Received: {experiment}")
+    return accuracy.settings(EXPERIMENTS[experiment], "final", seed, data_dir)
+
+
+if __name__ == "__main__":
+    app()

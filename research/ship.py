@@ -1,0 +1,158 @@
+"""Puts the model of a finished run, its device file and a model card into a folder of examples/.
+
+    python -m research.ship fashion-ste_sign --real fashion-float --to examples/fashion_mnist
+
+The run is that of seed 0, whatever the other seeds reached. The numbers of the card are those of
+results/accuracy.csv.
+"""
+
+import json
+import pathlib
+import shutil
+from typing import Annotated
+
+import larq as lq
+import tf_keras as keras
+import typer
+
+import kbnn
+from research import accuracy_table
+from research.accuracy_table import Row
+from research.provenance import ROOT
+
+SEED = 0
+
+CARD = """# {title}
+
+A binary network for {data}: `{model}` with `{input_quantizer}` inputs and `{kernel_quantizer}`
+kernels, in `model.keras` (needs tf-keras, Larq and kbnn) and in `model.tflite` (Larq Compute
+Engine). Written by `research/ship.py` from the experiment `{experiment}`, seed {seed}.
+
+| | |
+|---|---|
+| input | `{input_name}`: {input_shape}, {input_type}, {range} |
+| output | `{output_name}`: {classes} logits |
+| classes | {class_names} |
+| training | {epochs} epochs, {validation:g} of the training images held out |
+| optimizer | {optimizer}, learning rate {learning_rate:g} ({schedule}), batches of {batch_size} |
+| multiply-accumulates | {binary_macs:,} of 1 bit, {real_macs:,} of 32 bits |
+| size | {device_bytes:,} bytes; the same network with real weights: {real_bytes:,} |
+| versions | {versions} |
+
+## Accuracy on the test images
+
+| | this model | all {runs} seeds |
+|---|---|---|
+| real-valued network (Keras) | | {real_accuracy} |
+| this network in Keras | {keras_accuracy} | {keras_spread} |
+| this network on the device (LCE's interpreter) | {device_accuracy} | {device_spread} |
+
+Same class from Keras and from the device file: {agreement} of the images. All seeds' numbers stand
+in `results/accuracy.csv`.
+
+## Use
+
+```python
+import kbnn
+import tf_keras as keras
+
+model = keras.models.load_model("model.keras")
+test = kbnn.data.load("{dataset}", normalize="{normalize}").test
+print(kbnn.converters.verify(model, "model.tflite", test))
+```
+
+On a device, with kbnn-runtime: `kbnn-run classify model.tflite photo.jpg`. `model.json` tells it
+how images become inputs, and the names of the classes.
+
+## Limits
+
+Trained on images of the data set alone, without augmentation; nothing is known of its behaviour on
+other images. The data: Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017), MIT licence.
+"""
+
+
+def main(
+    experiment: Annotated[str, typer.Argument(help="Experiment with finished final runs.")],
+    real: Annotated[str, typer.Option(help="The experiment of the real-valued network.")],
+    to: Annotated[pathlib.Path, typer.Option(help="The folder to write.")],
+    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = ROOT / "runs",
+    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
+) -> None:
+    """Copy model and device file of a run, and write their card and sidecar."""
+    rows = [row for row in accuracy_table.read(file) if row.mode == "final"]
+    own, others = ([row for row in rows if row.experiment == name] for name in (experiment, real))
+    shipped = next((row for row in own if row.seed == SEED), None)
+    if shipped is None or not others:
+        raise typer.BadParameter(
+            f"Expected final rows of {experiment} (with seed {SEED}) and of {real} in {file}. "
+            f"Received: {len(own)} and {len(others)}"
+        )
+    run = runs / "final" / experiment / f"seed_{SEED}"
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ("model.keras", "model.tflite"):
+        shutil.copyfile(run / name, to / name)
+    model = keras.models.load_model(run / "model.keras", compile=False)
+    (to / "README.md").write_text(card(model, shipped, own, others))
+    settings = json.loads(shipped.settings)
+    ends = {} if settings["preprocessing"] == "inside" else {"scale": 1 / 127.5, "offset": -1.0}
+    names = kbnn.data.describe(settings["data"]).class_names
+    kbnn.converters.write_sidecar(to / "model.tflite", model, labels=names, **ends)
+
+
+def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> str:
+    """The model card's text."""
+    settings = json.loads(shipped.settings)
+    profile = lq.models.ModelProfile(kbnn.converters.freeze(model))
+    info = kbnn.data.describe(settings["data"])
+    inside = settings["preprocessing"] == "inside"
+    return CARD.format(
+        title=f"{info.name}: {settings['model']}",
+        **{key: settings[key] for key in _SETTINGS},
+        experiment=shipped.experiment,
+        seed=shipped.seed,
+        epochs=shipped.epochs,
+        dataset=settings["data"],
+        normalize="none" if inside else "pipeline",
+        input_name=model.input_names[0],
+        input_shape="x".join(map(str, model.input_shape[1:])),
+        input_type=model.input.dtype.name,
+        range="0 to 255, rescaled inside" if inside else "-1 to 1",
+        output_name=model.output_names[0],
+        classes=model.output_shape[-1],
+        class_names=", ".join(info.class_names),
+        binary_macs=profile.op_count("mac", 1),
+        real_macs=profile.op_count("mac", 32),
+        device_bytes=shipped.file_bytes,
+        real_bytes=real[0].file_bytes,
+        versions=", ".join(f"{k} {v}" for k, v in json.loads(shipped.versions).items()),
+        runs=len(own),
+        real_accuracy=_spread([row.keras_accuracy for row in real]),
+        keras_accuracy=f"{shipped.keras_accuracy:.4f}",
+        keras_spread=_spread([row.keras_accuracy for row in own]),
+        device_accuracy=f"{shipped.device_accuracy:.4f}",
+        device_spread=_spread([row.device_accuracy for row in own]),
+        agreement=f"{shipped.class_agreement:.4f}",
+    )
+
+
+_SETTINGS = (
+    "data",
+    "model",
+    "input_quantizer",
+    "kernel_quantizer",
+    "validation",
+    "optimizer",
+    "learning_rate",
+    "schedule",
+    "batch_size",
+)
+
+
+def _spread(values: list[float | None]) -> str:
+    found = accuracy_table.spread([value for value in values if value is not None])
+    deviation = "" if found.deviation is None else f" +- {found.deviation:.4f}"
+    return f"{found.mean:.4f}{deviation}"
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,262 @@
+"""Measures time per step and peak memory of training, against the plain Larq step.
+
+    python -m research.step_cost run                        # writes results/step_cost.csv
+    python -m research.step_cost run residual-reactnet      # some; shows them
+    python -m research.step_cost memory chain-ste_sign
+
+Time: the variants take turns in one process, and each turn is divided by the turn that the
+baseline had in the same round. Processor time is the steadier ratio where the machine has other
+work; it does not see a step that leaves processors idle, which wall time does. Milliseconds depend
+on what else the machine does.
+
+Memory: the peak of what TensorFlow's allocator has handed out during a step (weights, optimizer,
+activations, gradients, the batch), of each variant in a process of its own. Operations run one at a
+time there, so that the order of threads has no part in it; the number repeats to about 5 %. The
+resident set of the process would say little: most of it is TensorFlow and the tracing of the graph.
+
+The table is one run: its rows were measured in turns, so the next run replaces the file.
+"""
+
+import dataclasses
+import datetime
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Annotated
+
+import tensorflow as tf
+import tf_keras as keras
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from kbnn.cli.run_folder import versions
+from kbnn.training.trainer import host_of
+from research import provenance, step_timing, tables
+from research.step_timing import Turn
+from research.step_variants import USUAL, VARIANTS, with_baselines
+
+FILE = provenance.ROOT / "results" / "step_cost.csv"
+# Of the data set that a memory bank in a variant has rows for.
+_SAMPLES = 60_000
+_MEMORY_STEPS = 10
+_WIDTH = 125  # of the table, in a pipe too
+
+app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """The cost of a variant's step.
+
+    Attributes:
+        variant: its name in `step_variants.VARIANTS`.
+        baseline: what it is divided by; a baseline is divided by itself.
+        cpu_ratio: processor time, divided by the baseline's; median over the rounds.
+        cpu_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
+        cpu_ratio_upper_quartile: a quarter of the rounds have a larger one.
+        wall_ratio: the same for wall time.
+        wall_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
+        wall_ratio_upper_quartile: a quarter of the rounds have a larger one.
+        wall_milliseconds: per step, median over the rounds; machines are shared, so a rough number.
+        memory_ratio: peak memory, divided by the baseline's.
+        peak_bytes: of TensorFlow's allocator during a step.
+        rounds: turns of each variant.
+        steps: in a turn.
+        batch_size: images of a step.
+        image_shape: height x width x channels.
+        versions: of the packages that the numbers depend on, as JSON.
+        machine: processor and number of cores.
+        commit: the state of the repository; "+" behind it if files were changed.
+        date: of the run.
+    """
+
+    variant: str
+    baseline: str
+    cpu_ratio: float
+    cpu_ratio_lower_quartile: float
+    cpu_ratio_upper_quartile: float
+    wall_ratio: float
+    wall_ratio_lower_quartile: float
+    wall_ratio_upper_quartile: float
+    wall_milliseconds: float
+    memory_ratio: float
+    peak_bytes: int
+    rounds: int
+    steps: int
+    batch_size: int
+    image_shape: str
+    versions: str
+    machine: str
+    commit: str
+    date: str
+
+
+@app.command()
+def run(
+    variants: Annotated[
+        list[str] | None,
+        typer.Argument(help="As in step_variants.py; by default all but large ones."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Turns of each variant.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Timed steps in a turn.")] = 5,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
+    file: Annotated[
+        pathlib.Path | None,
+        typer.Option(help="The table; by default results/step_cost.csv, if none is named."),
+    ] = None,
+) -> None:
+    """Measure variants and their baselines, and show the table."""
+    _check_names(variants or [])
+    names = with_baselines(variants or USUAL)
+    # Every model is traced once; TensorFlow takes them for one function that is traced again.
+    tf.get_logger().setLevel("ERROR")
+    # Before the times: TensorFlow has begun no threads yet that would compete.
+    peaks = {name: _peak_in_own_process(name, batch_size) for name in names}
+    models = {name: VARIANTS[name].model() for name in names}
+    turns = step_timing.take_turns(
+        {name: training_step(model, batch_size) for name, model in models.items()},
+        rounds=rounds,
+        steps_per_round=steps,
+    )
+    shapes = {
+        name: "x".join(map(str, host_of(model).input_shape[1:])) for name, model in models.items()
+    }
+    table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
+    if file or names == USUAL:
+        tables.write(table, file or FILE)
+    Console(width=_WIDTH).print(_shown(table))
+
+
+@app.command()
+def memory(
+    variant: Annotated[str, typer.Argument(help="As in step_variants.py.")],
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
+) -> None:
+    """Print the peak memory of a variant's step, in bytes."""
+    _check_names([variant])
+    # TensorFlow's ordinary allocator on a CPU keeps no statistics; this one does. It is read when
+    # the first tensor is made.
+    os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    step = training_step(VARIANTS[variant].model(), batch_size)
+    step()
+    tf.config.experimental.reset_memory_stats("CPU:0")
+    for _ in range(_MEMORY_STEPS):
+        step()
+    print(tf.config.experimental.get_memory_info("CPU:0")["peak"])
+
+
+def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
+    """What `fit` runs for a batch, always the same one; returns the loss."""
+    keras.utils.set_random_seed(0)
+    shipped = host_of(model)
+    images = tf.random.uniform((batch_size, *shipped.input_shape[1:]), -1.0, 1.0)
+    labels = tf.random.uniform((batch_size,), 0, shipped.output_shape[-1], tf.int64)
+    batch = [images, labels]
+    if getattr(model, "indexed", False):
+        batch.append(tf.random.shuffle(tf.range(_SAMPLES, dtype=tf.int64))[:batch_size])
+    batches = iter(tf.data.Dataset.from_tensors(tuple(batch)).repeat())
+    train = model.make_train_function()
+    # Reading the loss waits for the step where a device runs it in the background.
+    return lambda: float(train(batches)["loss"])
+
+
+def rows(
+    turns: dict[str, list[Turn]],
+    peaks: dict[str, int],
+    shapes: dict[str, str],
+    *,
+    steps: int,
+    batch_size: int,
+) -> list[Row]:
+    """The table of what was measured."""
+    measured_on = {
+        "versions": json.dumps(versions()),
+        "machine": provenance.machine(),
+        "commit": provenance.commit(),
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+    }
+    table = []
+    for name, own in turns.items():
+        baseline = VARIANTS[name].baseline or name
+        table.append(
+            Row(
+                variant=name,
+                baseline=baseline,
+                **_ratio("cpu", own, turns[baseline]),
+                **_ratio("wall", own, turns[baseline]),
+                wall_milliseconds=round(1000 * statistics.median(turn.wall for turn in own), 3),
+                memory_ratio=round(peaks[name] / peaks[baseline], 4),
+                peak_bytes=peaks[name],
+                rounds=len(own),
+                steps=steps,
+                batch_size=batch_size,
+                image_shape=shapes[name],
+                **measured_on,
+            )
+        )
+    return table
+
+
+def _ratio(clock: str, own: list[Turn], baseline: list[Turn]) -> dict[str, float]:
+    """The three columns of a clock's ratio."""
+    found = step_timing.ratio(
+        [getattr(turn, clock) for turn in own], [getattr(turn, clock) for turn in baseline]
+    )
+    return {
+        f"{clock}_ratio": round(found.median, 4),
+        f"{clock}_ratio_lower_quartile": round(found.lower_quartile, 4),
+        f"{clock}_ratio_upper_quartile": round(found.upper_quartile, 4),
+    }
+
+
+def _check_names(names: list[str]) -> None:
+    unknown = sorted(set(names) - set(VARIANTS))
+    if unknown:
+        raise typer.BadParameter(f"Expected {', '.join(VARIANTS)}. Received: {unknown}")
+
+
+def _peak_in_own_process(name: str, batch_size: int) -> int:
+    command = [
+        sys.executable,
+        "-m",
+        "research.step_cost",
+        "memory",
+        name,
+        "--batch-size",
+        str(batch_size),
+    ]
+    done = subprocess.run(
+        [*command, "--batch-size", str(batch_size)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=provenance.ROOT,
+    )
+    return int(done.stdout)
+
+
+def _shown(table: list[Row]) -> Table:
+    shown = Table(title="Cost of a training step, divided by the baseline's: median, quartiles")
+    for heading in ("variant", "baseline", "processor", "wall", "ms", "memory", "peak MB"):
+        shown.add_column(heading)
+    for row in table:
+        shown.add_row(
+            *(row.variant, row.baseline),
+            f"{row.cpu_ratio:.2f} "
+            f"[{row.cpu_ratio_lower_quartile:.2f}, {row.cpu_ratio_upper_quartile:.2f}]",
+            f"{row.wall_ratio:.2f} "
+            f"[{row.wall_ratio_lower_quartile:.2f}, {row.wall_ratio_upper_quartile:.2f}]",
+            f"{row.wall_milliseconds:.0f}",
+            *(f"{row.memory_ratio:.2f}", f"{row.peak_bytes / 1e6:.1f}"),
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    app()

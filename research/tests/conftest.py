@@ -1,0 +1,3 @@
+"""The fixtures of the library's tests."""
+
+from tests.conftest import _fresh_state, images, rng  # noqa: F401

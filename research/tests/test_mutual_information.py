@@ -1,0 +1,59 @@
+"""The measured bound: on activations of known information, and on networks of runs."""
+
+import csv
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from kbnn.cli import RunConfig, train_run
+from research import mutual_information
+
+BUDGET = {"steps": 300, "batch_size": 64, "temperature": 0.1, "embedding": 16}
+MEASURED = {"batch_size": 64, "temperature": 0.1}
+
+
+def activations(rng, count, kinds, features=32):
+    """Signs that tell which of some kinds a sample is of, and noise beside."""
+    means = np.random.default_rng(7).choice([-1.0, 1.0], (kinds, features))
+    kind = rng.integers(0, kinds, count)
+    real = means[kind] + 0.01 * rng.normal(size=(count, features))
+    return np.where(real >= 0, 1, -1).astype(np.int8), real.astype(np.float16)
+
+
+@pytest.mark.parametrize("kinds", [1, 4, 16])
+def test_the_bound_of_held_out_samples_comes_near_the_information(rng, kinds):
+    train, test = activations(rng, 1000, kinds), activations(rng, 640, kinds)
+    heads = mutual_information.trained_heads(train, **BUDGET)
+    found = mutual_information.bound(heads, test, **MEASURED)
+    assert np.log(kinds) - 0.35 < found < np.log(kinds) + 0.05
+
+
+def test_what_is_learned_by_heart_is_not_measured(rng):
+    signs = rng.choice([-1, 1], (200, 64)).astype(np.int8)
+    train = (signs, rng.normal(size=(200, 64)).astype(np.float16))
+    test = (np.flip(signs, 0), rng.normal(size=(200, 64)).astype(np.float16))
+    heads = mutual_information.trained_heads(train, **{**BUDGET, "embedding": 64})
+    assert mutual_information.bound(heads, train, **MEASURED) > 0.5
+    assert mutual_information.bound(heads, test, **MEASURED) < 0.1
+
+
+def test_codes_are_counted():
+    assert mutual_information.distinct(np.int8([[1, 1], [1, -1], [1, 1], [-1, -1]])) == 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("normalization", ["batch", "binary"])
+def test_runs_are_measured(normalization, images, tmp_path):
+    settings = dict(data="folder", data_dir=str(images), width=8, batch_size=32, epochs=1)
+    folder = tmp_path / "runs" / "final" / "run"
+    contrast = {"contrast": "bank", "normalization": normalization}
+    train_run(RunConfig(**settings, **contrast), folder, test=False)
+    arguments = [str(folder), "--file", str(tmp_path / "table.csv"), "--steps", "20"]
+    result = CliRunner().invoke(mutual_information.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0
+    with (tmp_path / "table.csv").open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["layer"] == ("conv_3" if normalization == "batch" else "conv_2_bn")
+    assert (row["run"], row["test_images"], row["steps"]) == ("runs/final/run", "40", "20")
+    assert float(row["bound"]) < np.log(40)

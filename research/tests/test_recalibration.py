@@ -1,0 +1,27 @@
+"""The benchmark of recalibration on a run with smooth signs."""
+
+import csv
+
+import pytest
+from typer.testing import CliRunner
+
+from kbnn.cli import RunConfig, train_run
+from research import recalibration
+
+
+@pytest.mark.slow
+def test_a_run_is_measured_three_times(images, tmp_path):
+    folder = tmp_path / "runs" / "final" / "smooth" / "seed_0"
+    settings = dict(data="folder", data_dir=str(images), width=8, batch_size=32, epochs=3)
+    smooth = dict(kernel_quantizer="smooth_sign", kernel_sharpness=(1.0, 2.0))
+    result = train_run(RunConfig(**settings, **smooth), folder, test=False)
+    table = tmp_path / "table.csv"
+    arguments = [str(folder), "--file", str(table), "--batches", "3"]
+    done = CliRunner().invoke(recalibration.app, arguments, catch_exceptions=False)
+    assert done.exit_code == 0
+    with table.open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert row["run"] == "final/smooth/seed_0"
+    assert float(row["signs"]) == pytest.approx(result["last_epoch"]["val_accuracy"], abs=1e-4)
+    accuracies = {row[name] for name in ("smooth", "signs", "recalibrated")}
+    assert len(accuracies) > 1

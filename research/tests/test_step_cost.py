@@ -1,0 +1,92 @@
+"""The cost of a step: what is divided by what, and that every variant's step runs."""
+
+import csv
+import math
+
+import pytest
+from typer.testing import CliRunner
+
+from research import step_cost, tables
+from research.step_timing import Turn
+from research.step_variants import VARIANTS, Variant, with_baselines
+
+TURNS = {
+    "plain": [Turn(0.1, 0.1), Turn(0.1, 0.1), Turn(0.2, 0.1)],
+    "new": [Turn(0.2, 0.2), Turn(0.3, 0.2), Turn(0.8, 0.2)],
+}
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    monkeypatch.setitem(VARIANTS, "plain", Variant(None))
+    monkeypatch.setitem(VARIANTS, "new", Variant(None, "plain"))
+    shapes = dict.fromkeys(TURNS, "8x8x1")
+    peaks = {"plain": 1000, "new": 1500}
+    return step_cost.rows(TURNS, peaks, shapes, steps=5, batch_size=4)
+
+
+def test_rows_are_divided_by_their_baseline(rows):
+    plain, new = rows
+    assert (plain.baseline, plain.wall_ratio, plain.memory_ratio) == ("plain", 1.0, 1.0)
+    assert (new.baseline, new.wall_ratio, new.memory_ratio) == ("plain", 3.0, 1.5)
+    assert (new.wall_ratio_lower_quartile, new.wall_ratio_upper_quartile) == (2.5, 3.5)
+    assert new.cpu_ratio == 2.0
+    assert (new.wall_milliseconds, new.rounds, new.steps) == (300.0, 3, 5)
+
+
+def test_a_run_replaces_the_file(rows, tmp_path):
+    file = tmp_path / "results" / "step_cost.csv"
+    tables.write(rows, file)
+    tables.write(rows[1:], file)
+    with file.open(newline="") as lines:
+        (row,) = csv.DictReader(lines)
+    assert (row["variant"], row["wall_ratio"], row["image_shape"]) == ("new", "3.0", "8x8x1")
+    assert row["commit"]
+    assert "tensorflow" in row["versions"]
+
+
+def test_a_baseline_has_the_same_architecture_and_none_of_its_own():
+    for name, variant in VARIANTS.items():
+        if variant.baseline is not None:
+            assert VARIANTS[variant.baseline].baseline is None
+            assert name.split("-")[0] == variant.baseline.split("-")[0]
+
+
+def test_baselines_come_along_in_the_order_of_the_table():
+    found = with_baselines(["residual-reactnet", "chain-float"])
+    assert found == ["chain-ste_sign", "chain-float", "residual-ste_sign", "residual-reactnet"]
+
+
+def test_unknown_variants_are_refused():
+    for command in ("run", "memory"):
+        result = CliRunner().invoke(step_cost.app, [command, "no-such"])
+        assert result.exit_code == 2
+        assert "chain-ste_sign" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * variant.large)
+        for name, variant in VARIANTS.items()
+    ],
+)
+def test_every_step_trains(name):
+    model = VARIANTS[name].model()
+    before = model.get_weights()
+    loss = step_cost.training_step(model, batch_size=2)()
+    assert math.isfinite(loss)
+    assert any((old != new).any() for old, new in zip(before, model.get_weights(), strict=True))
+
+
+@pytest.mark.slow
+def test_a_run_of_some_variants_shows_them(tmp_path):
+    file = tmp_path / "some.csv"
+    small = ["--rounds", "2", "--steps", "1", "--batch-size", "2"]
+    result = CliRunner().invoke(step_cost.app, ["run", "chain-float", "--file", str(file), *small])
+    assert result.exit_code == 0, result.output
+    assert "chain-float" in result.output
+    with file.open(newline="") as lines:
+        table = list(csv.DictReader(lines))
+    assert [row["variant"] for row in table] == ["chain-ste_sign", "chain-float"]
+    assert all(int(row["peak_bytes"]) > 1_000_000 for row in table)

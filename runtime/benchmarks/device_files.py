@@ -1,0 +1,143 @@
+"""Device files of a network and its twins, converted once, and what they compute."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import pathlib
+import warnings
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn import converters
+from kbnn.cli.run_folder import replace_file, versions
+from kbnn.converters import flatbuffer
+from research import provenance
+from runtime.benchmarks import networks
+
+CACHE = provenance.ROOT / "runs" / "runtime"
+KINDS = ("binary", "float", "int8")
+_CALIBRATION_IMAGES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Macs:
+    """Multiply-accumulates of an image.
+
+    Attributes:
+        binary: of one bit.
+        real: of floats or of int8.
+    """
+
+    binary: int
+    real: int
+
+
+def files(name: str, cache: pathlib.Path | None = None) -> dict[str, pathlib.Path]:
+    """The files of a network of `networks.MODELS`, by kind; converted where they are not yet.
+
+    binary is kbnn's conversion; float and int8 are made by TensorFlow Lite's converter from the
+    float twin, int8 by post-training quantization on random images, its input and output int8.
+    A file is converted anew when the network or a version of a package is another.
+
+    Raises:
+        RuntimeError: a binary layer was not recognised, or the converter failed.
+    """
+    return {kind: _file(name, kind, cache or CACHE) for kind in KINDS}
+
+
+def macs(content: bytes) -> Macs:
+    """Count the multiply-accumulates of a file's convolutions and dense layers, for its batch."""
+    binary = real = 0
+    for operator in flatbuffer.read(content).operators:
+        if operator.name == "LceBconv2d":
+            binary += macs_of(operator)
+        else:
+            real += macs_of(operator)
+    return Macs(binary, real)
+
+
+def macs_of(operator: flatbuffer.Operator) -> int:
+    """Multiply-accumulates of an operator: of one with weights, 0 for any other."""
+    if operator.name == "LceBconv2d":
+        packed = operator.inputs[1]
+        if packed is None:
+            raise ValueError("Expected an LceBconv2d with filters. Received one without.")
+        # A filter has the channels of its group, in whole words; the option counts all groups'.
+        words = packed.shape[-1]
+        channels = int(operator.options["channels_in"])
+        groups = max(1, math.ceil(channels / 32) // words)
+        height, width = packed.shape[1:3]
+        return _positions(operator) * packed.shape[0] * height * width * channels // groups
+    if operator.name in ("CONV_2D", "FULLY_CONNECTED"):
+        filters = operator.inputs[1]
+        output = operator.outputs[0].shape
+        return math.prod(output[:-1]) * math.prod(filters.shape) if filters is not None else 0
+    if operator.name == "DEPTHWISE_CONV_2D":
+        filters = operator.inputs[1]
+        return _positions(operator) * math.prod(filters.shape) if filters is not None else 0
+    return 0
+
+
+def binary_filter_bytes(content: bytes) -> int:
+    """The bytes of a file's binary filters, a bit a weight and whole words."""
+    return sum(
+        4 * math.prod(operator.inputs[1].shape)
+        for operator in flatbuffer.read(content).operators
+        if operator.name == "LceBconv2d" and operator.inputs[1] is not None
+    )
+
+
+def _positions(operator: flatbuffer.Operator) -> int:
+    return math.prod(operator.outputs[0].shape[:3])
+
+
+def _file(name: str, kind: str, cache: pathlib.Path) -> pathlib.Path:
+    # Names that Keras counts up would make the same network another one.
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(0)
+    model = networks.MODELS[name](kind == "binary")
+    identity = json.dumps([model.to_json(), versions(), kind, _CALIBRATION_IMAGES])
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
+    path = cache / f"{name}-{kind}-{digest}.tflite"
+    if not path.exists():
+        networks.with_random_statistics(model)
+        cache.mkdir(parents=True, exist_ok=True)
+        if kind == "binary":
+            converters.convert(model, path)
+        else:
+            content = _tensorflow_lite(model, int8=kind == "int8")
+            replace_file(path, lambda temporary: temporary.write_bytes(content))
+    return path
+
+
+def _tensorflow_lite(model: keras.Model, *, int8: bool) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if int8:
+        draw = np.random.default_rng(0)
+        shape = (1, *model.input_shape[1:])
+        images = [draw.uniform(-1, 1, shape).astype(np.float32) for _ in range(_CALIBRATION_IMAGES)]
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([image] for image in images)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return _without_native_messages(converter)
+
+
+def _without_native_messages(converter: "tf.lite.TFLiteConverter") -> bytes:
+    """Convert with standard error put aside: the converter reports its progress there."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        with warnings.catch_warnings():
+            # That an int8 input comes without statistics: its range is calibrated.
+            warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
+            return converter.convert()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,195 @@
+"""The interpreters that are compared, each timed in a process of its package, turn by turn."""
+
+import dataclasses
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+FOLDER = pathlib.Path(__file__).parent
+BASELINE = "kbnn-runtime"
+ENGINES = {
+    BASELINE: "binary",
+    "kbnn-runtime-unfused": "binary",
+    "lce-indirect": "binary",
+    "lce-indirect-xnnpack": "binary",
+    "lce-default": "binary",
+    "float": "float",
+    "int8": "int8",
+}
+"""Which of a network's files each one runs. Unfused, each operator is computed alone; LCE's
+interpreter leaves XNNPACK out unless asked."""
+
+_MOST_RUNS = 200
+
+
+class EngineError(RuntimeError):
+    """An interpreter failed, or its process died."""
+
+
+class Worker:
+    """A process of `worker`, ended by `close` or at the end of a `with` block."""
+
+    def __init__(self) -> None:
+        self._errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
+        self._process = subprocess.Popen(
+            [sys.executable, str(FOLDER / "worker.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env=_environment(),
+        )
+
+    def call(self, command: str, **arguments: Any) -> Any:
+        """Have the process run a command.
+
+        Raises:
+            EngineError: it failed or died; with what it said last.
+        """
+        process = self._process
+        if process.stdin is None or process.stdout is None:
+            raise EngineError("Expected the process to have pipes.")
+        try:
+            process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        answer = json.loads(line) if line else {"error": f"it died (exit status {process.wait()})"}
+        if "error" in answer:
+            raise EngineError(f"`{command}` failed: {answer['error']}. {self._last_message()}")
+        return answer["result"]
+
+    def turn(self, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
+        """Load a file; a function for `take_turns` that runs it so many times."""
+        self.call("load", engine=engine, file=str(file), threads=threads)
+        return lambda count: self.call("seconds", engine=engine, count=count)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.close()
+
+    def _last_message(self) -> str:
+        self._errors.seek(0)
+        lines = [line.strip() for line in self._errors if line.strip()]
+        return f"Its last message: {lines[-1]}" if lines else ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """What an engine took.
+
+    Attributes:
+        seconds: per inference, one number a turn.
+        runs: inferences of a turn.
+    """
+
+    seconds: list[float]
+    runs: int
+
+
+def package(engine: str) -> str:
+    """The process that an engine runs in: LCE's imports TensorFlow, the others nothing of it."""
+    if engine.startswith("lce-"):
+        return "lce"
+    return BASELINE if engine.startswith(BASELINE) else "litert"
+
+
+def take_turns(
+    turn: Mapping[str, Callable[[int], float]], rounds: int, seconds: float = 0.02
+) -> dict[str, Times]:
+    """Time every engine once a round, so that a load on the machine meets all of them alike.
+
+    Args:
+        turn: for each engine a function that runs so many inferences, after one that is not timed,
+            and returns their mean in seconds.
+        rounds: how often each takes its turn.
+        seconds: a turn is as many inferences as fill them, from 1 to 200.
+    """
+    runs = {}
+    for engine, run in turn.items():
+        # Of three, the first one made ready for what it is not.
+        estimate = min(run(1) for _ in range(3))
+        runs[engine] = max(1, min(_MOST_RUNS, math.ceil(seconds / estimate)))
+    taken: dict[str, list[float]] = {engine: [] for engine in turn}
+    for _ in range(rounds):
+        for engine, run in turn.items():
+            taken[engine].append(run(runs[engine]))
+    return {engine: Times(taken[engine], runs[engine]) for engine in turn}
+
+
+def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) -> dict[str, int]:
+    """Memory and allocations of an engine, in a process of its own: see `worker.memory`.
+
+    Args:
+        engine: as in `ENGINES`.
+        file: the model.
+        threads: of the interpreter.
+        folder: where the library that counts allocations is compiled to.
+    """
+    counter = compiled("allocation_counter.cc", folder, "-shared", "-fPIC")
+    environment = _environment() | {
+        "LD_PRELOAD": str(counter),
+        "KBNN_ALLOCATION_COUNTER": str(counter),
+    }
+    command = [sys.executable, str(FOLDER / "worker.py"), "memory", engine, str(file)]
+    done = subprocess.run(
+        [*command, str(threads)], env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise EngineError(f"{engine} failed. It said: {done.stderr.strip()[-500:]}")
+    return json.loads(done.stdout)
+
+
+@dataclasses.dataclass(frozen=True)
+class Peak:
+    """What one core of this machine can do at best.
+
+    Attributes:
+        clock: hertz, while one core works.
+        macs: binary multiply-accumulates a second, by kernel set: see bit_peak.cc.
+    """
+
+    clock: float
+    macs: dict[str, float]
+
+
+def peak(folder: pathlib.Path) -> Peak:
+    """Measure this machine's peak of bit operations; `folder` is where the program is compiled."""
+    program = compiled("bit_peak.cc", folder)
+    done = subprocess.run([program], capture_output=True, text=True, check=True)
+    found = {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
+    return Peak(found.pop("clock"), found)
+
+
+def compiled(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path:
+    """Compile a C++ file that lies beside this one into a folder: a program, or what flags say.
+
+    Raises:
+        EngineError: the compiler (CXX, or c++) failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / pathlib.Path(source).with_suffix(".so" if flags else "").name
+    compiler = os.environ.get("CXX", "c++")
+    command = [compiler, "-O3", "-std=c++17", *flags, str(FOLDER / source), "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise EngineError(f"{compiler} could not compile {source}: {done.stderr.strip()[-500:]}")
+    return target
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}

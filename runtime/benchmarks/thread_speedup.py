@@ -1,0 +1,137 @@
+"""Times networks on several threads beside one, in the same rounds.
+
+    python -m runtime.benchmarks.thread_speedup --file results/runtime_threads.csv
+    python -m runtime.benchmarks.thread_speedup resnet18 --threads 2 --threads 4    # shows them
+
+Each number of threads has a process of its own, and all take turns; a turn lasts a tenth of a
+second, so that threads which fell asleep in another's turn do not count. The speed-up is the time
+of the turn on one thread divided by that of the turn in the same round.
+"""
+
+import dataclasses
+import os
+import pathlib
+import statistics
+from contextlib import ExitStack
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import kbnn_runtime
+from research import step_timing, tables
+from runtime.benchmarks import device_files, engines, measurements, networks
+from runtime.benchmarks.engines import BASELINE, ENGINES, Times, Worker
+
+_ENGINES = (BASELINE, "kbnn-runtime-unfused", "float", "int8")
+_NETWORKS = ("resnet18", "quicknet", "vgg_small", "resnet20")
+_TURN_SECONDS = 0.1
+
+app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """The time of a network on some threads.
+
+    Attributes:
+        model, engine, kernels, rounds, runs, load: as in `measurements.Row`.
+        threads: given to the interpreter and the delegate.
+        milliseconds: per inference, median over the turns.
+        speedup: of one thread's turn in the same round, divided by this one's; median.
+        speedup_lower_quartile: a quarter of the rounds have a smaller one.
+        speedup_upper_quartile: a quarter of the rounds have a larger one.
+        versions, machine, commit, date: as in `measurements.Row`.
+    """
+
+    model: str
+    engine: str
+    kernels: str
+    threads: int
+    milliseconds: float
+    speedup: float
+    speedup_lower_quartile: float
+    speedup_upper_quartile: float
+    rounds: int
+    runs: int
+    load: float
+    versions: str
+    machine: str
+    commit: str
+    date: str
+
+
+@app.command()
+def main(
+    names: Annotated[list[str] | None, typer.Argument(help="As in networks.py.")] = None,
+    threads: Annotated[list[int] | None, typer.Option(min=2, help="By default 2.")] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Turns of each.")] = 30,
+    file: Annotated[pathlib.Path | None, typer.Option(help="The table, if any.")] = None,
+) -> None:
+    """Measure, show the table, and write it."""
+    unknown = sorted(set(names or []) - set(networks.MODELS))
+    if unknown:
+        raise typer.BadParameter(f"Expected {', '.join(networks.MODELS)}. Received: {unknown}")
+    load = os.getloadavg()[0]
+    columns = measurements.measured_on()
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        workers = {
+            count: stack.enter_context(Worker()) for count in dict.fromkeys([1, *(threads or [2])])
+        }
+        for name in names or _NETWORKS:
+            files = device_files.files(name)
+            for engine in _ENGINES:
+                turns = {
+                    str(count): worker.turn(engine, files[ENGINES[engine]], count)
+                    for count, worker in workers.items()
+                }
+                times = engines.take_turns(turns, rounds, seconds=_TURN_SECONDS)
+                rows += [_row(name, engine, count, times, load, columns) for count in workers]
+    if file is not None:
+        tables.write(rows, file)
+    Console(width=100).print(_shown(rows))
+
+
+def _row(
+    name: str,
+    engine: str,
+    threads: int,
+    times: dict[str, Times],
+    load: float,
+    columns: dict[str, str],
+) -> Row:
+    own, one = times[str(threads)], times["1"]
+    speedup = step_timing.ratio(one.seconds, own.seconds)
+    return Row(
+        model=name,
+        engine=engine,
+        kernels=kbnn_runtime.available_kernels()[-1] if engine.startswith(BASELINE) else "",
+        threads=threads,
+        milliseconds=round(1000 * statistics.median(own.seconds), 4),
+        speedup=round(speedup.median, 4),
+        speedup_lower_quartile=round(speedup.lower_quartile, 4),
+        speedup_upper_quartile=round(speedup.upper_quartile, 4),
+        rounds=len(own.seconds),
+        runs=own.runs,
+        load=round(load, 2),
+        **columns,
+    )
+
+
+def _shown(rows: list[Row]) -> Table:
+    shown = Table(title="Threads: time, and speed-up over one thread: median, quartiles")
+    for heading in ("model", "engine", "threads", "ms", "speed-up"):
+        shown.add_column(heading)
+    for row in rows:
+        shown.add_row(
+            *(row.model, row.engine, str(row.threads), f"{row.milliseconds:.3f}"),
+            f"{row.speedup:.2f} [{row.speedup_lower_quartile:.2f}, "
+            f"{row.speedup_upper_quartile:.2f}]",
+        )
+    return shown
+
+
+if __name__ == "__main__":
+    app()
