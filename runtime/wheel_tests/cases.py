@@ -1,9 +1,13 @@
-"""The models and inputs that every platform's wheel runs: all operators, and a trained network."""
+"""Write the models and inputs that every platform's wheel runs: `cases.py FOLDER`.
+
+They cover all operators, and a trained network.
+"""
 
 import pathlib
 import sys
 
 import numpy as np
+from compare_results import NETWORK
 
 RUNTIME = pathlib.Path(__file__).resolve().parents[1]
 ROOT = RUNTIME.parent
@@ -12,8 +16,6 @@ sys.path.insert(0, str(RUNTIME / "tests" / "operators"))
 
 from operator_models import Convolution, Node, Tensor, graph_model, operator_model
 from reference import pack
-
-NETWORK = "fashion_mnist"
 
 
 def write_cases(folder: pathlib.Path) -> None:
@@ -168,3 +170,7 @@ def _network() -> dict[str, tuple[bytes, np.ndarray]]:
 
 def _signs(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return 1 - 2 * random.integers(0, 2, shape)
+
+
+if __name__ == "__main__":
+    write_cases(pathlib.Path(sys.argv[1]))

@@ -14,13 +14,11 @@ import subprocess
 import sys
 import tempfile
 
-import numpy as np
 from arm_root import ARCHITECTURES, arm_root, install_wheels, run_python
-from cases import NETWORK, RUNTIME, write_cases
+from cases import RUNTIME, write_cases
+from compare_results import compare
 
 HERE = pathlib.Path(__file__).resolve().parent
-# The network's real-valued operators are LiteRT's, and round as each processor does.
-_TOLERANCE = 1e-4
 
 
 def main() -> int:
@@ -85,32 +83,6 @@ def run_there(
     arguments = [str(HERE / "run_cases.py"), str(folder / "cases"), str(results)]
     _check_run(run_python(name, root, [installed], arguments), results, installed)
     return results
-
-
-def compare(expected: pathlib.Path, received: pathlib.Path) -> list[str]:
-    """How results differ from those of x86-64's portable kernels; nothing, if they do not."""
-    problems = []
-    here, there = (
-        json.loads((folder / "platform.json").read_text()) for folder in (expected, received)
-    )
-    if "neon" not in there["kernels"]:
-        problems.append(f"Expected NEON kernels. Received: {there['kernels']}")
-    for entry in ("kbnn-runtime", "operators", "classes", "fused"):
-        if here[entry] != there[entry]:
-            problems.append(f"Expected {entry} {here[entry]}. Received: {there[entry]}")
-    for kernels in there["kernels"]:
-        for path in sorted((expected / "portable").glob("*.npy")):
-            one = np.load(path, allow_pickle=False)
-            other = np.load(received / kernels / path.name, allow_pickle=False)
-            if path.stem == NETWORK:
-                same = one.shape == other.shape and np.allclose(one, other, 0, _TOLERANCE)
-            else:
-                same = one.dtype == other.dtype and np.array_equal(one, other)
-            if not same:
-                problems.append(
-                    f"Expected x86-64's output of {path.stem}. Received another: {kernels}"
-                )
-    return problems
 
 
 def _check_run(

@@ -1,20 +1,23 @@
-"""The comparison of an ARM wheel's results with x86-64's sees what differs."""
+"""The comparison of two platforms' results finds every difference."""
 
 import json
 import pathlib
-import shutil
 
 import numpy as np
 import pytest
-from run_arm import compare
+from compare_results import compare
 
 
 @pytest.fixture
 def folders(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """Equal results of two platforms."""
-    for name, kernels in (("here", ["portable", "avx2"]), ("there", ["portable", "neon"])):
+    for name, machine, kernels in (
+        ("here", "x86_64", ["portable", "avx2"]),
+        ("there", "aarch64", ["portable", "neon"]),
+    ):
         document = {
             "kbnn-runtime": "1",
+            "machine": machine,
             "kernels": kernels,
             "operators": ["LceBconv2d"],
             "classes": [3, 1],
@@ -66,9 +69,13 @@ def test_other_classes_operators_versions_and_fusion_are_seen(folders, entry, va
     assert entry in problem
 
 
-def test_missing_kernels_are_seen(folders):
-    shutil.rmtree(folders[1] / "neon")
+@pytest.mark.parametrize(
+    ("machine", "kernels"),
+    [("aarch64", "neon"), ("arm64", "neon"), ("x86_64", "avx2"), ("AMD64", "avx2")],
+)
+def test_missing_kernels_are_seen(folders, machine, kernels):
     path = folders[1] / "platform.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "kernels": ["portable"]}))
+    about = {**json.loads(path.read_text()), "machine": machine, "kernels": ["portable"]}
+    path.write_text(json.dumps(about))
     (problem,) = compare(*folders)
-    assert "Expected NEON kernels" in problem
+    assert f"Expected {kernels} kernels" in problem
