@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 RUNTIME_VENV := .venv-runtime
 RUNTIME_BIN := $(RUNTIME_VENV)/bin
 
-.PHONY: quickstart test test-slow test-research test-runtime test-wheels test-arm lint typecheck wheel clean
+.PHONY: quickstart test test-slow test-research test-runtime test-wheels test-arm lint typecheck wheel release clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -57,6 +57,12 @@ typecheck: $(VENV)/.installed
 wheel: $(VENV)/.installed
 	rm -rf build dist
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+# Sets the version, dates the changelog, commits and tags. Pushing the tag publishes.
+release:
+	$(PYTHON) .github/release.py $(VERSION)
+	git commit --quiet --all --message "Release $(VERSION)"
+	git tag "v$(VERSION)"
 
 # The runtime is built from source, by the C++ compiler; CMake comes with its build requirements.
 RUNTIME_SOURCES := runtime/CMakeLists.txt runtime/pyproject.toml \
