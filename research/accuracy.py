@@ -14,7 +14,6 @@ import datetime
 import itertools
 import json
 import pathlib
-import shutil
 from typing import Annotated, Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from kbnn.cli import RunConfig, train_run
 from kbnn.cli.run_config import PLACES
 from kbnn.cli.run_folder import RunFolder
 from kbnn.cli.run_model import load_data
-from research import accuracy_table, provenance
+from research import accuracy_table, provenance, training_logs
 from research.accuracy_table import Mode, Row
 from research.experiments import (
     BASELINES,
@@ -75,7 +74,11 @@ def run(
         if done is None:
             folder = runs / mode / name / f"seed_{seed}"
             row = finished(name, config, mode, folder)
-            keep_log(folder, file.parent / "logs" / mode / f"{name}-seed_{seed}.csv")
+            training_logs.merge(
+                RunFolder(folder).log_file,
+                (name, mode, seed),
+                file.parent / training_logs.FILE.name,
+            )
             accuracy_table.append(row, file)
             print(f"{name} {mode} seed {seed}: {row.accuracy:.4f}", flush=True)
         elif not accuracy_table.same_settings(done, portable(config)):
@@ -161,12 +164,6 @@ def finished(name: str, config: RunConfig, mode: Mode, folder: pathlib.Path) -> 
         train_seconds=result["seconds"],
         machine=provenance.machine(),
     )
-
-
-def keep_log(folder: pathlib.Path, copy: pathlib.Path) -> None:
-    """Put a run's log, a row per epoch, where the results are."""
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(RunFolder(folder).log_file, copy)
 
 
 def measured(

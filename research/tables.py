@@ -10,20 +10,48 @@ from kbnn.cli.run_folder import replace_file
 
 
 def write(rows: Sequence[Any], file: pathlib.Path) -> None:
-    """Write rows, all of one class, in place of the file."""
-    replace_file(file, lambda temporary: _write(rows, temporary, header=True))
+    """Write rows of one dataclass in place of the file."""
+    records = [dataclasses.asdict(row) for row in rows]
+    replace_file(file, lambda temporary: _write(records, temporary, header=True))
 
 
 def append(row: Any, file: pathlib.Path) -> None:
-    """Add a row to a table, which begins with the names of its columns."""
+    """Add a row at the end of a table, which begins with the names of its columns."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    _write([row], file, header=not file.exists())
+    _write([dataclasses.asdict(row)], file, header=not file.exists())
 
 
-def _write(rows: Sequence[Any], file: pathlib.Path, *, header: bool) -> None:
+def update(rows: Sequence[Any], file: pathlib.Path, *, by: Sequence[str]) -> None:
+    """Write rows of one dataclass in place of the file's rows with the same values in `by`.
+
+    The file's other rows stay as they are. The table is sorted by the first column of `by`.
+
+    Raises:
+        ValueError: the file has other columns.
+    """
+    new = [{name: _text(value) for name, value in dataclasses.asdict(row).items()} for row in rows]
+    keys = {tuple(record[name] for name in by) for record in new}
+    kept = []
+    if file.exists():
+        with file.open(newline="") as lines:
+            reader = csv.DictReader(lines)
+            if reader.fieldnames != list(new[0]):
+                raise ValueError(
+                    f"Expected {file} to have the columns {list(new[0])}. "
+                    f"Received: {reader.fieldnames}"
+                )
+            kept = [record for record in reader if tuple(record[name] for name in by) not in keys]
+    records = sorted([*kept, *new], key=lambda record: record[by[0]])
+    replace_file(file, lambda temporary: _write(records, temporary, header=True))
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _write(records: Sequence[dict[str, Any]], file: pathlib.Path, *, header: bool) -> None:
     with file.open("a", newline="") as lines:
-        fields = [field.name for field in dataclasses.fields(rows[0])]
-        writer = csv.DictWriter(lines, fields, lineterminator="\n")
+        writer = csv.DictWriter(lines, list(records[0]), lineterminator="\n")
         if header:
             writer.writeheader()
-        writer.writerows(map(dataclasses.asdict, rows))
+        writer.writerows(records)

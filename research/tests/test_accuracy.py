@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 import kbnn
 from kbnn.cli import RunConfig
-from research import accuracy, accuracy_table, experiments, provenance
+from research import accuracy, accuracy_table, experiments, provenance, training_logs
 
 ROOT = provenance.ROOT
 
@@ -61,7 +61,9 @@ def test_screening_then_final(run, tmp_path):
     assert second.device_accuracy == second.keras_accuracy > 0.4
     assert second.class_agreement == 1.0
     assert second.smooth_accuracy is None
-    assert (tmp_path / "logs" / "final" / "small-seed_1.csv").read_text().count("\n") == 4
+    logs = training_logs.read(tmp_path / "training_logs.csv.gz")
+    assert {key: len(log) for key, log in logs.items()} == {row.key: row.epochs for row in rows}
+    assert float(logs[third.key][-1]["val_accuracy"]) == third.validation_accuracy
     losses = {
         json.loads((folder / "result.json").read_text())["last_epoch"]["val_loss"]
         for folder in (tmp_path / "runs" / "final" / "small").iterdir()

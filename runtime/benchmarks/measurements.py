@@ -6,6 +6,7 @@ import json
 import statistics
 from typing import Any
 
+import kbnn_runtime
 from kbnn.cli.run_folder import versions
 from kbnn.converters import flatbuffer
 from research import provenance, step_timing
@@ -41,6 +42,7 @@ class Row:
         load: the machine's load average of a minute when the run began: other work, if not 0.
         versions: of the packages that the numbers depend on, as JSON.
         machine: processor and number of cores.
+        instruction_set: the most that the processor has, as kbnn-runtime names its kernel sets.
         commit: the state of the repository; "+" behind it if files were changed.
         date: of the run.
     """
@@ -61,6 +63,7 @@ class Row:
     load: float
     versions: str
     machine: str
+    instruction_set: str
     commit: str
     date: str
 
@@ -86,7 +89,7 @@ class OperatorRow:
         peak_share: the former divided by the latter.
         clock_gigahertz: that the peak was measured at.
         peak_bits_per_cycle: the peak divided by the clock.
-        versions, machine, commit, date: as in `Row`.
+        versions, machine, instruction_set, commit, date: as in `Row`.
     """
 
     model: str
@@ -104,6 +107,7 @@ class OperatorRow:
     peak_bits_per_cycle: float | None
     versions: str
     machine: str
+    instruction_set: str
     commit: str
     date: str
 
@@ -126,7 +130,7 @@ class MemoryRow:
         delegate_allocations: of ten inferences, those called from the delegate's own code.
         delegate_bytes: the most that this code held of what it allocated, its filters with it;
             0 for other engines.
-        versions, machine, commit, date: as in `Row`.
+        versions, machine, instruction_set, commit, date: as in `Row`.
     """
 
     model: str
@@ -141,8 +145,13 @@ class MemoryRow:
     delegate_bytes: int
     versions: str
     machine: str
+    instruction_set: str
     commit: str
     date: str
+
+
+SAME_NETWORK = ("instruction_set", "model")
+"""The columns by which new rows replace the rows of an earlier run."""
 
 
 def measured_on() -> dict[str, str]:
@@ -151,6 +160,7 @@ def measured_on() -> dict[str, str]:
     return {
         "versions": json.dumps(versions() | packages),
         "machine": provenance.machine(),
+        "instruction_set": kbnn_runtime.available_kernels()[-1],
         "commit": provenance.commit(),
         "date": provenance.today(),
     }

@@ -15,7 +15,8 @@ registers alone, and a chain of additions of one cycle each gives the clock besi
 
 results/runtime_memory.csv: resident memory and allocations of ResNet-18, in fresh processes.
 
-Named networks are shown alone; with a folder as --out, their tables are written there.
+If networks are named, their tables are only shown, unless --out names a folder. New rows replace
+the rows of the same networks and the same instruction set.
 """
 
 import os
@@ -32,7 +33,7 @@ import kbnn_runtime
 from research import provenance, tables
 from runtime.benchmarks import device_files, engines, measurements, networks
 from runtime.benchmarks.engines import BASELINE, ENGINES, Worker
-from runtime.benchmarks.measurements import MemoryRow, OperatorRow, Row
+from runtime.benchmarks.measurements import SAME_NETWORK, MemoryRow, OperatorRow, Row
 
 RESULTS = provenance.ROOT / "results"
 _MEMORY_MODEL = "resnet18"
@@ -119,10 +120,10 @@ def run(
         memory = _memory(files[_MEMORY_MODEL], list(threads or (1, 2)), columns)
     folder = out or (None if names else RESULTS)
     if folder:
-        tables.write(times, folder / "runtime.csv")
-        tables.write(operators, folder / "runtime_operators.csv")
+        tables.update(times, folder / "runtime.csv", by=SAME_NETWORK)
+        tables.update(operators, folder / "runtime_operators.csv", by=SAME_NETWORK)
         if memory:
-            tables.write(memory, folder / "runtime_memory.csv")
+            tables.update(memory, folder / "runtime_memory.csv", by=SAME_NETWORK)
     for table in (_shown_times(times), _shown_operators(operators), _shown_memory(memory)):
         if table.row_count:
             Console(width=_WIDTH).print(table)

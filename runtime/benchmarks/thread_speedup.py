@@ -42,7 +42,7 @@ class Row:
         speedup: of one thread's turn in the same round, divided by this one's; median.
         speedup_lower_quartile: a quarter of the rounds have a smaller one.
         speedup_upper_quartile: a quarter of the rounds have a larger one.
-        versions, machine, commit, date: as in `measurements.Row`.
+        versions, machine, instruction_set, commit, date: as in `measurements.Row`.
     """
 
     model: str
@@ -58,6 +58,7 @@ class Row:
     load: float
     versions: str
     machine: str
+    instruction_set: str
     commit: str
     date: str
 
@@ -90,7 +91,7 @@ def main(
                 times = engines.take_turns(turns, rounds, seconds=_TURN_SECONDS)
                 rows += [_row(name, engine, count, times, load, columns) for count in workers]
     if file is not None:
-        tables.write(rows, file)
+        tables.update(rows, file, by=measurements.SAME_NETWORK)
     Console(width=100).print(_shown(rows))
 
 

@@ -13,7 +13,7 @@ from runtime.benchmarks import device_files, engines, measurements, networks, sp
 from runtime.benchmarks.device_files import Macs
 from runtime.benchmarks.engines import Peak, Times, Worker
 
-COLUMNS = {"versions": "{}", "machine": "m", "commit": "c", "date": "d"}
+COLUMNS = {"versions": "{}", "machine": "m", "instruction_set": "i", "commit": "c", "date": "d"}
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from runtime.benchmarks import device_files, networks, thread_speedup
 from runtime.benchmarks.engines import Times
 
-COLUMNS = {"versions": "{}", "machine": "m", "commit": "c", "date": "d"}
+COLUMNS = {"versions": "{}", "machine": "m", "instruction_set": "i", "commit": "c", "date": "d"}
 
 
 def test_a_turn_on_one_thread_is_divided_by_that_of_the_same_round():
