@@ -42,7 +42,8 @@ _GLIBC = (2, 17)
 SOURCES = ("CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "exports.map", "pyproject.toml")
 _SOURCE = re.compile(
     "|".join(map(re.escape, SOURCES))
-    + r"|(native|macos)/\w+\.(cc|h)|native/README\.md|src/kbnn_runtime/(\w+/)*(\w+\.py|py\.typed)"
+    + r"|native/(\w+/)?\w+\.(cc|h)|native/README\.md|macos/\w+\.cc"
+    + r"|src/kbnn_runtime/(\w+/)*(\w+\.py|py\.typed)"
 )
 # Zig's linker exports them from each of macOS's libraries, by the names of the file's header.
 _LINKERS_OWN = {"__dso_handle", "_mh_dylib_header"}

@@ -36,7 +36,8 @@ from runtime.benchmarks.assembly_loops import TARGET, Loop, loops, text_of, with
 
 FILE = provenance.ROOT / "results" / "arm_inner_loop.csv"
 CORES = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
-_KERNELS = provenance.ROOT / "runtime" / "native" / "kernels_neon.cc"
+_NATIVE = provenance.ROOT / "runtime" / "native"
+_KERNELS = _NATIVE / "kernels" / "neon.cc"
 # As runtime/CMakeLists.txt has them.
 _FLAGS = ("-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-fPIC", "-g0")
 _LCE_KERNELS = (
@@ -183,7 +184,7 @@ def analysed(loop: Loop, core: str, llvm_mca: str) -> tuple[float, int]:
 def _compiled(compiler: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         assembly = pathlib.Path(folder, "kernels.s")
-        _output([*compiler, *_FLAGS, "-S", str(_KERNELS), "-o", str(assembly)], "")
+        _output([*compiler, *_FLAGS, f"-I{_NATIVE}", "-S", str(_KERNELS), "-o", str(assembly)], "")
         return assembly.read_text()
 
 

@@ -1,6 +1,6 @@
-// LceBMaxPool2d: the maximum of each window's bits, where a set bit is -1: their AND.
+// LceBMaxPool2d: the maximum of each window. Since a set bit means -1, it is the AND of the bits.
 //
-// Input and output: int32, NHWC with packed channels. Padding takes no part.
+// Input and output: int32, NHWC with packed channels. Padding is ignored.
 #include <climits>
 #include <cstring>
 #include <new>
@@ -27,10 +27,10 @@ class BMaxPool : public Operator {
     rows_.input = dimension(in, 1);
     columns_.input = dimension(in, 2);
     KBNN_EXPECT(context, rows_.input > 0 && columns_.input > 0,
-                "Expected LceBMaxPool2d's input with rows and columns. Received %d x %d.",
+                "Expected LceBMaxPool2d's input to have rows and columns. Received %d x %d.",
                 static_cast<int>(rows_.input), static_cast<int>(columns_.input));
     KBNN_EXPECT(context, place_windows(padding_, &rows_) && place_windows(padding_, &columns_),
-                "Expected LceBMaxPool2d's filter within the input. Received %d x %d in %d x %d.",
+                "Expected LceBMaxPool2d's filter to fit the input. Received %d x %d in %d x %d.",
                 static_cast<int>(rows_.taps), static_cast<int>(columns_.taps),
                 static_cast<int>(rows_.input), static_cast<int>(columns_.input));
     const int64_t sizes[] = {batches_, rows_.output, columns_.output, static_cast<int64_t>(words_)};
@@ -79,7 +79,7 @@ class BMaxPool : public Operator {
     run.self->pool_row(run.input, static_cast<int64_t>(row), run.output);
   }
 
-  // A row of output pixels, counted through all images.
+  // Computes one row of output pixels. Rows are numbered through all images.
   void pool_row(const uint32_t* in, int64_t row, uint32_t* out) const {
     const int64_t y = row % rows_.output;
     const int64_t top = rows_.start(y) + rows_.taps_before(y);

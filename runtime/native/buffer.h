@@ -1,4 +1,4 @@
-// Memory that a value owns, aligned for every kernel set, whose failure to be had is an answer.
+// A zero-initialized array, aligned for every kernel set, that reports a failed allocation.
 #ifndef KBNN_BUFFER_H_
 #define KBNN_BUFFER_H_
 
@@ -13,11 +13,10 @@ namespace kbnn {
 
 constexpr size_t kAlignment = 64;
 
-// Elements are zero at first. std::vector would throw where memory is short, and this library is
-// built without exceptions.
+// std::vector would throw when memory is exhausted, and this library is built without exceptions.
 template <class T>
 class Buffer {
-  static_assert(std::is_trivial<T>::value, "elements are made by writing zero bytes");
+  static_assert(std::is_trivial<T>::value, "elements are initialized with zero bytes");
 
  public:
   Buffer() = default;
@@ -25,7 +24,7 @@ class Buffer {
   Buffer& operator=(const Buffer&) = delete;
   ~Buffer() { std::free(memory_); }
 
-  // False, and empty, where there is no such memory.
+  // Replaces the array by `count` zeros. False, and empty, if memory is exhausted.
   bool allocate(size_t count) {
     std::free(memory_);
     memory_ = nullptr;

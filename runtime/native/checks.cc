@@ -37,11 +37,12 @@ TfLiteStatus check_tensor(TfLiteContext* context, const char* what, const TfLite
                           int expected_rank, TfLiteType type) {
   KBNN_EXPECT(context, tensor.type == type, "Expected %s to be %s. Received %s (type %d).", what,
               type_name(type), type_name(tensor.type), static_cast<int>(tensor.type));
-  KBNN_EXPECT(context, rank(tensor) == expected_rank, "Expected %s of rank %d. Received rank %d.",
-              what, expected_rank, rank(tensor));
+  KBNN_EXPECT(context, rank(tensor) == expected_rank,
+              "Expected %s to have rank %d. Received rank %d.", what, expected_rank, rank(tensor));
   size_t count, bytes;
   KBNN_EXPECT(context, element_count(tensor, &count) && multiply(count, 4, &bytes),
-              "Expected %s of a size that can be counted in bytes. Received a larger one.", what);
+              "Expected %s to be of a size that fits the address space. Received a larger one.",
+              what);
   return kTfLiteOk;
 }
 
@@ -50,11 +51,11 @@ TfLiteStatus check_constant(TfLiteContext* context, const char* what, const TfLi
   const bool constant =
       tensor.allocation_type == kTfLiteMmapRo || tensor.allocation_type == kTfLitePersistentRo;
   KBNN_EXPECT(context, constant && tensor.data != nullptr,
-              "Expected %s to be constants of the file. Received a tensor computed at run time.",
+              "Expected %s to be a constant in the file. Received a tensor computed at run time.",
               what);
   size_t count;
-  KBNN_EXPECT(context, element_count(tensor, &count), "Expected %s of a size that can be counted.",
-              what);
+  KBNN_EXPECT(context, element_count(tensor, &count),
+              "Expected %s to be of a size that fits the address space.", what);
   return check_memory(context, what, tensor, count, element_bytes);
 }
 
@@ -64,7 +65,7 @@ TfLiteStatus check_memory(TfLiteContext* context, const char* what, const TfLite
   const bool countable = multiply(elements, element_bytes, &bytes);
   KBNN_EXPECT(context,
               countable && (bytes == 0 || (tensor.data != nullptr && tensor.bytes >= bytes)),
-              "Expected %s of %.0f bytes, as its sizes say. Received %.0f.", what,
+              "Expected %s to have the %.0f bytes that its shape needs. Received %.0f.", what,
               static_cast<double>(elements) * static_cast<double>(element_bytes),
               tensor.data == nullptr ? 0.0 : static_cast<double>(tensor.bytes));
   return kTfLiteOk;
@@ -74,14 +75,15 @@ TfLiteStatus resize(TfLiteContext* context, const char* what, TfLiteTensor* tens
                     const int64_t* sizes, int size_count) {
   size_t count = 4;
   for (int axis = 0; axis < size_count; ++axis) {
-    KBNN_EXPECT(context,
-                sizes[axis] >= 0 && sizes[axis] <= INT_MAX &&
-                    multiply(count, static_cast<size_t>(sizes[axis]), &count),
-                "Expected %s of a size that can be counted in bytes. Received %.0f along axis %d.",
-                what, static_cast<double>(sizes[axis]), axis);
+    KBNN_EXPECT(
+        context,
+        sizes[axis] >= 0 && sizes[axis] <= INT_MAX &&
+            multiply(count, static_cast<size_t>(sizes[axis]), &count),
+        "Expected %s to be of a size that fits the address space. Received %.0f along axis %d.",
+        what, static_cast<double>(sizes[axis]), axis);
   }
   TfLiteIntArray* array = new_int_array(context, size_count);
-  KBNN_EXPECT(context, array != nullptr, "Expected memory for the shape of %s. Received none.",
+  KBNN_EXPECT(context, array != nullptr, "Out of memory: could not allocate the shape of %s.",
               what);
   for (int axis = 0; axis < size_count; ++axis) array->data[axis] = static_cast<int>(sizes[axis]);
   return context->ResizeTensor(context, tensor, array);

@@ -1,5 +1,5 @@
-// What a file says is believed after it was checked: arithmetic that notices an overflow, tensors
-// that have the rank, type and bytes their operator reads.
+// Checks of what a file says before it is used: arithmetic that detects overflow, and tensors with
+// the rank, type and number of bytes that their operator reads.
 #ifndef KBNN_CHECKS_H_
 #define KBNN_CHECKS_H_
 
@@ -8,7 +8,7 @@
 
 #include "tflite_abi.h"
 
-// Reports "kbnn: Expected ... Received ..." and leaves the calling function with an error.
+// Unless `condition` holds, reports "kbnn: ..." and returns an error from the calling function.
 #define KBNN_EXPECT(context, condition, ...)                   \
   do {                                                         \
     if (!(condition)) {                                        \
@@ -33,7 +33,7 @@ inline bool multiply(size_t a, size_t b, size_t* product) {
 
 inline bool add(size_t a, size_t b, size_t* sum) { return !__builtin_add_overflow(a, b, sum); }
 
-// a * b * ... in `product`; false where it does not fit.
+// Sets `product` to a * b * ...; false on overflow.
 inline bool multiply_all(size_t* product) {
   *product = 1;
   return true;
@@ -48,13 +48,13 @@ inline int64_t packed_words(int64_t channels) { return (channels + kWordBits - 1
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The tensor of that index, or null where the model has none.
+// The tensor with that index, or null if the model has none.
 inline TfLiteTensor* tensor_at(TfLiteContext* context, int index) {
   if (index < 0 || static_cast<size_t>(index) >= context->tensors_size) return nullptr;
   return &context->tensors[index];
 }
 
-// Whether a list of tensors, or none (null), has this index.
+// Whether a list of tensors, which may be null, contains the index.
 inline bool contains(const TfLiteIntArray* tensors, int index) {
   for (int i = 0; tensors != nullptr && i < tensors->size; ++i) {
     if (tensors->data[i] == index) return true;
@@ -66,31 +66,31 @@ inline int rank(const TfLiteTensor& tensor) {
   return tensor.dims == nullptr ? 0 : tensor.dims->size;
 }
 
-// Size along an axis below the tensor's rank.
+// The size along an axis, which must be below the rank.
 inline int64_t dimension(const TfLiteTensor& tensor, int axis) { return tensor.dims->data[axis]; }
 
-// Product of the sizes; false where one is negative or the product does not fit.
+// Sets `count` to the product of the sizes; false if a size is negative or the product overflows.
 bool element_count(const TfLiteTensor& tensor, size_t* count);
 
-// An error unless `tensor` has this rank and type and sizes whose bytes can be counted. `what`
+// An error unless `tensor` has this rank and type and its size in bytes does not overflow. `what`
 // names it in the message: "LceQuantize's input".
 TfLiteStatus check_tensor(TfLiteContext* context, const char* what, const TfLiteTensor& tensor,
                           int rank, TfLiteType type);
 
-// An error unless the values are in the file and as many bytes long as the sizes say.
+// An error unless the file holds the tensor's values, as many bytes as its sizes need.
 TfLiteStatus check_constant(TfLiteContext* context, const char* what, const TfLiteTensor& tensor,
                             size_t element_bytes);
 
-// An error unless the tensor has memory for `elements` of `element_bytes` each: asked before every
-// run, since the interpreter gives tensors their memory after `prepare`.
+// An error unless the tensor has memory for `elements` of `element_bytes` each. Checked before
+// every run, since the interpreter allocates tensors after `prepare`.
 TfLiteStatus check_memory(TfLiteContext* context, const char* what, const TfLiteTensor& tensor,
                           size_t elements, size_t element_bytes);
 
-// Gives `tensor` these sizes; each must fit an int.
+// Resizes `tensor`. An error if a size does not fit an int or the bytes overflow.
 TfLiteStatus resize(TfLiteContext* context, const char* what, TfLiteTensor* tensor,
                     const int64_t* sizes, int rank);
 
-// Arrays that the interpreter will free, or has made.
+// Arrays that the interpreter frees later, or has allocated.
 TfLiteIntArray* new_int_array(TfLiteContext* context, int size);
 void free_int_array(TfLiteContext* context, TfLiteIntArray* array);
 

@@ -1,19 +1,19 @@
-// The delegate: what LiteRT loads, and how it takes over the operators of Larq Compute Engine.
+// The external delegate that LiteRT loads. It claims the operators of Larq Compute Engine.
 //
-// tflite_plugin_create_delegate(keys, values, count, report_error) understands the options
+// tflite_plugin_create_delegate(keys, values, count, report_error) takes these options:
 //   num_threads   "1" (default) to "128"
-//   kernels       "auto" (default), or a kernel set by name: "portable", "avx2", "avx512",
-//                 "avx512_vpopcntdq", "neon"; refused where the processor cannot run it
-//   fusion        "on" (default): a binary convolution is computed with the ADD and the LceQuantize
-//                 behind it, so what lies between them is in no tensor; "off"
-// and answers anything else with a message to report_error and null.
+//   kernels       "auto" (default), or a kernel set that the processor can run: "portable", "avx2",
+//                 "avx512", "avx512_vpopcntdq", "neon"
+//   fusion        "on" (default) computes a binary convolution together with the ADD and the
+//                 LceQuantize after it, whose intermediate tensors then hold nothing; "off"
+// For anything else it calls report_error and returns null.
 #include <cstdlib>
 #include <cstring>
 #include <new>
 
 #include <stdio.h>
 
-#include "bconv2d_chain.h"
+#include "bconv2d/fusion.h"
 #include "operator.h"
 
 #ifdef _WIN32
@@ -54,7 +54,7 @@ const OperatorName* find_operator(const TfLiteRegistration& registration) {
   return nullptr;
 }
 
-// Null where the node cannot be run: `prepare` then fails. Why has been reported.
+// Returns null, after reporting why, if the node cannot be run. Its `prepare` then fails.
 void* init_node(TfLiteContext* context, const char* buffer, size_t) {
   const auto* params = reinterpret_cast<const TfLiteDelegateParams*>(buffer);
   auto* delegate = static_cast<Delegate*>(params->delegate->data_);
@@ -73,20 +73,20 @@ void* init_node(TfLiteContext* context, const char* buffer, size_t) {
   }
   Operator* op = found->create(delegate->resources);
   if (op == nullptr) {
-    context->ReportError(context, "kbnn: Expected memory for %s. Received none.",
+    context->ReportError(context, "kbnn: Out of memory: could not allocate %s.",
                          registration->custom_name);
     return nullptr;
   }
   TfLiteStatus status = op->take_over(context, *node);
   for (int i = 1; i < nodes.size && status == kTfLiteOk; ++i) {
     status = context->GetNodeAndRegistration(context, nodes.data[i], &node, &registration);
-    if (status == kTfLiteOk) status = op->take_over_next(context, *node);
+    if (status == kTfLiteOk) status = op->fuse_next(context, *node);
   }
   if (status != kTfLiteOk) {
     delete op;
     return nullptr;
   }
-  op->take_readers(params->output_tensors);
+  op->set_readers(params->output_tensors);
   return op;
 }
 
@@ -106,11 +106,12 @@ TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
   TfLiteIntArray* plan = nullptr;
   KBNN_RETURN_IF_ERROR(context->GetExecutionPlan(context, &plan));
   const size_t count = static_cast<size_t>(plan->size);
-  // The plan is the interpreter's, which changes it with each node that is taken over.
+  // A copy: the interpreter changes its plan with each node that it replaces.
   Buffer<int> nodes;
-  KBNN_EXPECT(context, nodes.allocate(count), "Expected memory for the list of nodes.");
+  KBNN_EXPECT(context, nodes.allocate(count),
+              "Out of memory: could not allocate the list of nodes.");
   for (size_t i = 0; i < count; ++i) nodes[i] = plan->data[i];
-  // One by one, so that the tensors between the operators stay the interpreter's.
+  // Each is replaced separately, so that the interpreter keeps the tensors between them.
   for (size_t i = 0; i < count; ++i) {
     if (nodes[i] < 0) continue;
     TfLiteNode* node = nullptr;
@@ -125,25 +126,33 @@ TfLiteStatus take_over_nodes(TfLiteContext* context, TfLiteDelegate* delegate) {
     replacement.invoke = invoke_node;
     replacement.custom_name = found->name;
     replacement.version = 1;
-    Bconv2dChain chain = {1, {nodes[i], 0, 0}};
+    Fusion fusion = {1, {nodes[i], 0, 0}};
     if (found->create == new_bconv2d && static_cast<Delegate*>(delegate->data_)->fusion) {
-      KBNN_RETURN_IF_ERROR(find_bconv2d_chain(context, nodes.data(), count, i, &chain));
+      KBNN_RETURN_IF_ERROR(find_fusion(context, nodes.data(), count, i, &fusion));
     }
     KBNN_RETURN_IF_ERROR(context->ReplaceNodeSubsetsWithDelegateKernels(
-        context, replacement, chain.as_array(), delegate));
+        context, replacement, fusion.as_array(), delegate));
     for (size_t j = i; j < count; ++j) {
-      for (int k = 0; k < chain.size; ++k) {
-        if (nodes[j] == chain.nodes[k]) nodes[j] = -1;
+      for (int k = 0; k < fusion.size; ++k) {
+        if (nodes[j] == fusion.nodes[k]) nodes[j] = -1;
       }
     }
   }
   return kTfLiteOk;
 }
 
-void report(ReportError report_error, const char* expected, const char* received) {
+void report_option(ReportError report_error, const char* expected, const char* received) {
   if (report_error == nullptr) return;
   char message[256];
   snprintf(message, sizeof(message), "kbnn: Expected %s. Received %.100s.", expected, received);
+  report_error(message);
+}
+
+void report_failure(ReportError report_error, const char* what, int threads) {
+  if (report_error == nullptr) return;
+  char message[256];
+  snprintf(message, sizeof(message), "kbnn: Could not start a delegate of %d threads: %s.", threads,
+           what);
   report_error(message);
 }
 
@@ -164,7 +173,7 @@ TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError rep
   for (size_t i = 0; i < count; ++i) {
     if (std::strcmp(keys[i], "num_threads") == 0) {
       if (!read_threads(values[i], &threads)) {
-        report(report_error, "num_threads to be a number from 1 to 128", values[i]);
+        report_option(report_error, "num_threads to be a number from 1 to 128", values[i]);
         return nullptr;
       }
     } else if (std::strcmp(keys[i], "kernels") == 0) {
@@ -172,23 +181,27 @@ TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError rep
     } else if (std::strcmp(keys[i], "fusion") == 0) {
       fusion = std::strcmp(values[i], "on") == 0;
       if (!fusion && std::strcmp(values[i], "off") != 0) {
-        report(report_error, "fusion to be \"on\" or \"off\"", values[i]);
+        report_option(report_error, "fusion to be \"on\" or \"off\"", values[i]);
         return nullptr;
       }
     } else {
-      report(report_error, "the options num_threads, kernels and fusion", keys[i]);
+      report_option(report_error, "the options num_threads, kernels and fusion", keys[i]);
       return nullptr;
     }
   }
   const Kernels* kernels = choose_kernels(kernels_name, detect_processor());
   if (kernels == nullptr) {
-    report(report_error, "kernels to be \"auto\" or a set that this processor can run",
-           kernels_name);
+    report_option(report_error, "kernels to be \"auto\" or a set that this processor can run",
+                  kernels_name);
     return nullptr;
   }
   auto* delegate = new (std::nothrow) Delegate();
-  if (delegate == nullptr || !delegate->pool.start(threads)) {
-    report(report_error, "as many threads as num_threads says", "fewer");
+  if (delegate == nullptr) {
+    report_failure(report_error, "out of memory", threads);
+    return nullptr;
+  }
+  if (!delegate->pool.start(threads)) {
+    report_failure(report_error, "the system did not start a thread", threads);
     delete delegate;
     return nullptr;
   }
@@ -196,7 +209,7 @@ TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError rep
   delegate->fusion = fusion;
   delegate->interface.data_ = delegate;
   delegate->interface.Prepare = take_over_nodes;
-  // Applied before any node is prepared: the model's own have no implementation that could be.
+  // Makes LiteRT apply the delegate before it prepares any node: LCE's nodes have no `prepare`.
   delegate->interface.flags = kTfLiteDelegateFlagsAllowDynamicTensors;
   return &delegate->interface;
 }

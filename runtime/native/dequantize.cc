@@ -1,8 +1,8 @@
-// LceDequantize: bits to values, -1 for a bit that is set, +1 for one that is not.
+// LceDequantize: unpacks bits to values, 1 to -1 and 0 to +1.
 //
-// Input: int32, any rank from 1. Output: float32; int8, where +-1 become zero point +- round(1 /
-// scale) within -128 .. 127; or bool, true for +1. The number of channels is the output's in the
-// file: it cannot be told from the words.
+// Input: int32, of rank 1 or more. Output: float32; int8, where +-1 become zero point +-
+// round(1 / scale), clamped to -128 .. 127; or bool, true for +1. The number of channels is taken
+// from the output's shape in the file, since the words do not tell it.
 #include <cmath>
 #include <new>
 
@@ -23,7 +23,7 @@ class Dequantize : public Operator {
     TfLiteTensor& out = output(context);
     const int dimensions = rank(in);
     KBNN_EXPECT(context, dimensions >= 1 && dimensions <= kMaxRank,
-                "Expected LceDequantize's input of rank 1 to %d. Received rank %d.", kMaxRank,
+                "Expected LceDequantize's input to have rank 1 to %d. Received rank %d.", kMaxRank,
                 dimensions);
     KBNN_RETURN_IF_ERROR(
         check_tensor(context, "LceDequantize's input", in, dimensions, kTfLiteInt32));
@@ -35,11 +35,11 @@ class Dequantize : public Operator {
         check_tensor(context, "LceDequantize's output", out, dimensions, out.type));
     const int64_t channels = dimension(out, dimensions - 1);
     KBNN_EXPECT(context, packed_words(channels) == dimension(in, dimensions - 1),
-                "Expected LceDequantize's input of %d words for %d channels. Received %d.",
+                "Expected LceDequantize's input to have %d words for %d channels. Received %d.",
                 static_cast<int>(packed_words(channels)), static_cast<int>(channels),
                 static_cast<int>(dimension(in, dimensions - 1)));
     KBNN_EXPECT(context, out.type != kTfLiteInt8 || out.params.scale > 0.0f,
-                "Expected LceDequantize's int8 output with a scale above 0. Received %g.",
+                "Expected LceDequantize's int8 output to have a scale above 0. Received %g.",
                 static_cast<double>(out.params.scale));
     int64_t sizes[kMaxRank];
     rows_ = 1;
@@ -100,17 +100,17 @@ class Dequantize : public Operator {
     }
     uint8_t plus = 1, minus = 0;
     if (out.type == kTfLiteInt8) {
-      // Beyond 255 every sum is clamped, and round could leave the range of integers.
+      // Steps beyond 255 are clamped anyway, and a huge one could overflow the conversion.
       const double step = std::round(std::fmin(1.0f / out.params.scale, 256.0f));
       const double zero_point = out.params.zero_point;
-      plus = as_byte(zero_point + step);
-      minus = as_byte(zero_point - step);
+      plus = clamp_to_byte(zero_point + step);
+      minus = clamp_to_byte(zero_point - step);
     }
     kernels.unpack_bytes(words, rows, channels_, plus, minus,
                          static_cast<uint8_t*>(out.data) + offset);
   }
 
-  static uint8_t as_byte(double value) {
+  static uint8_t clamp_to_byte(double value) {
     return static_cast<uint8_t>(static_cast<int8_t>(std::fmax(-128.0, std::fmin(127.0, value))));
   }
 

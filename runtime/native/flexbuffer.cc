@@ -6,13 +6,13 @@
 namespace kbnn {
 namespace {
 
-// Types of the format, of which a packed type holds the upper six bits; its lower two are the
-// logarithm of the width in bytes.
+// Types of the format. A packed type has the type in its upper six bits and the logarithm of the
+// width in bytes in its lower two.
 enum { kInt = 1, kUnsigned = 2, kIndirectInt = 6, kIndirectUnsigned = 7, kMap = 9, kBool = 26 };
 
 bool is_width(uint64_t width) { return width == 1 || width == 2 || width == 4 || width == 8; }
 
-int64_t sign_extended(uint64_t value, size_t width) {
+int64_t sign_extend(uint64_t value, size_t width) {
   const int unused = 64 - 8 * static_cast<int>(width);
   return static_cast<int64_t>(value << unused) >> unused;
 }
@@ -21,7 +21,7 @@ int64_t sign_extended(uint64_t value, size_t width) {
 
 FlexbufferMap::FlexbufferMap(const void* data, size_t size)
     : data_(static_cast<const uint8_t*>(data)), size_(data == nullptr ? 0 : size) {
-  // The end: the root value, its packed type, the root's width.
+  // The buffer ends with the root value, its packed type and its width.
   if (size_ < 3) return;
   const uint64_t root_width = data_[size_ - 1];
   const int root_type = data_[size_ - 2] >> 2;
@@ -31,14 +31,14 @@ FlexbufferMap::FlexbufferMap(const void* data, size_t size)
               &values_)) {
     return;
   }
-  // In front of the values: where the keys are, the width of theirs, the count.
+  // Before the values: the offset of the keys, their width, and the count.
   uint64_t count, key_width;
   if (values_ < 3 * width_ || !follow(values_ - 3 * width_, width_, &keys_) ||
       !read_unsigned(values_ - 2 * width_, width_, &key_width) || !is_width(key_width) ||
       !read_unsigned(values_ - width_, width_, &count)) {
     return;
   }
-  // Values are followed by a byte of type each.
+  // After the values: one byte of type for each.
   key_width_ = static_cast<size_t>(key_width);
   if (count > (size_ - values_) / (width_ + 1) || count > (size_ - keys_) / key_width_) return;
   count_ = static_cast<size_t>(count);
@@ -63,7 +63,7 @@ bool FlexbufferMap::read_int32(const char* key, int32_t* value) const {
     uint64_t bits;
     if (!read_unsigned(position, width, &bits)) return false;
     if (type == kInt || type == kIndirectInt) {
-      const int64_t number = sign_extended(bits, width);
+      const int64_t number = sign_extend(bits, width);
       if (number < INT32_MIN || number > INT32_MAX) return false;
       *value = static_cast<int32_t>(number);
       return true;
@@ -82,7 +82,7 @@ bool FlexbufferMap::read_unsigned(size_t position, size_t width, uint64_t* value
   return true;
 }
 
-// An offset counts backwards from where it stands.
+// An offset counts backwards from its own position.
 bool FlexbufferMap::follow(size_t position, size_t width, size_t* target) const {
   uint64_t offset;
   if (!read_unsigned(position, width, &offset) || offset > position) return false;

@@ -1,8 +1,8 @@
-// Reader of the options of LCE's operators: a FlexBuffer that holds one map from names to integers.
+// A reader of the options of LCE's operators: a FlexBuffer that holds one map of names to integers.
 //
-// Source of the format: https://flatbuffers.dev/internals/#flexbuffers. Every offset is checked
-// against the buffer: a spoiled file gets an answer, not a read beyond its end. Where we depart
-// from the FlatBuffers library: a value that is no integer is refused, not converted.
+// The format: https://flatbuffers.dev/internals/#flexbuffers. Every offset is checked against the
+// buffer, so a corrupt file is reported and never read beyond its end. Unlike the FlatBuffers
+// library, this reader rejects a value that is not an integer instead of converting it.
 #ifndef KBNN_FLEXBUFFER_H_
 #define KBNN_FLEXBUFFER_H_
 
@@ -13,14 +13,14 @@ namespace kbnn {
 
 class FlexbufferMap {
  public:
-  // Over `size` bytes at `data`, which must live as long as the map.
+  // Reads `size` bytes at `data`, which must outlive the map.
   FlexbufferMap(const void* data, size_t size);
 
-  // Whether the buffer's root is a map that lies within the buffer.
+  // Whether the root is a map that lies within the buffer.
   bool valid() const { return valid_; }
 
-  // The integer under `key` in `value`; false where there is no such key, the value is no integer
-  // or booleans, does not fit 32 bits, or lies outside of the buffer.
+  // Sets `value` to the integer under `key`. False if there is no such key, or its value is neither
+  // an integer nor a boolean, does not fit 32 bits, or lies outside the buffer.
   bool read_int32(const char* key, int32_t* value) const;
 
  private:

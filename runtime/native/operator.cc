@@ -14,14 +14,15 @@ bool copy_indices(const TfLiteIntArray* from, Buffer<int>* to) {
 
 TfLiteStatus Operator::take_over(TfLiteContext* context, const TfLiteNode& node) {
   KBNN_EXPECT(context, copy_indices(node.inputs, &inputs_) && copy_indices(node.outputs, &outputs_),
-              "Expected memory for the tensors of %s. Received none.", name());
+              "Out of memory: could not allocate the list of tensors of %s.", name());
   const size_t size =
       node.custom_initial_data_size > 0 ? static_cast<size_t>(node.custom_initial_data_size) : 0;
   return read_options(context, FlexbufferMap(node.custom_initial_data, size));
 }
 
-TfLiteStatus Operator::take_over_next(TfLiteContext* context, const TfLiteNode&) {
-  KBNN_EXPECT(context, false, "Expected %s alone. Received another node with it.", name());
+TfLiteStatus Operator::fuse_next(TfLiteContext* context, const TfLiteNode&) {
+  KBNN_EXPECT(context, false, "Expected %s not to be fused with another node. Received one.",
+              name());
   return kTfLiteOk;
 }
 
@@ -29,16 +30,16 @@ TfLiteStatus Operator::read_option(TfLiteContext* context, const FlexbufferMap& 
                                    const char* option, int32_t minimum, int32_t maximum,
                                    int32_t* value) const {
   KBNN_EXPECT(context, options.read_int32(option, value),
-              "Expected %s with the integer option %s. Received none.", name(), option);
+              "Expected %s to have the integer option %s. Received none.", name(), option);
   KBNN_EXPECT(context, *value >= minimum && *value <= maximum,
-              "Expected %s with %s from %d to %d. Received %d.", name(), option, minimum, maximum,
-              *value);
+              "Expected %s to have %s from %d to %d. Received %d.", name(), option, minimum,
+              maximum, *value);
   return kTfLiteOk;
 }
 
 TfLiteStatus Operator::check_tensors(TfLiteContext* context, size_t inputs, size_t required) const {
   KBNN_EXPECT(context, inputs_.size() == inputs && outputs_.size() == 1,
-              "Expected %s with %d inputs and 1 output. Received %d and %d.", name(),
+              "Expected %s to have %d inputs and 1 output. Received %d and %d.", name(),
               static_cast<int>(inputs), static_cast<int>(inputs_.size()),
               static_cast<int>(outputs_.size()));
   for (size_t i = 0; i < required; ++i) KBNN_RETURN_IF_ERROR(check_input(context, i));

@@ -1,7 +1,8 @@
-// LceQuantize: values to bits, 1 for those below zero, 32 of a row's channels in a word.
+// LceQuantize: packs the signs of values, 32 channels to a word. A bit is 1 for a value below zero.
 //
-// Input: float32, int8 (compared with its zero point) or bool (false is below zero), any rank
-// from 1. Output: int32, the last axis ceil(channels / 32). Unused bits of a row's last word are 0.
+// Input: float32, int8 (compared with its zero point) or bool (false is below zero), of rank 1 or
+// more. Output: int32, whose last axis is ceil(channels / 32). Unused bits of a row's last word are
+// 0.
 #include <climits>
 #include <new>
 
@@ -10,7 +11,7 @@
 namespace kbnn {
 namespace {
 
-// Fewer values than this are not worth waking a thread for.
+// With fewer values, waking a thread costs more than it saves.
 constexpr size_t kValuesPerTask = 32768;
 
 class Quantize : public Operator {
@@ -27,7 +28,7 @@ class Quantize : public Operator {
                 static_cast<int>(in.type));
     const int dimensions = rank(in);
     KBNN_EXPECT(context, dimensions >= 1 && dimensions <= kMaxRank,
-                "Expected LceQuantize's input of rank 1 to %d. Received rank %d.", kMaxRank,
+                "Expected LceQuantize's input to have rank 1 to %d. Received rank %d.", kMaxRank,
                 dimensions);
     KBNN_RETURN_IF_ERROR(check_tensor(context, "LceQuantize's input", in, dimensions, in.type));
     KBNN_RETURN_IF_ERROR(
@@ -101,7 +102,7 @@ class Quantize : public Operator {
                                     words);
       return;
     }
-    // No value is below such a zero point, or every one is.
+    // Such a zero point is above all values or above none.
     const uint32_t full = zero_point > INT8_MAX ? ~0u : 0u;
     const uint32_t last = channels_ % kWordBits == 0 ? full : full >> (32 - channels_ % kWordBits);
     for (size_t i = 0; i < rows * words_; ++i) words[i] = (i + 1) % words_ == 0 ? last : full;

@@ -1,9 +1,9 @@
-// The part of TensorFlow Lite's C interface that a delegate needs, restated, so that nothing of
-// TensorFlow is needed to build.
+// The part of TensorFlow Lite's C interface that a delegate needs, restated so that the build needs
+// neither headers nor libraries of TensorFlow.
 //
-// Names, order and types are those of tensorflow/lite/core/c/common.h and c_api_types.h, where
-// fields are only ever appended. What the delegate does not use keeps its place as an untyped
-// pointer. tests/native/abi_test.cc holds the offsets against recorded ones.
+// Names, order and types follow tensorflow/lite/core/c/common.h and c_api_types.h, to which fields
+// are only ever appended. Fields that the delegate does not use are untyped pointers.
+// tests/native/abi_test.cc compares the offsets with recorded ones.
 #ifndef KBNN_TFLITE_ABI_H_
 #define KBNN_TFLITE_ABI_H_
 
@@ -80,13 +80,13 @@ struct TfLiteNode {
   bool might_have_side_effect;
 };
 
-// `builtin_data` of an ADD.
+// The `builtin_data` of an ADD.
 struct TfLiteAddParams {
   TfLiteFusedActivation activation;
   bool pot_scale_int16;
 };
 
-// What `init` of a delegate's node receives as its buffer.
+// The buffer that `init` of a delegate's node receives.
 struct TfLiteDelegateParams {
   struct TfLiteDelegate* delegate;
   TfLiteIntArray* nodes_to_replace;
@@ -121,8 +121,8 @@ struct TfLiteContext {
   void* RequestScratchBufferInArena;
   void* GetScratchBuffer;
   void* ResizeTensorExplicit;  // null in LiteRT
-  // The partitions that nodes would be replaced in, as many as `count`. They are the interpreter's,
-  // until it is asked again.
+  // Returns the `count` partitions in which the nodes would be replaced. The interpreter owns them;
+  // they are valid until the next call.
   TfLiteStatus (*PreviewDelegatePartitioning)(TfLiteContext*, const TfLiteIntArray* nodes,
                                               TfLiteDelegateParams** partitions, int* count);
   void* GetTensor;
@@ -131,7 +131,7 @@ struct TfLiteContext {
   void* AcquireSubgraphContext;
   void* ReleaseSubgraphContext;
 #ifdef _WIN32
-  // There a library may not free what another's C runtime allocated.
+  // On Windows a library may not free what another C runtime allocated.
   TfLiteIntArray* (*TfLiteIntArrayCreate)(int size);
   void (*TfLiteIntArrayFree)(TfLiteIntArray*);
 #endif
@@ -148,10 +148,10 @@ struct TfLiteRegistration {
   int version;
   void* registration_external;
   void* async_kernel;
-  // It is passed by value. Where that is by reference, or on the stack before arguments that are in
-  // registers (every 64-bit target), a runtime that knows fewer fields reads those it knows. On
-  // 32-bit ARM the size must be that of tflite-runtime 2.14, the one with wheels for it, which has
-  // this field.
+  // The struct is passed by value. On every 64-bit target that means by reference, or on the stack
+  // with the following arguments in registers, so a runtime that knows fewer fields reads those it
+  // knows. On 32-bit ARM the size must match tflite-runtime 2.14, the only version with wheels for
+  // it, which has this field.
   uint64_t inplace_operator;
 };
 

@@ -12,8 +12,8 @@
 namespace kbnn {
 namespace {
 
-// About 20 to 50 microseconds: the time between two operators of a network, not more, so that an
-// idle interpreter costs nothing.
+// About 20 to 50 microseconds: enough to bridge two operators of a network, and little enough that
+// an idle interpreter costs nothing.
 constexpr int kSpins = 2000;
 
 void pause_briefly() {
@@ -24,7 +24,7 @@ void pause_briefly() {
 #endif
 }
 
-void give_way() {
+void yield_processor() {
 #ifdef _WIN32
   SwitchToThread();
 #else
@@ -38,7 +38,7 @@ bool ThreadPool::start(int threads) {
 #ifndef _WIN32
   owner_ = getpid();
 #endif
-  // pthread_create and CreateThread, since std::thread throws where there is no thread to be had.
+  // std::thread would throw if the system cannot start a thread.
   while (started_ < threads - 1) {
     Worker& worker = workers_[started_];
     worker.pool = this;
@@ -57,8 +57,8 @@ bool ThreadPool::start(int threads) {
 ThreadPool::~ThreadPool() {
   if (forked()) {
 #ifndef _WIN32
-    // There is nobody to join. Destroying the condition variable would wait for threads that slept
-    // on it when the process was forked: one of its own takes its place.
+    // There is no thread to join. Destroying the condition variable would wait for the threads that
+    // slept on it when the process was forked, so a new one replaces it.
     new (&wake_) std::condition_variable;
 #endif
     return;
@@ -116,7 +116,7 @@ void ThreadPool::run(size_t tasks, Task task, void* argument) {
     if (spins < kSpins) {
       pause_briefly();
     } else {
-      give_way();
+      yield_processor();
     }
   }
   running_.unlock();

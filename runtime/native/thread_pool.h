@@ -1,4 +1,4 @@
-// A few threads that share the rows of one operator.
+// Threads that share the tasks of one operator at a time.
 #ifndef KBNN_THREAD_POOL_H_
 #define KBNN_THREAD_POOL_H_
 
@@ -19,8 +19,8 @@ constexpr int kMaxThreads = 128;
 
 class ThreadPool {
  public:
-  // `worker` is 0 for the thread that called `run`, below `size()`, and no two tasks that run at
-  // the same time have the same one.
+  // `worker` is 0 for the thread that called `run`, and always below `size()`. No two tasks of a
+  // run that execute at the same time have the same worker.
   using Task = void (*)(void* argument, size_t task, int worker);
 
   ThreadPool() = default;
@@ -28,17 +28,17 @@ class ThreadPool {
   ThreadPool& operator=(const ThreadPool&) = delete;
   ~ThreadPool();
 
-  // Starts threads - 1 threads, 1 <= threads <= kMaxThreads. False where the system gives none.
+  // Starts threads - 1 threads, 1 <= threads <= kMaxThreads. False if the system starts fewer.
   bool start(int threads);
 
-  // Threads that work on a run, the caller's included.
+  // Threads that work on a run, including the caller's.
   int size() const { return started_ + 1; }
 
-  // Calls task(argument, i, worker) once for each i < tasks and returns when all have returned.
-  // Several threads may call it: while one's run is under way, another's tasks run in its own
-  // thread. Allocates nothing. A thread that sleeps is woken but not waited for: where the others
-  // are done before it is awake, it has missed the run. After a fork the child has none of the
-  // threads: there all tasks run in the caller's.
+  // Calls task(argument, i, worker) once for each i < tasks, and returns when all have returned.
+  // Allocates nothing. Several threads may call `run`: while one run is in progress, the tasks of
+  // another run execute in its caller's thread. A sleeping thread is woken but not waited for; it
+  // misses the run if the others finish first. A forked child has no worker threads, so all tasks
+  // execute in the caller's.
   void run(size_t tasks, Task task, void* argument);
 
  private:

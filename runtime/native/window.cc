@@ -3,7 +3,7 @@
 namespace kbnn {
 namespace {
 
-int64_t clamped(int64_t value, int64_t maximum) {
+int64_t clamp(int64_t value, int64_t maximum) {
   return value < 0 ? 0 : value > maximum ? maximum : value;
 }
 
@@ -11,13 +11,13 @@ int64_t clamped(int64_t value, int64_t maximum) {
 
 int64_t Window::taps_before(int64_t position) const {
   // Taps with start + tap * dilation < 0.
-  return clamped((-start(position) + dilation - 1) / dilation, taps);
+  return clamp((-start(position) + dilation - 1) / dilation, taps);
 }
 
 int64_t Window::taps_behind(int64_t position) const {
   // Taps with start + tap * dilation >= input.
   const int64_t room = input - start(position);
-  return taps - clamped((room + dilation - 1) / dilation, taps);
+  return taps - clamp((room + dilation - 1) / dilation, taps);
 }
 
 bool place_windows(int32_t padding, Window* window) {

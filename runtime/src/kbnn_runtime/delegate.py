@@ -7,7 +7,7 @@ from typing import Any
 from kbnn_runtime.litert import load_external_delegate
 
 KERNELS = ("auto", "portable", "avx2", "avx512", "avx512_vpopcntdq", "neon")
-# kMaxThreads of native/thread_pool.h.
+# Must equal kMaxThreads in native/thread_pool.h.
 _MAX_THREADS = 128
 _FILES = {"win32": "kbnn_delegate.dll", "darwin": "libkbnn_delegate.dylib"}
 

@@ -1,5 +1,5 @@
-// As much of an interpreter as the delegate sees: tensors, a few nodes, and memory to the byte, so
-// that a sanitizer notices whatever goes beyond it. It runs the delegate's nodes alone.
+// The part of an interpreter that the delegate sees: tensors, a few nodes, and buffers of the exact
+// size, so that a sanitizer notices every access beyond them. It runs only the delegate's nodes.
 #ifndef KBNN_FAKE_INTERPRETER_H_
 #define KBNN_FAKE_INTERPRETER_H_
 
@@ -52,7 +52,7 @@ class FakeInterpreter {
     free(partition_.output_tensors);
   }
 
-  // A tensor of this type and shape; with values it is a constant of exactly so many bytes.
+  // Adds a tensor of this type and shape. With `values` it is a constant of exactly those bytes.
   int add_tensor(TfLiteType type, const std::vector<int>& shape, float scale, int zero_point,
                  const std::vector<uint8_t>* values) {
     TfLiteTensor tensor;
@@ -73,7 +73,7 @@ class FakeInterpreter {
     return static_cast<int>(tensors_.size()) - 1;
   }
 
-  // A node of one of LCE's operators.
+  // Adds a node of one of LCE's operators.
   void add_node(const std::string& name, const std::vector<int>& inputs,
                 const std::vector<int>& outputs, const std::vector<uint8_t>& options) {
     Node& node = new_node(inputs, outputs);
@@ -85,6 +85,7 @@ class FakeInterpreter {
     node.node.custom_initial_data_size = static_cast<int>(node.options.size());
   }
 
+  // Adds an ADD.
   void add_sum(const std::vector<int>& inputs, int output, int activation) {
     Node& node = new_node(inputs, {output});
     node.registration.builtin_code = kTfLiteBuiltinAdd;
@@ -113,7 +114,7 @@ class FakeInterpreter {
     return true;
   }
 
-  // Memory for every tensor that is no constant; false where it is more than `limit` bytes.
+  // Allocates every tensor that is not a constant. False if one takes more than `limit` bytes.
   bool allocate(size_t limit) {
     for (TfLiteTensor& tensor : tensors_) {
       if (tensor.allocation_type == kTfLiteMmapRo) continue;
@@ -190,7 +191,7 @@ class FakeInterpreter {
     return kTfLiteOk;
   }
 
-  // Formats, that a message with wrong arguments is noticed.
+  // Formats the message, so that a sanitizer notices wrong arguments.
   static void report_error(TfLiteContext*, const char* format, ...) {
     char message[1024];
     va_list arguments;
@@ -199,7 +200,7 @@ class FakeInterpreter {
     va_end(arguments);
   }
 
-  // Moves all tensors, as the interpreter may.
+  // Moves all tensors in memory, as an interpreter may.
   static TfLiteStatus add_tensors(TfLiteContext* context, int count, int* first) {
     FakeInterpreter* interpreter = self(context);
     *first = static_cast<int>(interpreter->tensors_.size());
@@ -242,7 +243,7 @@ class FakeInterpreter {
     return kTfLiteOk;
   }
 
-  // One partition, whatever the nodes are.
+  // Always answers with one partition.
   static TfLiteStatus preview(TfLiteContext* context, const TfLiteIntArray* nodes,
                               TfLiteDelegateParams** partitions, int* count) {
     FakeInterpreter* interpreter = self(context);

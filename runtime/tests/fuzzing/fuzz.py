@@ -25,21 +25,22 @@ SANITIZERS = ["-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-reco
 FLAGS = ["-std=c++17", "-O1", "-g", "-fno-omit-frame-pointer", "-ffp-contract=off", f"-I{NATIVE}"]
 AVX512 = ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl"]
 INSTRUCTIONS = {
-    "_avx2": ["-mavx2", "-mfma"],
-    "_avx512": AVX512,
-    "_avx512_vpopcntdq": [*AVX512, "-mavx512vpopcntdq"],
+    "kernels/avx2.cc": ["-mavx2", "-mfma"],
+    "kernels/avx512.cc": AVX512,
+    "kernels/avx512_vpopcntdq.cc": [*AVX512, "-mavx512vpopcntdq"],
 }
 
 
 def build(clang: str, folder: pathlib.Path) -> pathlib.Path:
-    """The libFuzzer target."""
+    """Build the libFuzzer target."""
     x86 = platform.machine() in ("x86_64", "AMD64")
     objects = []
-    for source in sorted(NATIVE.glob("*.cc")):
-        instructions = INSTRUCTIONS.get(source.stem.removeprefix("kernels"))
-        if (instructions is not None and not x86) or (source.stem == "kernels_neon" and x86):
+    for source in sorted(NATIVE.rglob("*.cc")):
+        name = source.relative_to(NATIVE).as_posix()
+        instructions = INSTRUCTIONS.get(name)
+        if (instructions is not None and not x86) or (name == "kernels/neon.cc" and x86):
             continue
-        objects.append(folder / f"{source.stem}.o")
+        objects.append(folder / f"{name.replace('/', '_')}.o")
         flags = [*FLAGS, *SANITIZERS, *(instructions or [])]
         subprocess.run([clang, *flags, "-c", source, "-o", objects[-1]], check=True)
     target = folder / "fuzz_delegate"

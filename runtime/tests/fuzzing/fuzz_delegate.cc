@@ -1,10 +1,10 @@
-// A libFuzzer target: an operator made of the fuzzer's bytes goes through the delegate, from its
-// options to the run of one shape and then of another. Built with sanitizers, see fuzz.py.
+// A libFuzzer target. It makes an operator from the fuzzer's bytes and runs it in the delegate,
+// with one input shape and then with another. fuzz.py builds it with sanitizers.
 #include "fake_interpreter.h"
 
 namespace {
 
-// Memory of a tensor, and bit operations of a run, beyond which a case would only take time.
+// Limits on the bytes of a tensor and the bit operations of a run. Larger cases only take time.
 constexpr size_t kMaxBytes = size_t{1} << 22;
 constexpr double kMaxWork = 2e7;
 
@@ -13,7 +13,7 @@ class Bytes {
   Bytes(const uint8_t* data, size_t size) : data_(data), size_(size) {}
   uint8_t next() { return size_ == 0 ? 0 : (--size_, *data_++); }
   int choose(const std::vector<int>& values) { return values[next() % values.size()]; }
-  // Mostly small, at times at the limits.
+  // A size: usually small, sometimes an extreme value.
   int size() {
     const uint8_t kind = next();
     if (kind < 200) return kind % 12 + 1;
@@ -39,7 +39,7 @@ void append(std::vector<uint8_t>* to, int64_t value, int width) {
   for (int i = 0; i < width; ++i) to->push_back(static_cast<uint8_t>(value >> 8 * i));
 }
 
-// A FlexBuffer that holds a map of 32-bit integers.
+// Builds a FlexBuffer that holds a map of 32-bit integers.
 std::vector<uint8_t> make_options(const std::vector<std::pair<const char*, int>>& values) {
   std::vector<uint8_t> buffer;
   std::vector<size_t> names;
@@ -63,8 +63,8 @@ std::vector<uint8_t> make_options(const std::vector<std::pair<const char*, int>>
   return buffer;
 }
 
-// At times with a byte changed, or cut short.
-std::vector<uint8_t> spoil(Bytes* bytes, std::vector<uint8_t> options) {
+// Sometimes changes a byte, or truncates the options.
+std::vector<uint8_t> corrupt(Bytes* bytes, std::vector<uint8_t> options) {
   const uint8_t kind = bytes->next();
   if (kind < 180 || options.empty()) return options;
   if (kind < 220) {
@@ -87,7 +87,7 @@ TfLiteType any_type(Bytes* bytes, TfLiteType likely) {
   return kind < 240 ? likely : static_cast<TfLiteType>(types[kind % 6]);
 }
 
-// A constant as long as its shape says, at times not.
+// Adds a constant, sometimes with fewer bytes than its shape needs.
 int add_constant(Bytes* bytes, kbnn::FakeInterpreter* interpreter, TfLiteType type,
                  const std::vector<int>& shape) {
   size_t count = 4 * element_count(shape);
@@ -97,7 +97,8 @@ int add_constant(Bytes* bytes, kbnn::FakeInterpreter* interpreter, TfLiteType ty
   return interpreter->add_tensor(any_type(bytes, type), shape, 0, 0, &values);
 }
 
-double work(const kbnn::FakeInterpreter& interpreter, const std::vector<int>& inputs, int output) {
+double count_work(const kbnn::FakeInterpreter& interpreter, const std::vector<int>& inputs,
+                  int output) {
   double total = 1;
   const TfLiteIntArray* sizes = interpreter.tensor(output).dims;
   for (int i = 0; i < sizes->size; ++i) total *= sizes->data[i];
@@ -107,7 +108,7 @@ double work(const kbnn::FakeInterpreter& interpreter, const std::vector<int>& in
   return total * 32;
 }
 
-// A residual of the output's shape, at times of one image, or of another shape.
+// A residual of the output's shape; sometimes of one image, or of another shape.
 void fit_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int residual, int output) {
   const TfLiteIntArray* sizes = interpreter->tensor(output).dims;
   std::vector<int> shape(sizes->data, sizes->data + sizes->size);
@@ -117,30 +118,31 @@ void fit_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int residual
   interpreter->resize(residual, shape);
 }
 
-// `residual`: a tensor that must have the shape of the one after it, their sum, or -1. Where the
-// sum is computed with the operator, it has the output's sizes, and the output keeps those of the
-// model.
+// `residual` is -1, or a tensor that needs the shape of the tensor after it, which is their sum. If
+// the ADD is fused with the operator, only the sum gets the output's sizes; the output keeps the
+// model's.
 void run(Bytes* bytes, kbnn::FakeInterpreter* interpreter, const std::vector<int>& inputs,
          int output, int rank, int residual = -1) {
   const int sum = residual < 0 ? output : residual + 1;
   for (int round = 0; round < 2; ++round) {
     bool prepared = interpreter->prepare();
     if (residual >= 0) {
-      // The first time the output got its sizes, whatever the residual's were.
+      // The first `prepare` sized the output, whatever the shape of the residual.
       fit_residual(bytes, interpreter, residual, sum);
       prepared = interpreter->prepare();
     }
     if (!prepared || !interpreter->allocate(kMaxBytes) ||
-        work(*interpreter, inputs, output) > kMaxWork ||
-        work(*interpreter, inputs, sum) > kMaxWork || !interpreter->invoke()) {
+        count_work(*interpreter, inputs, output) > kMaxWork ||
+        count_work(*interpreter, inputs, sum) > kMaxWork || !interpreter->invoke()) {
       return;
     }
     interpreter->resize(inputs[0], bytes->shape(rank));
   }
 }
 
-// The ADD of `convolved` and a residual, which is returned; the sum is the tensor after it. Mostly
-// one that is computed with the convolution, at times with an LceQuantize behind it.
+// Adds an ADD of `convolved` and a residual, and returns the residual; the tensor after it is the
+// sum. The ADD can usually be fused with the convolution, sometimes together with an LceQuantize
+// after it.
 int add_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int convolved) {
   const std::vector<int> shape = bytes->next() > 250 ? bytes->shape(4) : std::vector<int>(4, 1);
   const int residual =
@@ -166,7 +168,7 @@ int add_residual(Bytes* bytes, kbnn::FakeInterpreter* interpreter, int convolved
 
 void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
   kbnn::FakeInterpreter interpreter;
-  // Asked first: constants take the bytes that there are.
+  // Must come first, since the constants use up the remaining bytes.
   const bool with_sum = bytes->next() % 2 == 1;
   const int channels_in = bytes->choose({1, 31, 32, 33, 64, 96, 128, 160, 4096, 0, -5, INT32_MAX});
   const int words = channels_in > 0 && channels_in < 5000 ? (channels_in + 31) / 32 : bytes->size();
@@ -189,15 +191,16 @@ void fuzz_convolution(Bytes* bytes, TfLiteDelegate* delegate) {
   const int output = interpreter.add_tensor(output_type, {1, 1, 1, 1},
                                             static_cast<float>(bytes->choose({1, 0, -1, 3})) / 8,
                                             bytes->choose({0, -128, 127, 5, INT32_MAX}), nullptr);
-  interpreter.add_node("LceBconv2d", inputs, {output},
-                       spoil(bytes, make_options({{"channels_in", channels_in},
-                                                  {"dilation_height_factor", bytes->size()},
-                                                  {"dilation_width_factor", bytes->size()},
-                                                  {"fused_activation_function", bytes->next() % 5},
-                                                  {"pad_values", bytes->next() % 2},
-                                                  {"padding", bytes->next() % 2},
-                                                  {"stride_height", bytes->size()},
-                                                  {"stride_width", bytes->size()}})));
+  interpreter.add_node(
+      "LceBconv2d", inputs, {output},
+      corrupt(bytes, make_options({{"channels_in", channels_in},
+                                   {"dilation_height_factor", bytes->size()},
+                                   {"dilation_width_factor", bytes->size()},
+                                   {"fused_activation_function", bytes->next() % 5},
+                                   {"pad_values", bytes->next() % 2},
+                                   {"padding", bytes->next() % 2},
+                                   {"stride_height", bytes->size()},
+                                   {"stride_width", bytes->size()}})));
   const int residual = with_sum ? add_residual(bytes, &interpreter, output) : -1;
   if (interpreter.apply(delegate)) run(bytes, &interpreter, inputs, output, 4, residual);
 }
@@ -208,11 +211,11 @@ void fuzz_pool(Bytes* bytes, TfLiteDelegate* delegate) {
       interpreter.add_tensor(any_type(bytes, kTfLiteInt32), bytes->shape(4), 0, 0, nullptr);
   const int output = interpreter.add_tensor(any_type(bytes, kTfLiteInt32), {1}, 0, 0, nullptr);
   interpreter.add_node("LceBMaxPool2d", {input}, {output},
-                       spoil(bytes, make_options({{"filter_height", bytes->size()},
-                                                  {"filter_width", bytes->size()},
-                                                  {"padding", bytes->next() % 2},
-                                                  {"stride_height", bytes->size()},
-                                                  {"stride_width", bytes->size()}})));
+                       corrupt(bytes, make_options({{"filter_height", bytes->size()},
+                                                    {"filter_width", bytes->size()},
+                                                    {"padding", bytes->next() % 2},
+                                                    {"stride_height", bytes->size()},
+                                                    {"stride_width", bytes->size()}})));
   if (interpreter.apply(delegate)) run(bytes, &interpreter, {input}, output, 4);
 }
 
@@ -250,7 +253,7 @@ TfLiteDelegate* make_delegate(const char* kernels, const char* threads) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  // Every kernel set that the processor runs, the one of any processor first; they live on.
+  // Every kernel set that the processor can run. They are never destroyed.
   static const std::vector<TfLiteDelegate*>* const delegates = [] {
     auto* made = new std::vector<TfLiteDelegate*>;
     for (const char* kernels : {"portable", "avx2", "avx512", "avx512_vpopcntdq", "neon"}) {

@@ -1,8 +1,8 @@
-// The structs of tflite_abi.h against recorded offsets.
+// Compares the structs of tflite_abi.h with recorded offsets. Compiling this file is the test.
 //
-// The offsets are those that the compiler gave for tflite/core/c/common.h and builtin_op_data.h of
-// https://github.com/google-ai-edge/LiteRT at f67457790c9c2ab67347d6fe53270e8d3df20868, for x86-64
-// (GCC) and 32-bit ARM (Clang, hard float); AArch64 has those of x86-64. Compiling is the test.
+// The offsets were recorded from tflite/core/c/common.h and builtin_op_data.h of
+// https://github.com/google-ai-edge/LiteRT at f67457790c9c2ab67347d6fe53270e8d3df20868, compiled
+// for x86-64 (GCC) and 32-bit ARM (Clang, hard float). AArch64 has the offsets of x86-64.
 #include "tflite_abi.h"
 
 namespace {
@@ -67,7 +67,7 @@ SIZE(TfLiteQuantizationParams, 8, 8);
 SIZE(TfLiteQuantization, 16, 8);
 OFFSET(TfLiteIntArray, data, 4, 4);
 
-// Whole, as a delegate passes it by value.
+// The size matters too: a delegate passes this struct by value.
 SIZE(TfLiteRegistration, 88, 48);
 
 SIZE(TfLiteStatus, 4, 4);

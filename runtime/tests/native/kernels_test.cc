@@ -1,7 +1,8 @@
-// Every kernel set that the processor runs against a bit-by-bit computation, on random data.
+// Compares every kernel set that the processor can run with a bit-by-bit computation on random
+// data.
 //
-// Needs no interpreter, so that it runs on any processor, under an emulator as well. Prints the
-// sets that it tried; ends with 1 at the first difference.
+// It needs no interpreter, so it also runs under an emulator. Prints the kernel sets that it
+// tested, and exits with 1 at the first difference.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +10,7 @@
 
 #include <vector>
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace {
 
@@ -39,18 +40,18 @@ void expect(bool equal, const char* what, size_t where) {
   exit(1);
 }
 
-// Patches and filters as plain words, and as the kernel set wants them.
+// Patches and filters as plain words, and in the form that the kernel set reads.
 struct Problem {
   size_t words, positions;
   int channels, lanes;
   bool corrected;
   std::vector<uint32_t> input, filter;  // positions x words, channels x words
-  std::vector<uint32_t> lines, weights;
-  std::vector<size_t> offsets, correction_offsets;
+  std::vector<uint32_t> patches, weights;
+  std::vector<size_t> patch_offsets, correction_offsets;
   std::vector<int32_t> corrections, thresholds;
   std::vector<float> multiplier, bias;
 
-  // Twice the differing bits, and the correction.
+  // Twice the differing bits, plus the correction.
   int32_t doubled_sum(size_t position, int channel) const {
     int32_t bits = 0;
     for (size_t i = 0; i < words; ++i) {
@@ -73,7 +74,7 @@ Problem random_problem(const Kernels& kernels) {
   p.channels = random_below(2) ? p.lanes : 1 + random_below(p.lanes);
   p.corrected = random_below(2) == 1;
   const size_t lanes = static_cast<size_t>(p.lanes);
-  // All bits set or none: the largest and the smallest counts.
+  // At times all bits differ, for the largest counts.
   const int kind = random_below(4);
   for (size_t i = 0; i < p.positions * p.words; ++i)
     p.input.push_back(kind == 0 ? 0 : random_word());
@@ -81,16 +82,16 @@ Problem random_problem(const Kernels& kernels) {
   const size_t copies = static_cast<size_t>(kernels.word_copies);
   const size_t filter_words = p.words * static_cast<size_t>(kernels.word_parts);
   const size_t patch_words = filter_words * copies;
-  p.lines.resize(p.positions * patch_words);
-  kernels.copy_line(p.input.data(), p.words, p.positions, p.words, p.lines.data(), patch_words);
+  p.patches.resize(p.positions * patch_words);
+  kernels.copy_pixels(p.input.data(), p.words, p.positions, p.words, p.patches.data(), patch_words);
   std::vector<uint32_t> patch(patch_words);
   p.weights.resize(lanes * filter_words);
   for (size_t lane = 0; lane < lanes; ++lane) {
-    kernels.copy_line(p.filter.data() + lane * p.words, p.words, 1, p.words, patch.data(), 0);
+    kernels.copy_pixels(p.filter.data() + lane * p.words, p.words, 1, p.words, patch.data(), 0);
     for (size_t i = 0; i < filter_words; ++i) p.weights[i * lanes + lane] = patch[i * copies];
   }
   for (size_t i = 0; i < p.positions; ++i) {
-    p.offsets.push_back(i * patch_words);
+    p.patch_offsets.push_back(i * patch_words);
     p.correction_offsets.push_back(static_cast<size_t>(random_below(3)) * lanes);
   }
   for (size_t i = 0; i < 3 * lanes; ++i) p.corrections.push_back(random_below(33) - 16);
@@ -106,8 +107,8 @@ Problem random_problem(const Kernels& kernels) {
 
 Tile make_tile(const Kernels& kernels, const Problem& p, void* output, size_t output_step) {
   Tile tile = {};
-  tile.lines = p.lines.data();
-  tile.offsets = p.offsets.data();
+  tile.patches = p.patches.data();
+  tile.patch_offsets = p.patch_offsets.data();
   tile.positions = p.positions;
   tile.corrections = p.corrections.data();
   tile.correction_offsets = p.corrected ? p.correction_offsets.data() : nullptr;
@@ -124,10 +125,10 @@ Tile make_tile(const Kernels& kernels, const Problem& p, void* output, size_t ou
   return tile;
 }
 
-float transformed(const Tile& tile, int32_t x, int channel) {
+float transform(const Tile& tile, int32_t x, int channel) {
   if (x > tile.clamp_max) x = tile.clamp_max;
   if (x < tile.clamp_min) x = tile.clamp_min;
-  // volatile: the product is rounded before the sum, whatever the compiler would like.
+  // volatile makes the compiler round the product before the sum.
   volatile float product = static_cast<float>(x) * tile.multiplier[channel];
   return product + tile.bias[channel];
 }
@@ -136,7 +137,7 @@ void test_tiles(const Kernels& kernels) {
   const Problem p = random_problem(kernels);
   const size_t channels = static_cast<size_t>(p.channels);
   const size_t step = channels + static_cast<size_t>(random_below(3));
-  // What a tile must not touch keeps this value.
+  // Memory that a tile must not write keeps this value.
   std::vector<float> floats(p.positions * step, 12345.0f);
   const Tile float_tile = make_tile(kernels, p, floats.data(), step);
   kernels.tile_float(float_tile);
@@ -150,14 +151,14 @@ void test_tiles(const Kernels& kernels) {
       continue;
     }
     const int channel = static_cast<int>(i % step);
-    const float value = transformed(float_tile, p.doubled_sum(i / step, channel), channel);
+    const float value = transform(float_tile, p.doubled_sum(i / step, channel), channel);
     expect(floats[i] == value, "float output", i);
     const float rounded = roundf(fminf(fmaxf(value, -128.0f), 127.0f));
     expect(bytes[i] == static_cast<int8_t>(rounded), "int8 output", i);
   }
 }
 
-// The words that a tile's bits go to, somewhere among a position's.
+// The words that receive a tile's bits, at a random place within each position.
 struct BitPlace {
   static constexpr size_t kStep = 4;
   int first;
@@ -166,19 +167,19 @@ struct BitPlace {
   BitPlace(const Problem& p, Tile* tile) : words(p.positions * kStep, 0) {
     const bool merged = random_below(2) == 1;
     const int tiles_of_word = 32 / p.lanes;
-    // Where the tile starts: anywhere when merged, else at a multiple of its bits.
+    // A merged tile starts anywhere, another one at a multiple of its bits.
     first = merged ? random_below(64) : random_below(tiles_of_word) * p.lanes;
     tile->first_bit = static_cast<size_t>(first);
     const bool last = random_below(2) == 1;
     tile->packed_bytes = static_cast<size_t>(merged ? 0 : last ? 4 - first % 32 / 8 : p.lanes / 8);
     if (merged) return;
-    // What the tile owns is written, whatever was there.
+    // The tile overwrites the bytes that it owns.
     for (size_t i = 0; i < p.positions; ++i) {
       memset(reinterpret_cast<uint8_t*>(&words[i * kStep]) + first / 8, 0xff, tile->packed_bytes);
     }
   }
 
-  // `is_set(position, channel)` says which bits are expected; all others are 0.
+  // `is_set(position, channel)` tells the expected bits. All other bits must be 0.
   template <class IsSet>
   void check(const Problem& p, const char* what, IsSet is_set) const {
     for (size_t position = 0; position < p.positions; ++position) {
@@ -214,13 +215,13 @@ void test_sum_tiles(const Kernels& kernels) {
   const size_t step = channels + static_cast<size_t>(random_below(3));
   std::vector<float> floats(p.positions * step, 12345.0f);
   Tile tile = make_tile(kernels, p, floats.data(), step);
-  // To the byte, that reading beyond the last channel is noticed; sums that are 0 among them.
+  // Sized exactly, so that a sanitizer notices a read beyond the last channel. Some sums are 0.
   std::vector<float> residual((p.positions - 1) * step + channels), expected(residual.size());
   for (size_t i = 0; i < residual.size(); ++i) {
     residual[i] = random_float();
     if (i % step >= channels) continue;
     const int channel = static_cast<int>(i % step);
-    const float value = transformed(tile, p.doubled_sum(i / step, channel), channel);
+    const float value = transform(tile, p.doubled_sum(i / step, channel), channel);
     const float special[] = {-value,   NAN,       -NAN,
                              INFINITY, -INFINITY, value == 0.0f ? value : -value};
     if (random_below(4) == 0) residual[i] = special[random_below(6)];

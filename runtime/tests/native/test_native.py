@@ -1,6 +1,7 @@
-"""Compiles and runs the tests in C++, for this processor and, where there are emulators, for ARM.
+"""Compile and run the C++ tests, for this processor and, if there is an emulator, for ARM.
 
-The compiler is CXX, or c++; Zig (the package ziglang) is the cross compiler.
+The environment variable CXX names the compiler (c++ by default). The cross compiler is Zig, from the
+package ziglang.
 """
 
 import importlib.util
@@ -15,12 +16,14 @@ import pytest
 FOLDER = pathlib.Path(__file__).parent
 NATIVE = FOLDER.parent.parent / "native"
 FLAGS = ["-std=c++17", "-O2", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-Wall"]
+FLAGS.append(f"-I{NATIVE}")
+KERNELS = NATIVE / "kernels"
 X86 = {
-    "kernels_avx2.cc": ["-mavx2", "-mfma"],
-    "kernels_avx512.cc": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl"],
+    "avx2.cc": ["-mavx2", "-mfma"],
+    "avx512.cc": ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512vl"],
 }
-X86["kernels_avx512_vpopcntdq.cc"] = [*X86["kernels_avx512.cc"], "-mavx512vpopcntdq"]
-SOURCES = ["processor.cc", "kernels.cc", "kernels_portable.cc"]
+X86["avx512_vpopcntdq.cc"] = [*X86["avx512.cc"], "-mavx512vpopcntdq"]
+SOURCES = ["processor.cc", "kernels.cc", "portable.cc"]
 ARM = {
     "aarch64": ("aarch64-linux-musl", [], "qemu-aarch64-static"),
     "armv7": ("arm-linux-musleabihf", ["-mfpu=neon", "-mcpu=cortex_a53"], "qemu-arm-static"),
@@ -37,7 +40,7 @@ def run(*command: str | pathlib.Path) -> str:
 def compiler() -> str:
     name = os.environ.get("CXX", "c++")
     if shutil.which(name) is None:
-        pytest.skip(f"there is no compiler {name}")
+        pytest.skip(f"the compiler {name} is not installed")
     return name
 
 
@@ -49,13 +52,13 @@ def test_kernels_of_this_processor(compiler, tmp_path):
     objects = []
     sources = {name: [] for name in SOURCES}
     machine = run(compiler, "-dumpmachine").split("-")[0]
-    sources |= X86 if machine == "x86_64" else {"kernels_neon.cc": []}
+    sources |= X86 if machine == "x86_64" else {"neon.cc": []}
     for name, flags in sources.items():
         objects.append(tmp_path / f"{name}.o")
-        run(compiler, *FLAGS, *flags, "-c", NATIVE / name, "-o", objects[-1])
+        run(compiler, *FLAGS, *flags, "-c", KERNELS / name, "-o", objects[-1])
     program = tmp_path / "kernels_test"
     test = FOLDER / "kernels_test.cc"
-    run(compiler, *FLAGS, f"-I{NATIVE}", test, *objects, "-o", program)
+    run(compiler, *FLAGS, test, *objects, "-o", program)
     assert "portable" in run(program, "300")
 
 
@@ -63,7 +66,7 @@ def test_kernels_of_this_processor(compiler, tmp_path):
 def test_thread_pool(sanitizer, compiler, tmp_path):
     program = tmp_path / "thread_pool_test"
     sources = [FOLDER / "thread_pool_test.cc", NATIVE / "thread_pool.cc"]
-    flags = ["-g", f"-I{NATIVE}", "-pthread"]
+    flags = ["-g", "-pthread"]
     if sanitizer != "none":
         flags.append(f"-fsanitize={sanitizer}")
     run(compiler, *FLAGS, *flags, *sources, "-o", program)
@@ -76,8 +79,8 @@ def test_kernels_under_an_emulator(machine, tmp_path):
     target, flags, emulator = ARM[machine]
     if importlib.util.find_spec("ziglang") is None or shutil.which(emulator) is None:
         pytest.skip(f"needs the package ziglang and {emulator}")
-    zig = [sys.executable, "-m", "ziglang", "c++", "-target", target, "-static", f"-I{NATIVE}"]
-    sources = [NATIVE / name for name in [*SOURCES, "kernels_neon.cc"]]
+    zig = [sys.executable, "-m", "ziglang", "c++", "-target", target, "-static"]
+    sources = [KERNELS / name for name in [*SOURCES, "neon.cc"]]
     program = tmp_path / "kernels_test"
     tests = [FOLDER / "kernels_test.cc", FOLDER / "abi_test.cc"]
     run(*zig, *FLAGS, *flags, *tests, *sources, "-o", program)

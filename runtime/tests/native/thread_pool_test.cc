@@ -1,6 +1,7 @@
-// The thread pool: every task of a run once, by one worker at a time, whoever else runs tasks.
+// Tests that the thread pool executes every task of a run exactly once, and only one task of a
+// worker at a time, while other threads run tasks too.
 //
-// Built with ThreadSanitizer where there is one. Ends with 1 at the first fault.
+// Also built with ThreadSanitizer. Exits with 1 at the first fault.
 #include "thread_pool.h"
 
 #include <pthread.h>
@@ -16,12 +17,12 @@ constexpr size_t kTasks = 37;
 
 struct Run {
   int size;
-  std::vector<int> times;      // written without a lock: a task is one thread's
-  std::vector<int> of_worker;  // the same, of the worker that has the task
-  std::vector<std::atomic<int>> under_way;
+  std::vector<int> times;      // no lock: only one thread executes a task
+  std::vector<int> of_worker;  // no lock: a worker executes one task at a time
+  std::vector<std::atomic<int>> in_progress;
 
   explicit Run(int workers)
-      : size(workers), times(kTasks), of_worker(workers), under_way(workers) {}
+      : size(workers), times(kTasks), of_worker(workers), in_progress(workers) {}
 };
 
 void expect(bool holds, const char* what) {
@@ -33,10 +34,10 @@ void expect(bool holds, const char* what) {
 void task(void* argument, size_t index, int worker) {
   Run& run = *static_cast<Run*>(argument);
   expect(worker >= 0 && worker < run.size, "a worker below the pool's size");
-  expect(run.under_way[worker].fetch_add(1) == 0, "one task of a worker at a time");
+  expect(run.in_progress[worker].fetch_add(1) == 0, "one task of a worker at a time");
   ++run.times[index];
   ++run.of_worker[worker];
-  run.under_way[worker].fetch_sub(1);
+  run.in_progress[worker].fetch_sub(1);
 }
 
 void run_once(kbnn::ThreadPool* pool, size_t tasks) {
@@ -64,7 +65,7 @@ int main() {
     for (pthread_t& caller : callers) pthread_create(&caller, nullptr, call_many, &pool);
     for (pthread_t& caller : callers) pthread_join(caller, nullptr);
   }
-  // Made and left without a run, and with the workers asleep.
+  // Destroyed without any run, and while the workers sleep.
   for (int i = 0; i < 200; ++i) {
     kbnn::ThreadPool pool;
     expect(pool.start(4), "threads");

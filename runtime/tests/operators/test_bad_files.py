@@ -46,16 +46,15 @@ def test_the_convolution_that_is_spoiled_below_is_sound():
     ],
 )
 def test_sizes_below_one(option, value):
-    with pytest.raises(
-        RuntimeError, match=f"Expected LceBconv2d with {option} .* Received {value}"
-    ):
+    message = f"Expected LceBconv2d to have {option} from 1 to .* Received {value}"
+    with pytest.raises(RuntimeError, match=message):
         load(convolution().model(**{option: value}), (1, 5, 5, 2))
 
 
 @pytest.mark.parametrize("value", [-1, 4, LARGEST, 2**40, -(2**40)])
 @pytest.mark.parametrize("option", ["padding", "pad_values", "fused_activation_function"])
 def test_unknown_choices(option, value):
-    with pytest.raises(RuntimeError, match=f"Expected LceBconv2d with .*{option}"):
+    with pytest.raises(RuntimeError, match=f"Expected LceBconv2d to have .*{option}"):
         load(convolution().model(**{option: value}), (1, 5, 5, 2))
 
 
@@ -80,17 +79,17 @@ def test_options_that_are_missing_or_no_integers(missing):
             load(with_options({**options, **value}))
 
 
-def test_spoiled_options():
+def test_corrupt_options():
     sound = bytes(flexbuffers.Dumps(convolution().options()))
     random = np.random.default_rng(0)
     outcomes = set()
     for length in range(len(sound)):
         outcomes.add(loads(with_options(sound[:length])))
     for _ in range(2000):
-        spoiled = bytearray(sound)
+        corrupt = bytearray(sound)
         for _ in range(random.integers(1, 4)):
-            spoiled[random.integers(len(sound))] = random.integers(256)
-        outcomes.add(loads(with_options(bytes(spoiled))))
+            corrupt[random.integers(len(sound))] = random.integers(256)
+        outcomes.add(loads(with_options(bytes(corrupt))))
     assert outcomes == {True, False}
 
 
@@ -117,8 +116,8 @@ def test_options_of_any_width_are_read(width):
         ((1, 5, 5, 3), "2 words for 64 channels"),
         ((1, 0, 5, 2), "sizes above 0"),
         ((1, 5, 5, 0), "sizes above 0"),
-        ((1, 2, 5, 2), "within the input"),
-        ((1, 5, 2, 2), "within the input"),
+        ((1, 2, 5, 2), "to fit the input"),
+        ((1, 5, 2, 2), "to fit the input"),
     ],
 )
 def test_inputs_of_another_shape(shape, message):
@@ -140,7 +139,7 @@ def test_no_images_are_no_work():
 def test_the_largest_strides_and_dilations(strides, dilations, padding):
     subject = convolution(strides=strides, dilations=dilations, padding=padding)
     if padding == "valid":
-        with pytest.raises(RuntimeError, match="within the input"):
+        with pytest.raises(RuntimeError, match="to fit the input"):
             load(subject.model(), (1, 5, 5, 2))
         return
     network = interpreter(subject.model())
@@ -166,20 +165,20 @@ def constants(**changes: Tensor) -> bytes:
     ("changes", "message"),
     [
         ({"filter": Tensor.constant(np.ones((8, 3, 3, 2), np.float32))}, "filter to be int32"),
-        ({"filter": Tensor.constant(np.ones((8, 3, 2), np.int32))}, "filter of rank 4"),
-        ({"filter": Tensor((8, 3, 3, 2), np.int32)}, "filter to be constants"),
-        ({"filter": Tensor.constant(np.ones((8, 3, 3, 3), np.int32))}, "words that divide"),
+        ({"filter": Tensor.constant(np.ones((8, 3, 2), np.int32))}, "filter to have rank 4"),
+        ({"filter": Tensor((8, 3, 3, 2), np.int32)}, "filter to be a constant"),
+        ({"filter": Tensor.constant(np.ones((8, 3, 3, 3), np.int32))}, "filter to divide the input's 2"),
         ({"filter": Tensor.constant(np.ones((7, 3, 3, 1), np.int32))}, "2 groups"),
-        ({"multiplier": Tensor.constant(np.ones(7, np.float32))}, "multiplier for 8 channels"),
+        ({"multiplier": Tensor.constant(np.ones(7, np.float32))}, "multiplier to have 8 values"),
         ({"multiplier": Tensor.constant(np.ones(8, np.int32))}, "multiplier to be float32"),
-        ({"multiplier": Tensor((8,), np.float32)}, "multiplier to be constants"),
-        ({"bias": Tensor.constant(np.ones((8, 1), np.float32))}, "bias of rank 1"),
+        ({"multiplier": Tensor((8,), np.float32)}, "multiplier to be a constant"),
+        ({"bias": Tensor.constant(np.ones((8, 1), np.float32))}, "bias to have rank 1"),
         (
             {
                 "thresholds": Tensor.constant(np.ones(7, np.int32)),
                 "output": Tensor((1, 1, 1, 1), np.int32),
             },
-            "thresholds for 8 channels",
+            "thresholds to have 8 values",
         ),
         ({"output": Tensor((1, 1, 1, 1), np.bool_)}, "output to be float32, int8 or int32"),
         ({"output": Tensor((1, 1, 1, 1), np.int8)}, "scale above 0"),
@@ -200,9 +199,9 @@ def test_too_few_and_too_many_tensors():
             Tensor((1, 1, 1, 1), np.float32),
             convolution().options(),
         )
-        with pytest.raises(RuntimeError, match="LceBconv2d with 5 inputs"):
+        with pytest.raises(RuntimeError, match="LceBconv2d to have 5 inputs"):
             load(model)
-    with pytest.raises(RuntimeError, match="LceQuantize with 1 inputs"):
+    with pytest.raises(RuntimeError, match="LceQuantize to have 1 inputs"):
         load(operator_model("LceQuantize", tensors[:2], Tensor((1,), np.int32)))
 
 
@@ -243,8 +242,8 @@ POOL = {"filter_height": 2, "filter_width": 2, "stride_height": 2, "stride_width
         ({"stride_height": 0}, "stride_height"),
         ({"stride_width": 0}, "stride_width"),
         ({"padding": 2}, "padding"),
-        ({"filter_height": 6}, "within the input"),
-        ({"filter_width": LARGEST}, "within the input"),
+        ({"filter_height": 6}, "to fit the input"),
+        ({"filter_width": LARGEST}, "to fit the input"),
     ],
 )
 def test_max_pools_that_cannot_be(changes, message):

@@ -1,5 +1,5 @@
-// Kernels for any processor: vectors of 16 bytes, which the compiler maps to what there is.
-#include "micro_kernel.h"
+// Kernels for any processor, in 16-byte vectors that the compiler maps to its instructions.
+#include "kernels/micro_kernel.h"
 
 namespace kbnn {
 namespace {
@@ -57,7 +57,7 @@ struct Portable {
     return (mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8);
   }
 
-  // Of the bits alone: a comparison of floats may take denormal numbers for zero.
+  // Looks at the bits: a comparison of floats may flush denormal numbers to zero.
   static KBNN_INLINE bool is_negative(float value) {
     uint32_t bits;
     __builtin_memcpy(&bits, &value, sizeof(bits));
@@ -85,10 +85,10 @@ struct Portable {
     }
   }
   static KBNN_INLINE void store_rounded(int8_t* to, Floats x, int count) {
-    for (int lane = 0; lane < kLanes && lane < count; ++lane) to[lane] = rounded(x[lane]);
+    for (int lane = 0; lane < kLanes && lane < count; ++lane) to[lane] = round_to_int8(x[lane]);
   }
-  // Halves away from zero. NaN is -128, in every kernel set.
-  static KBNN_INLINE int8_t rounded(float x) {
+  // Rounds halves away from zero. NaN becomes -128, in every kernel set.
+  static KBNN_INLINE int8_t round_to_int8(float x) {
     x = x > -128.0f ? x : -128.0f;
     x = x < 127.0f ? x : 127.0f;
     const int32_t truncated = static_cast<int32_t>(x);
@@ -135,7 +135,7 @@ void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t z
   });
 }
 
-KBNN_COPY_LINE(copy_words)
+KBNN_COPY_PIXELS(copy_words)
 
 }  // namespace
 
@@ -144,7 +144,7 @@ const Kernels kPortableKernels = {
     Portable::kLanes * Portable::kVectors,
     1,
     1,
-    copy_line,
+    copy_pixels,
     compute_tile<Portable, FloatOutput>,
     compute_tile<Portable, SumOutput>,
     compute_tile<Portable, Int8Output>,

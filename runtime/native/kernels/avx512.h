@@ -1,14 +1,14 @@
-// What the two kernel sets for AVX-512 share: everything but the counting of bits.
-#ifndef KBNN_AVX512_H_
-#define KBNN_AVX512_H_
+// Everything but the popcount, which is where the two AVX-512 kernel sets differ.
+#ifndef KBNN_KERNELS_AVX512_H_
+#define KBNN_KERNELS_AVX512_H_
 
 #if defined(__GNUC__) && !defined(__clang__)
-// GCC's own avx512fintrin.h starts undefined vectors from themselves (GCC bug 105593).
+// GCC's avx512fintrin.h initializes undefined vectors with themselves (GCC bug 105593).
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
 #include <immintrin.h>
 
-#include "micro_kernel.h"
+#include "kernels/micro_kernel.h"
 
 namespace kbnn {
 namespace {
@@ -58,7 +58,7 @@ struct Avx512 {
     }
   }
   static KBNN_INLINE void store_rounded(int8_t* to, Floats x, int count) {
-    // max and min give their second operand where the first is NaN.
+    // max and min return their second operand if the first is NaN.
     x = _mm512_min_ps(_mm512_max_ps(x, _mm512_set1_ps(-128.0f)), _mm512_set1_ps(127.0f));
     const Ints truncated = _mm512_cvttps_epi32(x);
     const Floats rest = _mm512_sub_ps(x, _mm512_cvtepi32_ps(truncated));
@@ -119,4 +119,4 @@ void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t z
 }  // namespace
 }  // namespace kbnn
 
-#endif  // KBNN_AVX512_H_
+#endif  // KBNN_KERNELS_AVX512_H_

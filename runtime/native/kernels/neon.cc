@@ -1,10 +1,10 @@
 // Kernels for ARM with NEON, 64-bit and 32-bit.
 //
-// On 32-bit ARM NEON takes denormal numbers for zero: there alone outputs may differ from the other
-// kernel sets', where a multiplier, a bias or a result is below 1.2e-38.
+// On 32-bit ARM, NEON flushes denormal numbers to zero. Only there outputs may differ from the
+// other kernel sets, namely where a multiplier, a bias or a result is below 1.2e-38.
 #include <arm_neon.h>
 
-#include "micro_kernel.h"
+#include "kernels/micro_kernel.h"
 
 namespace kbnn {
 namespace {
@@ -17,13 +17,14 @@ struct Neon {
 
   static constexpr int kLanes = 4;
 #if defined(__aarch64__)
-  // 16 counts, 4 filters, inputs and their differences in 32 registers.
+  // 32 registers hold 16 counts, 4 filters, the inputs and their differences.
   static constexpr int kVectors = 4;
   static constexpr int kPositions = 4;
-  // A broadcast while loading is an instruction of the units that count as well (Cortex-A72, A76).
+  // A load with broadcast occupies the units that count bits (Cortex-A72, A76); a plain load does
+  // not.
   static constexpr int kWordCopies = kLanes;
 #else
-  // 8 counts, 2 filters, an input and its differences in 16 registers.
+  // 16 registers hold 8 counts, 2 filters, an input and its differences.
   static constexpr int kVectors = 2;
   static constexpr int kPositions = 4;
   static constexpr int kWordCopies = 1;
@@ -63,20 +64,20 @@ struct Neon {
     return vget_lane_u32(vpadd_u32(pairs, pairs), 0);
 #endif
   }
-  // Of the bits alone: NEON's comparison of floats takes denormal numbers for zero on 32-bit ARM,
-  // and on 64-bit where the process asks for it.
+  // Looks at the bits: NEON's comparison of floats flushes denormal numbers to zero on 32-bit ARM,
+  // and on 64-bit ARM if the process asks for it.
   static KBNN_INLINE uint32x4_t are_negative(Floats x) {
     const uint32x4_t bits = vreinterpretq_u32_f32(x);
     return vcleq_u32(vsubq_u32(bits, vdupq_n_u32(0x80000001u)), vdupq_n_u32(0x7f7fffffu));
   }
-  static KBNN_INLINE uint16x8_t narrowed(uint32x4_t low, uint32x4_t high) {
+  static KBNN_INLINE uint16x8_t narrow(uint32x4_t low, uint32x4_t high) {
     return vcombine_u16(vmovn_u32(low), vmovn_u32(high));
   }
   static KBNN_INLINE uint32_t negative(const Floats (&x)[kVectors]) {
     const uint8_t which[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
-    const uint16x8_t first = narrowed(are_negative(x[0]), are_negative(x[1]));
+    const uint16x8_t first = narrow(are_negative(x[0]), are_negative(x[1]));
 #if defined(__aarch64__)
-    const uint16x8_t second = narrowed(are_negative(x[2]), are_negative(x[3]));
+    const uint16x8_t second = narrow(are_negative(x[2]), are_negative(x[3]));
     const uint8x16_t bits =
         vandq_u8(vcombine_u8(vmovn_u16(first), vmovn_u16(second)), vld1q_u8(which));
     return vaddv_u8(vget_low_u8(bits)) | uint32_t{vaddv_u8(vget_high_u8(bits))} << 8;
@@ -103,7 +104,7 @@ struct Neon {
     }
   }
   static KBNN_INLINE void store_rounded(int8_t* to, Floats x, int count) {
-    // NaN is above nothing, so it becomes -128, as in every kernel set.
+    // NaN compares false, so it becomes -128, as in every kernel set.
     const Floats least = vdupq_n_f32(-128.0f);
     x = vminq_f32(vbslq_f32(vcgtq_f32(x, least), x, least), vdupq_n_f32(127.0f));
 #if defined(__aarch64__)
@@ -111,7 +112,7 @@ struct Neon {
 #else
     const Ints truncated = vcvtq_s32_f32(x);
     const Floats rest = vsubq_f32(x, vcvtq_f32_s32(truncated));
-    // A comparison that holds is -1 as an integer.
+    // A true comparison is -1 as an integer.
     const Ints up = vreinterpretq_s32_u32(vcgeq_f32(rest, vdupq_n_f32(0.5f)));
     const Ints down = vreinterpretq_s32_u32(vcleq_f32(rest, vdupq_n_f32(-0.5f)));
     const Ints rounded = vaddq_s32(vsubq_s32(truncated, up), down);
@@ -128,12 +129,12 @@ struct Neon {
 };
 
 #if defined(__aarch64__)
-// Scheduled by hand, for processors that execute in order (Cortex-A53, A55): what an instruction
-// needs was begun eight instructions before, and the next step's words are loaded while this one's
-// are counted, each load between two counts, with the offset in a register: LLVM's model of
-// Cortex-A55 lets that form of load execute beside a count. Compilers put dependent instructions
-// closer together and load registers in pairs, which that core takes long for.
-//   v0-v3    filters     v4-v7    a word of each of the four inputs
+// Scheduled by hand for in-order processors (Cortex-A53, A55). Every instruction's operands were
+// started eight instructions earlier. The next step's words are loaded while this step's are
+// counted, with each load between two counts and its offset in a register: in LLVM's model of
+// Cortex-A55, that form of load runs in parallel with a count. Compilers place dependent
+// instructions closer together and load registers in pairs, which is slow on that core.
+//   v0-v3    filters     v4-v7    one word of each of the four inputs
 //   v8-v15   two inputs' differing bits
 // clang-format off
 #define KBNN_EOR(to, a, b) "eor v" #to ".16b, v" #a ".16b, v" #b ".16b\n"
@@ -167,7 +168,7 @@ struct Neon {
 template <>
 KBNN_INLINE void count_words<Neon, 4>(const uint32_t* const (&patches)[4], const uint32_t* weights,
                                       size_t steps, Neon::Count (&counts)[4][4]) {
-  // Offsets in bytes to the last step's words, up to 0.
+  // Byte offsets relative to the last step's words; they count up to 0.
   const size_t last = steps - 1;
   size_t input_at = 0 - last * Neon::kWordCopies * sizeof(uint32_t);
   size_t filter_at = 0 - last * 4 * Neon::kLanes * sizeof(uint32_t);
@@ -181,10 +182,10 @@ KBNN_INLINE void count_words<Neon, 4>(const uint32_t* const (&patches)[4], const
       KBNN_DIFFER(4, 5) KBNN_COUNT KBNN_SUM(a, b)
       KBNN_DIFFER(6, 7)
       "add %[filter_at], %[filter_at], #64\n"
-      "adds %[input_at], %[input_at], #16\n"
+      "is_residual_add %[input_at], %[input_at], #16\n"
       KBNN_COUNT_AND_LOAD KBNN_SUM(c, d)
       "b.ne 1b\n"
-      // The last step, which has no next one.
+      // The last step, which loads nothing.
       "2:\n"
       KBNN_DIFFER(4, 5) KBNN_COUNT KBNN_SUM(a, b)
       KBNN_DIFFER(6, 7) KBNN_COUNT KBNN_SUM(c, d)
@@ -199,7 +200,7 @@ KBNN_INLINE void count_words<Neon, 4>(const uint32_t* const (&patches)[4], const
         "v12", "v13", "v14", "v15");
 }
 
-// copy_line of words that stand as often as a vector has lanes.
+// copy_pixels that repeats each word once for each lane of a vector.
 template <size_t kWords>
 KBNN_INLINE void copy_vectors(const uint32_t* source, size_t source_step, size_t columns,
                               size_t words, uint32_t* target, size_t target_step) {
@@ -210,12 +211,12 @@ KBNN_INLINE void copy_vectors(const uint32_t* source, size_t source_step, size_t
     target += target_step;
   }
 }
-KBNN_COPY_LINE(copy_vectors)
+KBNN_COPY_PIXELS(copy_vectors)
 #else
-KBNN_COPY_LINE(copy_words)
+KBNN_COPY_PIXELS(copy_words)
 #endif
 
-// A bit for each of 32 bytes that are all ones or all zeros.
+// One bit for each of 32 bytes, which are all ones or all zeros.
 KBNN_INLINE uint32_t first_bits(uint8x16_t low, uint8x16_t high) {
   const uint8_t which[16] = {1, 2, 4, 8, 16, 32, 64, 128, 1, 2, 4, 8, 16, 32, 64, 128};
   const uint8x16_t bits = vld1q_u8(which);
@@ -227,7 +228,7 @@ KBNN_INLINE uint32_t first_bits(uint8x16_t low, uint8x16_t high) {
   return vget_lane_u32(vreinterpret_u32_u8(vpadd_u8(ab, ab)), 0);
 }
 
-// As Neon::are_negative has it.
+// The scalar Neon::are_negative.
 KBNN_INLINE bool is_negative(float value) {
   uint32_t bits;
   __builtin_memcpy(&bits, &value, sizeof(bits));
@@ -237,8 +238,8 @@ KBNN_INLINE uint32x4_t are_negative(const float* from) {
   return Neon::are_negative(vld1q_f32(from));
 }
 KBNN_INLINE uint8x16_t are_16_negative(const float* from) {
-  const uint16x8_t low = Neon::narrowed(are_negative(from), are_negative(from + 4));
-  const uint16x8_t high = Neon::narrowed(are_negative(from + 8), are_negative(from + 12));
+  const uint16x8_t low = Neon::narrow(are_negative(from), are_negative(from + 4));
+  const uint16x8_t high = Neon::narrow(are_negative(from + 8), are_negative(from + 12));
   return vcombine_u8(vmovn_u16(low), vmovn_u16(high));
 }
 
@@ -298,7 +299,7 @@ const Kernels kNeonKernels = {
     Neon::kLanes * Neon::kVectors,
     1,
     Neon::kWordCopies,
-    copy_line,
+    copy_pixels,
     compute_tile<Neon, FloatOutput>,
     compute_tile<Neon, SumOutput>,
     compute_tile<Neon, Int8Output>,

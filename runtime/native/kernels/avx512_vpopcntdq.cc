@@ -1,5 +1,5 @@
-// Kernels for x86-64 with AVX-512 F, BW, VL and VPOPCNTDQ, which counts bits in one instruction.
-#include "avx512.h"
+// Kernels for x86-64 with AVX-512 F, BW, VL and VPOPCNTDQ, which has a popcount instruction.
+#include "kernels/avx512.h"
 
 namespace kbnn {
 namespace {
@@ -8,7 +8,7 @@ struct ByInstruction : Avx512 {
   using Count = __m512i;  // a count in each lane
 
   static constexpr int kPositions = 8;
-  // Of at most 32, so that any size of patch this library takes fits at once.
+  // At most 32 bits a step, so a patch of any size that this library accepts fits.
   static constexpr size_t kMaxSteps = size_t{1} << 25;
 
   static KBNN_INLINE Count no_count() { return _mm512_setzero_si512(); }
@@ -18,7 +18,7 @@ struct ByInstruction : Avx512 {
   static KBNN_INLINE Ints widen(Ints sums, Count counts) { return _mm512_add_epi32(sums, counts); }
 };
 
-KBNN_COPY_LINE(copy_words)
+KBNN_COPY_PIXELS(copy_words)
 
 }  // namespace
 
@@ -27,7 +27,7 @@ const Kernels kAvx512VpopcntdqKernels = {
     ByInstruction::kLanes * ByInstruction::kVectors,
     1,
     1,
-    copy_line,
+    copy_pixels,
     compute_tile<ByInstruction, FloatOutput>,
     compute_tile<ByInstruction, SumOutput>,
     compute_tile<ByInstruction, Int8Output>,

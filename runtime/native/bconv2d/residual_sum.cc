@@ -1,4 +1,4 @@
-#include "bconv2d_sum.h"
+#include "bconv2d/residual_sum.h"
 
 namespace kbnn {
 
@@ -12,8 +12,9 @@ TfLiteStatus ResidualSum::prepare(TfLiteContext* context, const OutputShape& sha
               (residual_images_ == 1 || residual_images_ == shape.images) &&
                   dimension(residual, 1) == shape.rows && dimension(residual, 2) == shape.columns &&
                   dimension(residual, 3) == shape.channels,
-              "Expected LceBconv2d's residual of the output's shape, %d x %d x %d x %d. Received "
-              "%d x %d x %d x %d. With the delegate's option fusion=off, ADD repeats what fits.",
+              "Expected LceBconv2d's residual to have the output's shape, %d x %d x %d x %d. "
+              "Received %d x %d x %d x %d. Set the delegate's option fusion=off to let ADD "
+              "broadcast it.",
               static_cast<int>(shape.images), static_cast<int>(shape.rows),
               static_cast<int>(shape.columns), static_cast<int>(shape.channels),
               static_cast<int>(residual_images_), static_cast<int>(dimension(residual, 1)),
@@ -23,7 +24,7 @@ TfLiteStatus ResidualSum::prepare(TfLiteContext* context, const OutputShape& sha
   return resize(context, "LceQuantize's output", tensor_at(context, signs_), sizes, 4);
 }
 
-TfLiteStatus ResidualSum::begin(TfLiteContext* context, Run* run) const {
+TfLiteStatus ResidualSum::start_run(TfLiteContext* context, Run* run) const {
   *run = {nullptr, nullptr};
   if (!has_residual()) return kTfLiteOk;
   const TfLiteTensor& residual = *tensor_at(context, residual_);
@@ -40,7 +41,7 @@ TfLiteStatus ResidualSum::begin(TfLiteContext* context, Run* run) const {
   return kTfLiteOk;
 }
 
-void ResidualSum::apply(const Run& run, int64_t image, int64_t pixel, Tile* tile) const {
+void ResidualSum::set_tile(const Run& run, int64_t image, int64_t pixel, Tile* tile) const {
   if (run.residual != nullptr) {
     tile->residual = run.residual + first_pixel(residual_images_, image, pixel) *
                                         static_cast<size_t>(shape_.channels);

@@ -1,4 +1,4 @@
-#include "bconv2d_filter.h"
+#include "bconv2d/packed_filter.h"
 
 namespace kbnn {
 
@@ -22,11 +22,11 @@ bool PackedFilter::pack(const Kernels& kernels, const FilterShape& shape, const 
   const size_t pixel_words = words * static_cast<size_t>(kernels.word_parts) * copies;
   for (size_t slot = 0; slot < slots(); ++slot) {
     if (channel(slot) < 0) continue;
-    // Column by column, as the lines of the input are copied, and by the same function.
+    // Column by column, in the order of PatchLayout and by the same function.
     const uint32_t* from = filter + static_cast<size_t>(channel(slot)) * height * width * words;
     for (size_t y = 0; y < height; ++y) {
-      kernels.copy_line(from + y * width * words, words, width, words,
-                        patch.data() + y * pixel_words, height * pixel_words);
+      kernels.copy_pixels(from + y * width * words, words, width, words,
+                          patch.data() + y * pixel_words, height * pixel_words);
     }
     const size_t lanes = static_cast<size_t>(lanes_);
     uint32_t* to = weights_.data() + slot / lanes * lanes * words_ + slot % lanes;

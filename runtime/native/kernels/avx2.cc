@@ -1,7 +1,7 @@
-// Kernels for x86-64 with AVX2: bits are counted by table, half a byte at a time.
+// Kernels for x86-64 with AVX2. Popcount by table lookup, half a byte at a time.
 #include <immintrin.h>
 
-#include "micro_kernel.h"
+#include "kernels/micro_kernel.h"
 
 namespace kbnn {
 namespace {
@@ -32,7 +32,7 @@ struct Avx2 {
 
   static KBNN_INLINE Count no_count() { return _mm256_setzero_si256(); }
   static KBNN_INLINE Count count(Count counts, Words weights, Words input) {
-    // Half bytes have been stored apart, so each byte is an index as it is.
+    // Half bytes are stored separately, so each byte is an index.
     const __m256i table =
         _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     return _mm256_add_epi8(counts, _mm256_shuffle_epi8(table, _mm256_xor_si256(weights, input)));
@@ -78,11 +78,11 @@ struct Avx2 {
     }
   }
   static KBNN_INLINE void store_rounded(int8_t* to, Floats x, int count) {
-    // max and min give their second operand where the first is NaN.
+    // max and min return their second operand if the first is NaN.
     x = _mm256_min_ps(_mm256_max_ps(x, _mm256_set1_ps(-128.0f)), _mm256_set1_ps(127.0f));
     const Floats truncated = _mm256_round_ps(x, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
     const Floats rest = _mm256_sub_ps(x, truncated);
-    // A comparison that holds is -1 as an integer.
+    // A true comparison is -1 as an integer.
     const Ints up = _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(0.5f), _CMP_GE_OQ));
     const Ints down = _mm256_castps_si256(_mm256_cmp_ps(rest, _mm256_set1_ps(-0.5f), _CMP_LE_OQ));
     const Ints rounded =
@@ -157,7 +157,7 @@ void unpack_bytes(const uint32_t* words, size_t rows, size_t channels, uint8_t z
   });
 }
 
-KBNN_COPY_LINE(copy_halves)
+KBNN_COPY_PIXELS(copy_halves)
 
 }  // namespace
 
@@ -166,7 +166,7 @@ const Kernels kAvx2Kernels = {
     Avx2::kLanes * Avx2::kVectors,
     2,
     1,
-    copy_line,
+    copy_pixels,
     compute_tile<Avx2, FloatOutput>,
     compute_tile<Avx2, SumOutput>,
     compute_tile<Avx2, Int8Output>,

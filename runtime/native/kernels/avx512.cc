@@ -1,5 +1,5 @@
-// Kernels for x86-64 with AVX-512 F, BW and VL: bits are counted by table, half a byte at a time.
-#include "avx512.h"
+// Kernels for x86-64 with AVX-512 F, BW and VL. Popcount by table lookup, half a byte at a time.
+#include "kernels/avx512.h"
 
 namespace kbnn {
 namespace {
@@ -12,7 +12,7 @@ struct ByTable : Avx512 {
 
   static KBNN_INLINE Count no_count() { return _mm512_setzero_si512(); }
   static KBNN_INLINE Count count(Count counts, Words weights, Words input) {
-    // Half bytes have been stored apart, so each byte is an index as it is.
+    // Half bytes are stored separately, so each byte is an index.
     const __m512i table =
         _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
     return _mm512_add_epi8(counts, _mm512_shuffle_epi8(table, _mm512_xor_si512(weights, input)));
@@ -23,7 +23,7 @@ struct ByTable : Avx512 {
   }
 };
 
-KBNN_COPY_LINE(copy_halves)
+KBNN_COPY_PIXELS(copy_halves)
 
 }  // namespace
 
@@ -32,7 +32,7 @@ const Kernels kAvx512Kernels = {
     ByTable::kLanes * ByTable::kVectors,
     2,
     1,
-    copy_line,
+    copy_pixels,
     compute_tile<ByTable, FloatOutput>,
     compute_tile<ByTable, SumOutput>,
     compute_tile<ByTable, Int8Output>,

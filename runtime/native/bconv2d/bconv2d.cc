@@ -1,37 +1,38 @@
-// LceBconv2d: the convolution of bits, and what follows it fused.
+// LceBconv2d: a binary convolution with its output transform.
 //
 // Inputs: packed activations (int32, NHWC), packed filters (int32, OHWI), multiplier and bias
-// (float32, a value a channel) for float32 and int8 outputs, thresholds (int32) for packed ones.
-// With s the sum of the products of +-1, c channels and K the number of products in s:
+// (float32, one value per channel) for float32 and int8 outputs, thresholds (int32) for packed
+// outputs. With s the sum of K products of +-1:
 //   float32  activation(s) * multiplier + bias
-//   int8     that / scale + zero point, rounded, halves away from zero
+//   int8     float32 / scale + zero point, rounded, halves away from zero
 //   packed   bit = (K - s) / 2 > threshold
-// Where the convolution is computed with the ADD behind it, its float32 is the sum with a residual,
-// and with an LceQuantize behind that one, it also gives the sum's signs.
-// The semantics are those of Larq Compute Engine's reference kernel. Where we depart from it: zero
-// padding is exact for an odd number of channels too, and is taken with every activation and
-// output.
+// Fused with an ADD, the convolution writes the float32 sum with a residual. Fused with an
+// LceQuantize after the ADD, it also writes the signs of that sum.
+//
+// The semantics follow the reference kernel of Larq Compute Engine, with two differences: zero
+// padding is exact for an odd number of channels too, and it works with every activation and output
+// type.
 #include <climits>
 #include <new>
 
-#include "bconv2d_bands.h"
-#include "bconv2d_chain.h"
-#include "bconv2d_correction.h"
-#include "bconv2d_output.h"
-#include "bconv2d_sum.h"
+#include "bconv2d/fusion.h"
+#include "bconv2d/output_transform.h"
+#include "bconv2d/residual_sum.h"
+#include "bconv2d/work_plan.h"
+#include "bconv2d/zero_padding.h"
 #include "operator.h"
 
 namespace kbnn {
 namespace {
 
-// Products that a sum can hold so that twice the sum and its correction fit 32 bits.
+// With at most this many products, twice a sum plus its padding correction fits 32 bits.
 constexpr int64_t kMaxProducts = int64_t{1} << 28;
 
 class BConv2d : public Operator {
  public:
   using Operator::Operator;
 
-  TfLiteStatus take_over_next(TfLiteContext* context, const TfLiteNode& node) override;
+  TfLiteStatus fuse_next(TfLiteContext* context, const TfLiteNode& node) override;
   TfLiteStatus prepare(TfLiteContext* context, TfLiteNode* node) override;
   TfLiteStatus invoke(TfLiteContext* context) override;
 
@@ -40,7 +41,7 @@ class BConv2d : public Operator {
   const char* name() const override { return "LceBconv2d"; }
 
  private:
-  // Pointers of one run.
+  // What all tasks of one run share.
   struct Run {
     const BConv2d* self;
     const uint32_t* input;
@@ -52,7 +53,7 @@ class BConv2d : public Operator {
   TfLiteStatus check_shapes(TfLiteContext* context);
   TfLiteStatus pack_constants(TfLiteContext* context);
   TfLiteStatus request_scratch(TfLiteContext* context, TfLiteNode* node);
-  void compute(const Run& run, size_t index, int worker) const;
+  void compute_task(const Run& run, size_t index, int worker) const;
   void compute_tile(int64_t index, Tile tile) const;
 
   bool zero_padding() const { return padding_ == kSame && pad_values_ == 0; }
@@ -61,17 +62,17 @@ class BConv2d : public Operator {
     return static_cast<size_t>(output_type_ == kTfLiteInt32 ? packed_words(shape_.channels)
                                                             : shape_.channels);
   }
-  // A position's packed output or signs.
+  // Bytes of a position's packed output or signs.
   size_t position_bytes() const {
     return static_cast<size_t>(packed_words(shape_.channels)) * sizeof(uint32_t);
   }
   size_t output_bytes() const { return output_type_ == kTfLiteInt8 ? 1 : 4; }
-  // Of a worker: offsets of patches, offsets of corrections, lines.
-  size_t offset_bytes() const { return aligned(bands_.positions() * sizeof(size_t)); }
+  // A worker's scratch: offsets of patches, offsets of corrections, patches.
+  size_t offset_bytes() const { return align(plan_.block_positions() * sizeof(size_t)); }
   size_t worker_bytes() const {
-    return 2 * offset_bytes() + aligned(bands_.line_words * sizeof(uint32_t));
+    return 2 * offset_bytes() + align(plan_.patch_words * sizeof(uint32_t));
   }
-  static size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+  static size_t align(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
   int32_t padding_ = kSame;
   int32_t pad_values_ = 0;
@@ -84,17 +85,17 @@ class BConv2d : public Operator {
   FilterShape shape_ = {};
   int64_t images_ = 0;
   int64_t group_channels_ = 0;
-  bool packed_outputs_merge_ = false;  // a group's first channel is not the first bit of a word
+  bool groups_share_words_ = false;  // a group's packed outputs may start within a word
   bool in_place_ = false;
 
   bool constants_ready_ = false;
   PackedFilter filter_;
-  FusedOutput fused_;
+  OutputTransform transform_;
   ResidualSum sum_;
-  PaddingCorrection correction_;
+  ZeroPaddingCorrection correction_;
 
-  Lines lines_;
-  Bands bands_;
+  PatchLayout layout_;
+  WorkPlan plan_;
   int scratch_index_ = -1;
 };
 
@@ -116,18 +117,19 @@ TfLiteStatus BConv2d::read_options(TfLiteContext* context, const FlexbufferMap& 
   return kTfLiteOk;
 }
 
-TfLiteStatus BConv2d::take_over_next(TfLiteContext*, const TfLiteNode& node) {
+TfLiteStatus BConv2d::fuse_next(TfLiteContext*, const TfLiteNode& node) {
   if (sum_.has_residual()) {
-    sum_.take_signs(node.outputs->data[0]);
+    sum_.set_signs(node.outputs->data[0]);
   } else {
-    sum_.take_residual(other_addend(node, output_index()));
+    sum_.set_residual(other_addend(node, output_index()));
     redirect_output(node.outputs->data[0]);
   }
   return kTfLiteOk;
 }
 
 TfLiteStatus BConv2d::prepare(TfLiteContext* context, TfLiteNode* node) {
-  // Files leave out thresholds, or what a packed output has no use for.
+  // Only the input and the filter are required: a file may omit the thresholds, or for a packed
+  // output the multiplier and the bias.
   KBNN_RETURN_IF_ERROR(check_tensors(context, 5, 2));
   KBNN_RETURN_IF_ERROR(check_shapes(context));
   if (!constants_ready_) {
@@ -139,20 +141,20 @@ TfLiteStatus BConv2d::prepare(TfLiteContext* context, TfLiteNode* node) {
                 correction_.compute(rows_, columns_, shape_, group_channels_, filter_,
                                     static_cast<const uint32_t*>(input(context, 1).data),
                                     resources_.kernels->channels_per_tile),
-                "Expected memory for LceBconv2d's padding. Received none.");
+                "Out of memory: could not allocate LceBconv2d's padding corrections.");
   }
-  // Words that several tiles write must be one thread's.
+  // Tiles that write to the same word must belong to one task.
   const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
-  const int64_t splittable = packed_outputs_merge_ ? 1 : divide_up(filter_.tiles(), word_tiles);
+  const int64_t splittable_tiles = groups_share_words_ ? 1 : divide_up(filter_.tiles(), word_tiles);
   const int stored_words = resources_.kernels->word_parts * resources_.kernels->word_copies;
   in_place_ = stored_words == 1 && shape_.height == 1 && shape_.width == 1;
   KBNN_EXPECT(context,
-              plan_bands(rows_, columns_, shape_, stored_words, in_place_, images_,
-                         resources_.pool->size(), splittable, &bands_),
-              "Expected LceBconv2d's patches to fit the memory. Received a filter of %d x %d on %d "
-              "channels.",
+              plan_work(rows_, columns_, shape_, stored_words, in_place_, images_,
+                        resources_.pool->size(), splittable_tiles, &plan_),
+              "Expected LceBconv2d's patches to take at most 1 GiB. Received a filter of %d x %d "
+              "on %d channels.",
               static_cast<int>(shape_.height), static_cast<int>(shape_.width), channels_in_);
-  lines_ = Lines(rows_, columns_, shape_, stored_words, bands_.columns);
+  layout_ = PatchLayout(rows_, columns_, shape_, stored_words, plan_.block_columns);
   const int64_t sizes[] = {images_, rows_.output, columns_.output,
                            static_cast<int64_t>(output_words())};
   KBNN_RETURN_IF_ERROR(resize(context, "LceBconv2d's output", &output(context), sizes, 4));
@@ -174,20 +176,20 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
       "Expected LceBconv2d's output to be float32, int8 or int32. Received type %d.",
       static_cast<int>(output_type_));
   for (int axis = 0; axis < 4; ++axis) {
-    KBNN_EXPECT(context, dimension(filter, axis) > 0 && (axis == 0 || dimension(in, axis) > 0),
-                "Expected LceBconv2d's input and filter of sizes above 0. Received %d and %d along "
-                "axis %d.",
-                static_cast<int>(dimension(in, axis)), static_cast<int>(dimension(filter, axis)),
-                axis);
+    KBNN_EXPECT(
+        context, dimension(filter, axis) > 0 && (axis == 0 || dimension(in, axis) > 0),
+        "Expected LceBconv2d's input and filter to have sizes above 0. Received %d and %d along "
+        "axis %d.",
+        static_cast<int>(dimension(in, axis)), static_cast<int>(dimension(filter, axis)), axis);
   }
   const int64_t words = packed_words(channels_in_);
   KBNN_EXPECT(context, dimension(in, 3) == words,
-              "Expected LceBconv2d's input of %d words for %d channels. Received %d.",
+              "Expected LceBconv2d's input to have %d words for %d channels. Received %d.",
               static_cast<int>(words), channels_in_, static_cast<int>(dimension(in, 3)));
   shape_ = {dimension(filter, 0), dimension(filter, 1), dimension(filter, 2), dimension(filter, 3),
             1};
   KBNN_EXPECT(context, words % shape_.words == 0,
-              "Expected LceBconv2d's filter of words that divide the input's %d. Received %d.",
+              "Expected the words of LceBconv2d's filter to divide the input's %d. Received %d.",
               static_cast<int>(words), static_cast<int>(shape_.words));
   shape_.groups = words / shape_.words;
   group_channels_ = channels_in_ / shape_.groups;
@@ -199,13 +201,13 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
       "Expected LceBconv2d's %d groups to have as many output channels each, and a multiple "
       "of 32 input channels. Received %d output and %d input channels.",
       static_cast<int>(shape_.groups), static_cast<int>(shape_.channels), channels_in_);
-  // The filter is in the file, so its sizes' product fits.
+  // Cannot overflow: the file holds the filter.
   KBNN_EXPECT(context, shape_.patch_words() <= kMaxProducts / kWordBits,
-              "Expected LceBconv2d's filter of at most 2^28 products. Received %d x %d x %d.",
+              "Expected LceBconv2d's filter to have at most 2^28 products. Received %d x %d x %d.",
               static_cast<int>(shape_.height), static_cast<int>(shape_.width),
               static_cast<int>(group_channels_));
-  packed_outputs_merge_ = (output_type_ == kTfLiteInt32 || sum_.has_signs()) && shape_.groups > 1 &&
-                          shape_.channels_per_group() % 32 != 0;
+  groups_share_words_ = (output_type_ == kTfLiteInt32 || sum_.has_signs()) && shape_.groups > 1 &&
+                        shape_.channels_per_group() % 32 != 0;
   images_ = dimension(in, 0);
   rows_.input = dimension(in, 1);
   columns_.input = dimension(in, 2);
@@ -213,7 +215,7 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
   columns_.taps = shape_.width;
   KBNN_EXPECT(
       context, place_windows(padding_, &rows_) && place_windows(padding_, &columns_),
-      "Expected LceBconv2d's filter within the input. Received %d x %d (dilated %d x %d) in "
+      "Expected LceBconv2d's filter to fit the input. Received %d x %d (dilated %d x %d) in "
       "%d x %d.",
       static_cast<int>(rows_.taps), static_cast<int>(columns_.taps),
       static_cast<int>(rows_.dilation), static_cast<int>(columns_.dilation),
@@ -224,25 +226,26 @@ TfLiteStatus BConv2d::check_shapes(TfLiteContext* context) {
 TfLiteStatus BConv2d::pack_constants(TfLiteContext* context) {
   const auto* filter = static_cast<const uint32_t*>(input(context, 1).data);
   KBNN_EXPECT(context, filter_.pack(*resources_.kernels, shape_, filter),
-              "Expected memory for LceBconv2d's filters. Received none.");
+              "Out of memory: could not allocate LceBconv2d's filters.");
   if (output_type_ == kTfLiteInt32) {
     KBNN_RETURN_IF_ERROR(check_input(context, 4));
-    return fused_.take_thresholds(context, input(context, 4), filter_, shape_.channels,
-                                  shape_.patch_words() * kWordBits);
+    return transform_.set_thresholds(context, input(context, 4), filter_, shape_.channels,
+                                     shape_.patch_words() * kWordBits);
   }
   KBNN_RETURN_IF_ERROR(check_input(context, 2));
   KBNN_RETURN_IF_ERROR(check_input(context, 3));
-  return fused_.fuse(context, input(context, 2), input(context, 3), output(context), filter_,
-                     shape_.channels, activation_, products());
+  return transform_.set_multiplier_and_bias(context, input(context, 2), input(context, 3),
+                                            output(context), filter_, shape_.channels, activation_,
+                                            products());
 }
 
 TfLiteStatus BConv2d::request_scratch(TfLiteContext* context, TfLiteNode* node) {
   if (scratch_index_ < 0) {
     KBNN_EXPECT(context, context->AddTensors(context, 1, &scratch_index_) == kTfLiteOk,
-                "Expected a temporary tensor for LceBconv2d. Received none.");
+                "Out of memory: could not add a temporary tensor for LceBconv2d.");
     TfLiteIntArray* temporaries = new_int_array(context, 1);
     KBNN_EXPECT(context, temporaries != nullptr,
-                "Expected memory for LceBconv2d's temporary tensors. Received none.");
+                "Out of memory: could not allocate LceBconv2d's list of temporary tensors.");
     temporaries->data[0] = scratch_index_;
     free_int_array(context, node->temporaries);
     node->temporaries = temporaries;
@@ -274,49 +277,51 @@ TfLiteStatus BConv2d::invoke(TfLiteContext* context) {
           static_cast<uint8_t*>(out.data),
           static_cast<uint8_t*>(scratch.data),
           {}};
-  KBNN_RETURN_IF_ERROR(sum_.begin(context, &run.sum));
+  KBNN_RETURN_IF_ERROR(sum_.start_run(context, &run.sum));
   resources_.pool->run(
-      static_cast<size_t>(bands_.count(images_)),
+      static_cast<size_t>(plan_.task_count(images_)),
       [](void* argument, size_t index, int worker) {
         const Run& run = *static_cast<const Run*>(argument);
-        run.self->compute(run, index, worker);
+        run.self->compute_task(run, index, worker);
       },
       &run);
   return kTfLiteOk;
 }
 
-// The index-th piece of work: a band's lines are copied, then its tiles computed.
-void BConv2d::compute(const Run& run, size_t index, int worker) const {
+// Copies the patches of one block, then computes all or a part of its tiles.
+void BConv2d::compute_task(const Run& run, size_t index, int worker) const {
   int64_t rest = static_cast<int64_t>(index);
-  const int64_t part = rest % bands_.channel_parts;
-  rest /= bands_.channel_parts;
-  const int64_t x = rest % bands_.across * bands_.columns;
-  rest /= bands_.across;
-  const int64_t y = rest % bands_.down * bands_.rows;
-  const int64_t image = rest / bands_.down;
-  const int64_t height = rows_.output - y < bands_.rows ? rows_.output - y : bands_.rows;
-  const int64_t width = columns_.output - x < bands_.columns ? columns_.output - x : bands_.columns;
+  const int64_t part = rest % plan_.channel_parts;
+  rest /= plan_.channel_parts;
+  const int64_t x = rest % plan_.blocks_across * plan_.block_columns;
+  rest /= plan_.blocks_across;
+  const int64_t y = rest % plan_.blocks_down * plan_.block_rows;
+  const int64_t image = rest / plan_.blocks_down;
+  const int64_t rows_left = rows_.output - y;
+  const int64_t columns_left = columns_.output - x;
+  const int64_t height = rows_left < plan_.block_rows ? rows_left : plan_.block_rows;
+  const int64_t width = columns_left < plan_.block_columns ? columns_left : plan_.block_columns;
 
   uint8_t* scratch = run.scratch + static_cast<size_t>(worker) * worker_bytes();
-  auto* offsets = reinterpret_cast<size_t*>(scratch);
+  auto* patch_offsets = reinterpret_cast<size_t*>(scratch);
   auto* correction_offsets = reinterpret_cast<size_t*>(scratch + offset_bytes());
-  auto* lines = reinterpret_cast<uint32_t*>(scratch + 2 * offset_bytes());
+  auto* patches = reinterpret_cast<uint32_t*>(scratch + 2 * offset_bytes());
   const size_t pixel_words = static_cast<size_t>(shape_.words * shape_.groups);
   const uint32_t* input =
       run.input + static_cast<size_t>(image * rows_.input * columns_.input) * pixel_words;
   size_t position = 0;
   for (int64_t row = 0; row < height; ++row) {
     if (!in_place_) {
-      lines_.copy(*resources_.kernels, input, y + row, x, width,
-                  lines + static_cast<size_t>(row) * lines_.row_step());
+      layout_.copy_row(*resources_.kernels, input, y + row, x, width,
+                       patches + static_cast<size_t>(row) * layout_.row_step());
     }
     const size_t row_correction = zero_padding() ? correction_.row_offset(y + row) : 0;
     for (int64_t column = 0; column < width; ++column, ++position) {
-      offsets[position] =
+      patch_offsets[position] =
           in_place_ ? static_cast<size_t>(rows_.start(y + row) * columns_.input +
                                           columns_.start(x + column)) *
                           pixel_words
-                    : static_cast<size_t>(row) * lines_.row_step() + lines_.patch_offset(column);
+                    : static_cast<size_t>(row) * layout_.row_step() + layout_.patch_offset(column);
       if (zero_padding()) {
         correction_offsets[position] = row_correction + correction_.column_offset(x + column);
       }
@@ -324,8 +329,8 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
   }
 
   Tile tile = {};
-  tile.lines = in_place_ ? input : lines;
-  tile.offsets = offsets;
+  tile.patches = in_place_ ? input : patches;
+  tile.patch_offsets = patch_offsets;
   tile.positions = position;
   tile.correction_offsets = zero_padding() ? correction_offsets : nullptr;
   tile.words = filter_.words();
@@ -333,16 +338,16 @@ void BConv2d::compute(const Run& run, size_t index, int worker) const {
   const int64_t first_pixel = (image * rows_.output + y) * columns_.output + x;
   uint8_t* output = run.output + static_cast<size_t>(first_pixel) * output_words() * output_bytes();
   tile.output = output;
-  sum_.apply(run.sum, image, y * columns_.output + x, &tile);
-  if (packed_outputs_merge_) {
+  sum_.set_tile(run.sum, image, y * columns_.output + x, &tile);
+  if (groups_share_words_) {
     std::memset(sum_.has_signs() ? static_cast<void*>(tile.signs) : tile.output, 0,
                 position * position_bytes());
   }
 
   const int64_t word_tiles = kWordBits / resources_.kernels->channels_per_tile;
-  const int64_t pieces = divide_up(filter_.tiles(), word_tiles);
-  const int64_t begin = pieces * part / bands_.channel_parts * word_tiles;
-  const int64_t end = pieces * (part + 1) / bands_.channel_parts * word_tiles;
+  const int64_t words = divide_up(filter_.tiles(), word_tiles);
+  const int64_t begin = words * part / plan_.channel_parts * word_tiles;
+  const int64_t end = words * (part + 1) / plan_.channel_parts * word_tiles;
   for (int64_t i = begin; i < end && i < filter_.tiles(); ++i) compute_tile(i, tile);
 }
 
@@ -351,13 +356,13 @@ void BConv2d::compute_tile(int64_t index, Tile tile) const {
   const size_t slot = static_cast<size_t>(index * kernels.channels_per_tile);
   const size_t channel = static_cast<size_t>(filter_.first_channel(index));
   const size_t group = static_cast<size_t>(index / filter_.tiles_per_group());
-  tile.lines += group * (in_place_ ? static_cast<size_t>(shape_.words) : lines_.group_step());
+  tile.patches += group * (in_place_ ? static_cast<size_t>(shape_.words) : layout_.group_step());
   tile.weights = filter_.weights(index);
   tile.channels = filter_.tile_channels(index);
   if (zero_padding()) tile.corrections = correction_.tile(index);
-  fused_.apply(slot, &tile);
+  transform_.set_tile(slot, &tile);
   tile.first_bit = channel;
-  if (!packed_outputs_merge_) {
+  if (!groups_share_words_) {
     // The last tile writes up to the end of the word.
     const bool last = index + 1 == filter_.tiles();
     const size_t tile_bytes = static_cast<size_t>(kernels.channels_per_tile) / 8;

@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #include <cstring>
 
@@ -9,7 +9,7 @@ const Kernels* choose_kernels(const char* name, const Processor& processor) {
     const Kernels* kernels;
     bool available;
   };
-  // The fastest first.
+  // Fastest first.
   const Choice choices[] = {
 #if defined(__x86_64__)
       {&kAvx512VpopcntdqKernels, processor.avx512_vpopcntdq},

@@ -1,4 +1,4 @@
-#include "processor.h"
+#include "kernels/processor.h"
 
 #include <cstdint>
 
@@ -14,7 +14,7 @@ namespace {
 #if defined(__x86_64__)
 constexpr uint32_t bit(int position) { return uint32_t{1} << position; }
 
-// Which register states the operating system saves and restores.
+// The register states that the operating system saves and restores.
 uint32_t saved_states() {
   uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));

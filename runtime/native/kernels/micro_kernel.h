@@ -1,19 +1,19 @@
-// The binary matrix multiplication that every kernel set shares: several positions times several
-// vectors of output channels, counted in registers, then transformed and written from there.
+// The binary matrix multiplication that all kernel sets share. It counts several positions times
+// several vectors of output channels in registers, transforms the counts there, and writes them.
 //
-// `Isa` names the instructions. A lane is an output channel; its weights are 32-bit words that
-// stand side by side with those of the tile's other channels, so that a word of the input is
-// broadcast to all lanes and nothing is summed across them; where kWordCopies is the number of
-// lanes, the lines hold it as such a vector. Differing bits are counted in `Count`, of which up to
-// kMaxSteps steps fit before it is widened to 32-bit integers.
+// `Isa` wraps an instruction set. A lane is an output channel. The weights of a tile's channels are
+// interleaved word by word, so each input word is broadcast to all lanes and nothing is summed
+// across lanes. If kWordCopies is the number of lanes, patches already hold that vector. Differing
+// bits are accumulated in a `Count`, which has room for kMaxSteps steps before it must be widened
+// to 32-bit integers.
 //
-// Everything here has internal linkage: each kernel set's file is compiled for another processor,
-// and the linker must never give one the other's code. No function of the standard library is
-// called for the same reason.
-#ifndef KBNN_MICRO_KERNEL_H_
-#define KBNN_MICRO_KERNEL_H_
+// Everything here has internal linkage: each kernel set is compiled for a different processor, and
+// the linker must never merge their copies of a function. For the same reason no function of the
+// standard library is called.
+#ifndef KBNN_KERNELS_MICRO_KERNEL_H_
+#define KBNN_KERNELS_MICRO_KERNEL_H_
 
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 #define KBNN_INLINE inline __attribute__((always_inline))
 #define KBNN_UNROLL _Pragma("GCC unroll 16")
@@ -44,7 +44,7 @@ struct FloatOutput {
   }
 };
 
-// Of a position's words, those bits that are the tile's.
+// Writes the tile's bits into a position's words.
 KBNN_INLINE void write_bits(const Tile& tile, uint32_t* words, uint32_t bits) {
   // Bits of a byte are in the same order as bits of a word: every target is little-endian.
   uint8_t* bytes = reinterpret_cast<uint8_t*>(words) + tile.first_bit / 8;
@@ -57,7 +57,7 @@ KBNN_INLINE void write_bits(const Tile& tile, uint32_t* words, uint32_t bits) {
   } else {
     const uint64_t shifted = uint64_t{bits} << tile.first_bit % 32;
     words[tile.first_bit / 32] |= static_cast<uint32_t>(shifted);
-    // The next word may be beyond the position's last one, where there are no bits for it.
+    // With no bits left for it, the next word may lie beyond the position's last one.
     if (shifted >> 32 != 0) words[tile.first_bit / 32 + 1] |= static_cast<uint32_t>(shifted >> 32);
   }
 }
@@ -78,7 +78,7 @@ struct SumOutput {
                                         const typename Isa::Ints (&sums)[Isa::kVectors]) {
     float* output = static_cast<float*>(tile.output) + position * tile.output_step;
     const float* residual = tile.residual + position * tile.output_step;
-    // Lanes without a channel are 0, since their multiplier, bias and residual are.
+    // Unused lanes are 0, since their multiplier, bias and residual are.
     typename Isa::Floats x[Isa::kVectors];
     KBNN_UNROLL
     for (int v = 0; v < Isa::kVectors; ++v) {
@@ -124,7 +124,7 @@ struct PackedOutput {
   }
 };
 
-// counts = differing bits of `steps` words, 1 to kMaxSteps, of the patches and the weights.
+// Sets `counts` to the differing bits of `steps` words, 1 to kMaxSteps, of patches and weights.
 template <class Isa, int kPositions>
 KBNN_INLINE void count_words(const uint32_t* const (&patches)[kPositions], const uint32_t* weights,
                              size_t steps,
@@ -159,7 +159,7 @@ KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
   typename Isa::Ints sums[kPositions][kVectors];
   KBNN_UNROLL
   for (int p = 0; p < kPositions; ++p) {
-    patches[p] = tile.lines + tile.offsets[first + p];
+    patches[p] = tile.patches + tile.patch_offsets[first + p];
     KBNN_UNROLL
     for (int v = 0; v < kVectors; ++v) sums[p][v] = Isa::set(0);
   }
@@ -195,7 +195,7 @@ KBNN_INLINE void compute_positions(const Tile& tile, size_t first) {
   }
 }
 
-// The last positions, fewer than a full step takes.
+// The last positions, fewer than a full step.
 template <class Isa, class Output, int kPositions>
 struct Remainder {
   static void compute(const Tile& tile, size_t first) {
@@ -220,7 +220,7 @@ void compute_tile(const Tile& tile) {
   Remainder<Isa, Output, Isa::kPositions - 1>::compute(tile, first);
 }
 
-// copy_line of kernel sets that read words as they are, ...
+// copy_pixels for kernel sets that read words unchanged.
 template <size_t kWords>
 KBNN_INLINE void copy_words(const uint32_t* source, size_t source_step, size_t columns,
                             size_t words, uint32_t* target, size_t target_step) {
@@ -232,7 +232,7 @@ KBNN_INLINE void copy_words(const uint32_t* source, size_t source_step, size_t c
   }
 }
 
-// ... and of those that read them as lower and upper halves of bytes.
+// copy_pixels for kernel sets that read the lower and the upper halves of bytes.
 template <size_t kWords>
 KBNN_INLINE void copy_halves(const uint32_t* source, size_t source_step, size_t columns,
                              size_t words, uint32_t* target, size_t target_step) {
@@ -247,25 +247,25 @@ KBNN_INLINE void copy_halves(const uint32_t* source, size_t source_step, size_t 
   }
 }
 
-#define KBNN_COPY_LINE(copy)                                                               \
-  void copy_line(const uint32_t* source, size_t source_step, size_t columns, size_t words, \
-                 uint32_t* target, size_t target_step) {                                   \
-    switch (words) {                                                                       \
-      case 1:                                                                              \
-        return copy<1>(source, source_step, columns, words, target, target_step);          \
-      case 2:                                                                              \
-        return copy<2>(source, source_step, columns, words, target, target_step);          \
-      case 4:                                                                              \
-        return copy<4>(source, source_step, columns, words, target, target_step);          \
-      case 8:                                                                              \
-        return copy<8>(source, source_step, columns, words, target, target_step);          \
-      default:                                                                             \
-        return copy<0>(source, source_step, columns, words, target, target_step);          \
-    }                                                                                      \
+#define KBNN_COPY_PIXELS(copy)                                                               \
+  void copy_pixels(const uint32_t* source, size_t source_step, size_t columns, size_t words, \
+                   uint32_t* target, size_t target_step) {                                   \
+    switch (words) {                                                                         \
+      case 1:                                                                                \
+        return copy<1>(source, source_step, columns, words, target, target_step);            \
+      case 2:                                                                                \
+        return copy<2>(source, source_step, columns, words, target, target_step);            \
+      case 4:                                                                                \
+        return copy<4>(source, source_step, columns, words, target, target_step);            \
+      case 8:                                                                                \
+        return copy<8>(source, source_step, columns, words, target, target_step);            \
+      default:                                                                               \
+        return copy<0>(source, source_step, columns, words, target, target_step);            \
+    }                                                                                        \
   }
 
-// Packs and unpacks row by row in steps of kStep channels that the kernel set has a function for;
-// what is left of a row goes one by one. Rows that fill their words are one long row.
+// Packs row by row: 32 channels at a time with `pack_step`, the rest of a row one by one. Rows
+// without unused bits are treated as one long row.
 template <class Value, class PackStep, class IsSet>
 KBNN_INLINE void pack_rows(const Value* values, size_t rows, size_t channels, uint32_t* words,
                            PackStep pack_step, IsSet is_set) {
@@ -287,6 +287,7 @@ KBNN_INLINE void pack_rows(const Value* values, size_t rows, size_t channels, ui
   }
 }
 
+// The reverse of pack_rows.
 template <class Value, class UnpackStep>
 KBNN_INLINE void unpack_rows(const uint32_t* words, size_t rows, size_t channels, Value zero,
                              Value one, Value* values, UnpackStep unpack_step) {
@@ -308,4 +309,4 @@ KBNN_INLINE void unpack_rows(const uint32_t* words, size_t rows, size_t channels
 }  // namespace
 }  // namespace kbnn
 
-#endif  // KBNN_MICRO_KERNEL_H_
+#endif  // KBNN_KERNELS_MICRO_KERNEL_H_

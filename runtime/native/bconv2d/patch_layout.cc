@@ -1,4 +1,4 @@
-#include "bconv2d_lines.h"
+#include "bconv2d/patch_layout.h"
 
 namespace kbnn {
 namespace {
@@ -12,12 +12,12 @@ int64_t greatest_common_divisor(int64_t a, int64_t b) {
   return a;
 }
 
-int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+int64_t minimum(int64_t a, int64_t b) { return a < b ? a : b; }
 
 }  // namespace
 
-Lines::Lines(const Window& rows, const Window& columns, const FilterShape& shape, int stored_words,
-             int64_t positions)
+PatchLayout::PatchLayout(const Window& rows, const Window& columns, const FilterShape& shape,
+                         int stored_words, int64_t positions)
     : rows_(rows),
       columns_(columns),
       shape_(shape),
@@ -25,17 +25,17 @@ Lines::Lines(const Window& rows, const Window& columns, const FilterShape& shape
   phase_step_ = greatest_common_divisor(columns.stride, columns.dilation);
   phases_ = columns.dilation / phase_step_;
   phase_columns_ = (positions - 1) * columns.stride / columns.dilation + columns.taps;
-  // Fewer positions than phases reach as many phases as there are positions: then nothing is
-  // shared.
+  // If there are no more positions than phases, every position has a phase to itself: nothing to
+  // share.
   shared_ = phases_ < positions && phase_columns_ < positions * columns.taps / phases_;
   column_count_ = shared_ ? phases_ * phase_columns_ : positions * columns.taps;
 }
 
-bool Lines::row_words(size_t* words) const {
+bool PatchLayout::row_words(size_t* words) const {
   return multiply_all(words, column_count_, shape_.height, pixel_words_, shape_.groups);
 }
 
-size_t Lines::patch_offset(int64_t i) const {
+size_t PatchLayout::patch_offset(int64_t i) const {
   int64_t column = i * columns_.taps;
   if (shared_) {
     const int64_t start = i * columns_.stride;
@@ -44,8 +44,8 @@ size_t Lines::patch_offset(int64_t i) const {
   return static_cast<size_t>(column) * column_words();
 }
 
-void Lines::copy(const Kernels& kernels, const uint32_t* image, int64_t y, int64_t first,
-                 int64_t count, uint32_t* row) const {
+void PatchLayout::copy_row(const Kernels& kernels, const uint32_t* image, int64_t y, int64_t first,
+                           int64_t count, uint32_t* row) const {
   const size_t line_words =
       static_cast<size_t>(columns_.input * shape_.words) * static_cast<size_t>(shape_.groups);
   const int64_t x = columns_.start(first);
@@ -72,34 +72,35 @@ void Lines::copy(const Kernels& kernels, const uint32_t* image, int64_t y, int64
   }
 }
 
-void Lines::copy_run(const Kernels& kernels, const uint32_t* line, const Run& run,
-                     uint32_t* target) const {
-  // Columns inside of the input: those from `begin` to `end`.
+void PatchLayout::copy_run(const Kernels& kernels, const uint32_t* line, const ColumnRun& run,
+                           uint32_t* target) const {
+  // Columns `begin` to `end` lie inside the image.
   int64_t begin = run.count;
   int64_t end = run.count;
   if (line != nullptr) {
-    begin = run.x >= 0 ? 0 : smaller(divide_up(-run.x, run.step), run.count);
+    begin = run.x >= 0 ? 0 : minimum(divide_up(-run.x, run.step), run.count);
     const int64_t room = columns_.input - run.x;
-    end = room <= 0 ? begin : smaller(divide_up(room, run.step), run.count);
+    end = room <= 0 ? begin : minimum(divide_up(room, run.step), run.count);
     if (end < begin) end = begin;
   }
-  clear(run, 0, begin, target);
-  clear(run, end, run.count, target);
+  clear_run(run, 0, begin, target);
+  clear_run(run, end, run.count, target);
   if (begin == end) return;
   const size_t words = static_cast<size_t>(shape_.words);
   const size_t source_step = words * static_cast<size_t>(shape_.groups);
   const uint32_t* from = line + static_cast<size_t>(run.x + begin * run.step) * source_step;
   const size_t first = run.target + static_cast<size_t>(begin) * run.target_step;
   for (int64_t group = 0; group < shape_.groups; ++group) {
-    kernels.copy_line(from + static_cast<size_t>(group) * words,
-                      static_cast<size_t>(run.step) * source_step, static_cast<size_t>(end - begin),
-                      words,
-                      target + static_cast<size_t>(group) * group_step() + first * column_words(),
-                      run.target_step * column_words());
+    kernels.copy_pixels(from + static_cast<size_t>(group) * words,
+                        static_cast<size_t>(run.step) * source_step,
+                        static_cast<size_t>(end - begin), words,
+                        target + static_cast<size_t>(group) * group_step() + first * column_words(),
+                        run.target_step * column_words());
   }
 }
 
-void Lines::clear(const Run& run, int64_t first, int64_t last, uint32_t* target) const {
+void PatchLayout::clear_run(const ColumnRun& run, int64_t first, int64_t last,
+                            uint32_t* target) const {
   for (int64_t group = 0; group < shape_.groups; ++group) {
     for (int64_t i = first; i < last; ++i) {
       const size_t column = run.target + static_cast<size_t>(i) * run.target_step;

@@ -1,10 +1,10 @@
-// What a binary convolution takes over of the nodes behind it: the addition of a residual, and the
-// signs of the sums.
-#ifndef KBNN_BCONV2D_SUM_H_
-#define KBNN_BCONV2D_SUM_H_
+// What a binary convolution computes for the nodes fused with it: the sum with a residual, and the
+// signs of that sum.
+#ifndef KBNN_BCONV2D_RESIDUAL_SUM_H_
+#define KBNN_BCONV2D_RESIDUAL_SUM_H_
 
 #include "checks.h"
-#include "kernels.h"
+#include "kernels/kernels.h"
 
 namespace kbnn {
 
@@ -20,25 +20,25 @@ struct OutputShape {
 
 class ResidualSum {
  public:
-  // A run's memory; null where there is none.
+  // The memory of one run. A pointer is null if the fusion has no such tensor.
   struct Run {
     const float* residual;
     uint32_t* signs;
   };
 
-  void take_residual(int tensor) { residual_ = tensor; }
-  void take_signs(int tensor) { signs_ = tensor; }
+  void set_residual(int tensor) { residual_ = tensor; }
+  void set_signs(int tensor) { signs_ = tensor; }
   bool has_residual() const { return residual_ >= 0; }
   bool has_signs() const { return signs_ >= 0; }
 
-  // Checks the residual, which may be one image for all, and resizes the signs.
+  // Checks the residual, which may be one image that is added to all, and resizes the signs.
   TfLiteStatus prepare(TfLiteContext* context, const OutputShape& shape);
 
-  // An error unless the tensors have the memory that `prepare` expects.
-  TfLiteStatus begin(TfLiteContext* context, Run* run) const;
+  // Fills in `run`. An error unless the tensors have the memory that their shapes need.
+  TfLiteStatus start_run(TfLiteContext* context, Run* run) const;
 
-  // Points `tile` to the residual and the signs of `image`, from `pixel` of it on, first channel.
-  void apply(const Run& run, int64_t image, int64_t pixel, Tile* tile) const;
+  // Sets the tile's residual and signs to the first channel of `pixel` in `image`.
+  void set_tile(const Run& run, int64_t image, int64_t pixel, Tile* tile) const;
 
  private:
   size_t sign_words() const { return static_cast<size_t>(packed_words(shape_.channels)); }
@@ -54,4 +54,4 @@ class ResidualSum {
 
 }  // namespace kbnn
 
-#endif  // KBNN_BCONV2D_SUM_H_
+#endif  // KBNN_BCONV2D_RESIDUAL_SUM_H_

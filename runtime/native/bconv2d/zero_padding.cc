@@ -1,4 +1,4 @@
-#include "bconv2d_correction.h"
+#include "bconv2d/zero_padding.h"
 
 namespace kbnn {
 namespace {
@@ -11,7 +11,7 @@ int set_bits(uint32_t word) {
 
 }  // namespace
 
-bool PaddingCorrection::Cases::list(const Window& window) {
+bool ZeroPaddingCorrection::Cases::list(const Window& window) {
   window_ = window;
   const size_t numbers = 2 * static_cast<size_t>(window.taps) + 1;
   Buffer<int64_t> found;
@@ -22,7 +22,7 @@ bool PaddingCorrection::Cases::list(const Window& window) {
     ids_[current] = count;
     found[2 * count] = window.taps_before(position);
     found[2 * count + 1] = window.taps_behind(position);
-    // The first position with a higher number, by bisection: an axis may be long.
+    // Bisects for the first position with a higher number, since an axis may be long.
     int64_t same = position;
     int64_t beyond = window.output;
     while (beyond - same > 1) {
@@ -36,14 +36,15 @@ bool PaddingCorrection::Cases::list(const Window& window) {
   return true;
 }
 
-bool PaddingCorrection::compute(const Window& rows, const Window& columns, const FilterShape& shape,
-                                int64_t group_channels, const PackedFilter& packed,
-                                const uint32_t* filter, int lanes) {
+bool ZeroPaddingCorrection::compute(const Window& rows, const Window& columns,
+                                    const FilterShape& shape, int64_t group_channels,
+                                    const PackedFilter& packed, const uint32_t* filter, int lanes) {
   lanes_ = static_cast<size_t>(lanes);
   size_t size;
   const size_t height = static_cast<size_t>(shape.height);
   const size_t width = static_cast<size_t>(shape.width);
-  Buffer<int32_t> sums;  // (height + 1) x (width + 1): of the taps above and to the left
+  // The summed-area table of the taps, (height + 1) x (width + 1).
+  Buffer<int32_t> sums;
   if (!rows_.list(rows) || !columns_.list(columns) ||
       !multiply_all(&size, packed.slots(), rows_.count(), columns_.count()) ||
       !values_.allocate(size) || !multiply_all(&size, height + 1, width + 1) ||
@@ -71,8 +72,7 @@ bool PaddingCorrection::compute(const Window& rows, const Window& columns, const
         const size_t left = columns_.before(column);
         const size_t right = width - columns_.behind(column);
         const int32_t all = sums[height * (width + 1) + width];
-        // Nothing is inside where the window hangs over both edges at once with a hole between
-        // taps.
+        // A dilated window may overlap both edges at once with all of its taps outside.
         const bool nothing = top >= bottom || left >= right;
         const int32_t inside =
             nothing ? 0

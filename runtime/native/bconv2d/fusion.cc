@@ -1,4 +1,4 @@
-#include "bconv2d_chain.h"
+#include "bconv2d/fusion.h"
 
 #include <cstring>
 
@@ -27,8 +27,8 @@ bool is_free(const TfLiteTensor& tensor, int axis) {
   return signature != nullptr && signature->size == 4 && signature->data[axis] < 0;
 }
 
-// As far as the file says, ADD repeats neither: sizes are equal, and free ones are the images'
-// alone, of both or of none.
+// Whether ADD broadcasts neither addend, as far as the file shows: all sizes are equal, and only
+// the number of images may be free, in both or in neither.
 bool same_shape(const TfLiteTensor& a, const TfLiteTensor& b) {
   for (int axis = 0; axis < 4; ++axis) {
     if (dimension(a, axis) != dimension(b, axis) || is_free(a, axis) != is_free(b, axis) ||
@@ -39,8 +39,8 @@ bool same_shape(const TfLiteTensor& a, const TfLiteTensor& b) {
   return true;
 }
 
-// A sum of two tensors of one shape, `addend` and another, without activation.
-bool adds(TfLiteContext* context, const NodeView& view, int addend) {
+// Whether the node adds `addend` and another tensor of the same shape, without activation.
+bool is_residual_add(TfLiteContext* context, const NodeView& view, int addend) {
   const bool is_add = view.registration->custom_name == nullptr &&
                       view.registration->builtin_code == kTfLiteBuiltinAdd &&
                       view.node->builtin_data != nullptr && view.node->delegate == nullptr;
@@ -53,7 +53,8 @@ bool adds(TfLiteContext* context, const NodeView& view, int addend) {
          is_image_tensor(sum) && same_shape(*one, *other);
 }
 
-bool takes_signs(TfLiteContext* context, const NodeView& view, int values) {
+// Whether the node is an LceQuantize of `values`.
+bool is_quantize_of(TfLiteContext* context, const NodeView& view, int values) {
   const TfLiteTensor* words = tensor_at(context, view.only_output());
   return view.registration->custom_name != nullptr &&
          std::strcmp(view.registration->custom_name, "LceQuantize") == 0 &&
@@ -62,14 +63,14 @@ bool takes_signs(TfLiteContext* context, const NodeView& view, int values) {
          words->type == kTfLiteInt32;
 }
 
-// Whether the interpreter would replace the chain by one node, of which others read exactly these
-// tensors (-1: none). It alone knows the model's outputs.
-bool is_closed(TfLiteContext* context, const Bconv2dChain& chain, int first_output,
-               int second_output) {
+// Whether the interpreter would replace the nodes by a single one, of which other nodes and the
+// user read exactly these outputs (-1: none). Only the interpreter knows which tensors the user
+// reads.
+bool can_fuse(TfLiteContext* context, const Fusion& fusion, int first_output, int second_output) {
   TfLiteDelegateParams* partitions = nullptr;
   int count = 0;
   if (context->PreviewDelegatePartitioning == nullptr ||
-      context->PreviewDelegatePartitioning(context, chain.as_array(), &partitions, &count) !=
+      context->PreviewDelegatePartitioning(context, fusion.as_array(), &partitions, &count) !=
           kTfLiteOk ||
       count != 1) {
     return false;
@@ -79,7 +80,7 @@ bool is_closed(TfLiteContext* context, const Bconv2dChain& chain, int first_outp
          contains(outputs, first_output) && (second_output < 0 || contains(outputs, second_output));
 }
 
-// The first node of plan[first ..] that reads the tensor, or count.
+// Finds the first node of plan[first ..] that reads the tensor; `count` if there is none.
 TfLiteStatus find_reader(TfLiteContext* context, const int* plan, size_t count, size_t first,
                          int tensor, size_t* found, NodeView* view) {
   for (*found = first; *found < count; ++*found) {
@@ -92,9 +93,9 @@ TfLiteStatus find_reader(TfLiteContext* context, const int* plan, size_t count, 
 
 }  // namespace
 
-TfLiteStatus find_bconv2d_chain(TfLiteContext* context, const int* plan, size_t count, size_t first,
-                                Bconv2dChain* chain) {
-  *chain = {1, {plan[first], 0, 0}};
+TfLiteStatus find_fusion(TfLiteContext* context, const int* plan, size_t count, size_t first,
+                         Fusion* fusion) {
+  *fusion = {1, {plan[first], 0, 0}};
   NodeView view;
   KBNN_RETURN_IF_ERROR(view.read(context, plan[first]));
   const int convolved = view.only_output();
@@ -102,29 +103,30 @@ TfLiteStatus find_bconv2d_chain(TfLiteContext* context, const int* plan, size_t 
 
   size_t add;
   KBNN_RETURN_IF_ERROR(find_reader(context, plan, count, first + 1, convolved, &add, &view));
-  if (add == count || !adds(context, view, convolved)) return kTfLiteOk;
+  if (add == count || !is_residual_add(context, view, convolved)) return kTfLiteOk;
   const int sum = view.only_output();
-  const Bconv2dChain with_sum = {2, {plan[first], plan[add], 0}};
-  if (!is_closed(context, with_sum, sum, -1)) return kTfLiteOk;
-  *chain = with_sum;
+  const Fusion with_sum = {2, {plan[first], plan[add], 0}};
+  if (!can_fuse(context, with_sum, sum, -1)) return kTfLiteOk;
+  *fusion = with_sum;
 
-  // The sum has other readers too; were there none, it would have no memory, and signs stay apart.
+  // LceQuantize is fused only if the sum has other readers too: a sum that nobody else reads gets
+  // no memory from the interpreter.
   size_t quantize = add;
   do {
     KBNN_RETURN_IF_ERROR(find_reader(context, plan, count, quantize + 1, sum, &quantize, &view));
     if (quantize == count) return kTfLiteOk;
-  } while (!takes_signs(context, view, sum));
-  const Bconv2dChain with_signs = {3, {plan[first], plan[add], plan[quantize]}};
-  if (is_closed(context, with_signs, sum, view.only_output())) *chain = with_signs;
+  } while (!is_quantize_of(context, view, sum));
+  const Fusion with_signs = {3, {plan[first], plan[add], plan[quantize]}};
+  if (can_fuse(context, with_signs, sum, view.only_output())) *fusion = with_signs;
   return kTfLiteOk;
 }
 
-int other_addend(const TfLiteNode& add, int other) {
+int other_addend(const TfLiteNode& add, int addend) {
   if (add.inputs == nullptr || add.inputs->size != 2) return -1;
   const int first = add.inputs->data[0];
   const int second = add.inputs->data[1];
-  if (first == other && second == other) return -1;
-  return first == other ? second : first;
+  if (first == addend && second == addend) return -1;
+  return first == addend ? second : first;
 }
 
 }  // namespace kbnn
