@@ -1,7 +1,7 @@
 """Compile and run the C++ tests, for this processor and, if there is an emulator, for ARM.
 
-The environment variable CXX names the compiler (c++ by default). The cross compiler is Zig, from the
-package ziglang.
+The environment variable CXX names the compiler (c++ by default). The cross compiler is Zig, from
+the package ziglang.
 """
 
 import importlib.util

@@ -167,7 +167,7 @@ def constants(**changes: Tensor) -> bytes:
         ({"filter": Tensor.constant(np.ones((8, 3, 3, 2), np.float32))}, "filter to be int32"),
         ({"filter": Tensor.constant(np.ones((8, 3, 2), np.int32))}, "filter to have rank 4"),
         ({"filter": Tensor((8, 3, 3, 2), np.int32)}, "filter to be a constant"),
-        ({"filter": Tensor.constant(np.ones((8, 3, 3, 3), np.int32))}, "filter to divide the input's 2"),
+        ({"filter": Tensor.constant(np.ones((8, 3, 3, 3), np.int32))}, "to divide the input's 2"),
         ({"filter": Tensor.constant(np.ones((7, 3, 3, 1), np.int32))}, "2 groups"),
         ({"multiplier": Tensor.constant(np.ones(7, np.float32))}, "multiplier to have 8 values"),
         ({"multiplier": Tensor.constant(np.ones(8, np.int32))}, "multiplier to be float32"),
