@@ -24,7 +24,7 @@ class Row:
     """A finished run.
 
     Attributes:
-        experiment: its name in `experiments.EXPERIMENTS`.
+        experiment: its name in `research.experiments.EXPERIMENTS`.
         mode: "screening" (a third of the epochs, no test images) or "final".
         seed: of weights, split, order and augmentation.
         epochs: passes over the training images.

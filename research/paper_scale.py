@@ -34,13 +34,14 @@ from kbnn.cli.run_folder import RunFolder, versions, write_json
 from kbnn.cli.run_model import build_model, compile_model, load_data
 from research import accuracy, accuracy_table, exported_step, provenance
 from research.experiments import EXPERIMENTS
+from research.experiments.run_config import run_config, settings_without_paths
 
 TOOL_FILES = ("export_step.py", "run_step.py", "train_loop.py")
 # What kbnn's settings are called in the loop's arguments; it cannot crop or flip alone.
 _AUGMENT = {"none": ["--no-augment"], "both": []}
 _SCHEDULES = {"cosine": "cosine:{rate}:0", "constant": "linear:{rate}:{rate}"}
 
-Experiment = Annotated[str, typer.Argument(help="As in experiments.py.")]
+Experiment = Annotated[str, typer.Argument(help="A name from research/experiments.")]
 Seed = Annotated[int, typer.Option(help="Of the initial weights and the validation split.")]
 DataDir = Annotated[
     pathlib.Path | None, typer.Option(help="The data, where they are not found by name.")
@@ -66,7 +67,7 @@ def export_run(
     ] = None,
 ) -> None:
     """Write the steps of an experiment, and print the command that trains it."""
-    config = _settings(experiment, seed, data_dir)
+    config = _config(experiment, seed, data_dir)
     exporter = load_tool(tool)
     check_exportable(config)
     # The order of a training run: the seed gives the weights that it would begin with.
@@ -89,7 +90,7 @@ def export_run(
     command = loop_command(config, data.name)
     content = {
         "experiment": experiment,
-        "settings": accuracy.portable(config),
+        "settings": settings_without_paths(config),
         "learning_rate": exported_step.LEARNING_RATE,
         "normalization": {
             "mean": normalization.mean.tolist(),
@@ -114,15 +115,13 @@ def import_run(
     seed: Seed = 0,
     data_dir: DataDir = None,
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
-    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = (
-        accuracy.ROOT / "runs"
-    ),
+    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = accuracy.RUNS,
 ) -> None:
     """Make a run of trained variables, convert it, and add its row to results/accuracy.csv."""
-    config = _settings(experiment, seed, data_dir)
+    config = _config(experiment, seed, data_dir)
     exporter = load_tool(tool)
     exported = json.loads((folder / "export.json").read_text())
-    if exported["settings"] != json.loads(json.dumps(accuracy.portable(config))):
+    if exported["settings"] != json.loads(json.dumps(settings_without_paths(config))):
         raise typer.BadParameter(
             f"Expected {folder} to be an export of {experiment} with seed {seed}. "
             f"Received: {exported['experiment']} with {exported['settings']}"
@@ -139,7 +138,7 @@ def import_run(
     model.save(run.model_file)
     compile_model(model, config, steps=1)
     validation = model.evaluate(load_data(config).validation, verbose=0, return_dict=True)
-    row = accuracy.measured(
+    row = accuracy.measure(
         *(experiment, config, "final", run.path),
         validation_accuracy=validation["accuracy"],
         train_seconds=seconds,
@@ -251,10 +250,16 @@ def load_trained(exporter: ModuleType, file: pathlib.Path, model: keras.Model) -
     exporter.load_variables(file, variables)
 
 
-def _settings(experiment: str, seed: int, data_dir: pathlib.Path | None) -> RunConfig:
-    if experiment not in EXPERIMENTS:
-        raise typer.BadParameter(f"Expected {', '.join(EXPERIMENTS)}. Received: {experiment}")
-    return accuracy.settings(EXPERIMENTS[experiment], "final", seed, data_dir)
+def _config(name: str, seed: int, data_dir: pathlib.Path | None) -> RunConfig:
+    if name not in EXPERIMENTS:
+        raise typer.BadParameter(f"Expected {', '.join(EXPERIMENTS)}. Received: {name}")
+    experiment = EXPERIMENTS[name]
+    if experiment.fine_tunes is not None or experiment.teacher is not None:
+        raise typer.BadParameter(
+            f"Expected an experiment that starts from new weights and has no teacher. "
+            f"Received: {name}"
+        )
+    return run_config(experiment, "final", seed, accuracy.RUNS, data_dir)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
 
 @app.command()
 def main(
-    experiment: Annotated[str, typer.Argument(help="As in experiments.py.")],
+    experiment: Annotated[str, typer.Argument(help="A name from research/experiments.")],
     mode: Annotated[str, typer.Option(help="screening or final.")] = "final",
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = FILE,

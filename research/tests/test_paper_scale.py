@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 from kbnn.cli import RunConfig
 from kbnn.cli.run_model import build_model, compile_model, load_data
 from research import accuracy_table, experiments, exported_step, paper_scale
+from research.experiments import Experiment
 
 TOOL, JAX = os.environ.get("KBNN_XLA_TOOL"), os.environ.get("KBNN_JAX_PYTHON")
 needs_jax = pytest.mark.skipif(
@@ -60,7 +61,7 @@ def config(images, monkeypatch):
     config = RunConfig(
         data="folder", data_dir=str(images), width=8, batch_size=32, epochs=3, augment="both"
     )
-    monkeypatch.setitem(experiments.EXPERIMENTS, "small", config)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "small", Experiment(config))
     return config
 
 
@@ -160,7 +161,7 @@ def test_the_command_says_what_the_experiment_says():
 )
 def test_what_the_loop_cannot_do_is_refused(config, tool, tmp_path, monkeypatch, setting, value):
     changed = RunConfig(**{**config.to_dict(), setting: value})
-    monkeypatch.setitem(experiments.EXPERIMENTS, "small", changed)
+    monkeypatch.setitem(experiments.EXPERIMENTS, "small", Experiment(changed))
     result = invoke("export", "--out", tmp_path / "step", "--tool", tool())
     assert result.exit_code == 2
     assert f"Received: {setting}={value!r}" in message(result)
@@ -173,13 +174,19 @@ def test_a_folder_that_is_not_the_tool_is_refused(config, tmp_path):
     assert "without export_step.py, run_step.py" in message(result)
 
 
-def test_an_unknown_experiment_is_refused(tool, tmp_path):
-    result = CliRunner().invoke(
-        paper_scale.app,
-        ["export", "no-such", "--out", str(tmp_path / "step"), "--tool", str(tool())],
-    )
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("no-such", "fashion-ste_sign"),
+        ("fashion-tuned-lns", "starts from new weights"),
+        ("fashion-teacher-w1-t1", "starts from new weights"),
+    ],
+)
+def test_other_experiments_are_refused(tool, tmp_path, name, expected):
+    arguments = ["export", name, "--out", str(tmp_path / "step"), "--tool", str(tool())]
+    result = CliRunner().invoke(paper_scale.app, arguments)
     assert result.exit_code == 2
-    assert "fashion-ste_sign" in result.stderr
+    assert expected in message(result)
 
 
 def test_variables_that_the_loop_could_not_tell_apart_are_refused(config, tool, tmp_path):

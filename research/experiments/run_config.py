@@ -1,0 +1,66 @@
+"""The settings of one run of an experiment."""
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import typer
+
+from kbnn.cli import RunConfig
+from kbnn.cli.run_config import PLACES
+from research.experiments.experiment import Experiment
+from research.experiments.noisy_supervision import PRETRAINED
+
+SCREENING_SHARE = 3
+"""Screening trains for a third of the epochs."""
+
+
+def run_config(
+    experiment: Experiment,
+    mode: str,
+    seed: int,
+    runs: pathlib.Path,
+    data_dir: pathlib.Path | None = None,
+) -> RunConfig:
+    """The settings of a run, with the networks that it starts from or learns from.
+
+    Args:
+        experiment: what is trained.
+        mode: "screening" or "final".
+        seed: of the run.
+        runs: folder of all runs, where those networks are.
+        data_dir: the data, unless they are found by name.
+
+    Raises:
+        typer.BadParameter: a network that the run needs has not been trained.
+    """
+    config = experiment.config
+    epochs = config.epochs
+    if mode == "screening":
+        epochs = max(1, round(epochs / SCREENING_SHARE))
+    place = config.data_dir if data_dir is None else str(data_dir)
+    config = dataclasses.replace(config, epochs=epochs, seed=seed, data_dir=place)
+    if experiment.fine_tunes is not None:
+        # The images that the network was not trained on stay the validation images.
+        first = seed % PRETRAINED
+        folder = _trained_run(runs, experiment.fine_tunes, first, seeds=PRETRAINED)
+        config = dataclasses.replace(config, pretrained=str(folder), split_seed=first)
+    if experiment.teacher is not None:
+        folder = _trained_run(runs, experiment.teacher, seed, seeds=seed + 1)
+        config = dataclasses.replace(config, teacher=str(folder), **experiment.teacher_terms)
+    return config
+
+
+def settings_without_paths(config: RunConfig) -> dict[str, Any]:
+    """The settings that make the run what it is: paths differ between machines."""
+    return {name: value for name, value in config.to_dict().items() if name not in PLACES}
+
+
+def _trained_run(runs: pathlib.Path, experiment: str, seed: int, seeds: int) -> pathlib.Path:
+    folder = runs / "final" / experiment / f"seed_{seed}"
+    if not (folder / "model.keras").exists():
+        raise typer.BadParameter(
+            f"Expected the finished run {folder}. Received: none. Train it first: "
+            f"python -m research.accuracy run {experiment} --mode final --seeds {seeds}"
+        )
+    return folder
