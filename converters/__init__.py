@@ -4,13 +4,13 @@ from kbnn.converters.convert import Conversion, VerificationError, convert
 from kbnn.converters.interpreters import INTERPRETERS
 from kbnn.converters.latency import Latency, latency
 from kbnn.converters.lce import ConversionError
-from kbnn.converters.lint import Verdict, lint
+from kbnn.converters.lint import LintResult, lint
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import FileReport, LayerReport, Report, inspect
 from kbnn.converters.sidecar import write_sidecar
 from kbnn.converters.ties import Tie
 from kbnn.converters.verify import INT8_AGREEMENT, verify
-from kbnn.training.freeze import freeze
+from kbnn.graph.freeze import freeze
 
 __all__ = [
     "INT8_AGREEMENT",
@@ -20,10 +20,10 @@ __all__ = [
     "FileReport",
     "Latency",
     "LayerReport",
+    "LintResult",
     "Parity",
     "Report",
     "Tie",
-    "Verdict",
     "VerificationError",
     "convert",
     "freeze",

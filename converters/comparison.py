@@ -9,8 +9,8 @@ import tf_keras as keras
 from kbnn.converters import samples
 from kbnn.converters.parity import Parity
 from kbnn.converters.ties import TIE, Tie, TieProbe, largest_differences
-from kbnn.training.freeze import freeze
-from kbnn.training.rewrite import layers_of
+from kbnn.graph.freeze import freeze
+from kbnn.graph.rewrite import layers_of
 
 TOLERANCE = 1e-3
 """Largest difference of an output that rounding alone may make."""

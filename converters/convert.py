@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import tf_keras as keras
 
-from kbnn import _keras_check
+from kbnn import _checks
 from kbnn.converters import lce, samples
 from kbnn.converters.device_graph import device_graph
-from kbnn.converters.int8 import limited, quantize_real_layers
-from kbnn.converters.lint import judge, kernel_layers
-from kbnn.converters.match import build_report
+from kbnn.converters.int8 import first_calibration_images, quantize_real_layers
+from kbnn.converters.layer_report import build_report
+from kbnn.converters.lint import kernel_layers, lint_layer
 from kbnn.converters.parity import Parity
 from kbnn.converters.report import Report
 from kbnn.converters.verify import (
@@ -23,7 +23,7 @@ from kbnn.converters.verify import (
     check_sizes,
     verify,
 )
-from kbnn.training.freeze import freeze
+from kbnn.graph.freeze import freeze
 
 
 class Conversion(NamedTuple):
@@ -81,7 +81,7 @@ def convert(
             converter failed, with its own first message.
         VerificationError: the file does not agree with Keras.
     """
-    _keras_check.check_model(model)
+    _checks.check_model(model)
     path = _checked(path)
     if isinstance(allow_float, str):
         raise TypeError(
@@ -92,7 +92,9 @@ def convert(
     _check_binary(frozen, allow_float)
     if verify_data is not None:
         check_sizes(model)
-    _check_data(model, verify_data=verify_data, calibration_data=limited(calibration_data))
+    _check_data(
+        model, verify_data=verify_data, calibration_data=first_calibration_images(calibration_data)
+    )
     on_device = device_graph(frozen)
     int8 = calibration_data is not None
     content = lce.to_flatbuffer(
@@ -101,7 +103,9 @@ def convert(
     report = build_report(on_device, content, int8=int8)
     left = [
         layer.layer
-        for layer, verdict in zip(report.layers, map(judge, kernel_layers(on_device)), strict=True)
+        for layer, verdict in zip(
+            report.layers, map(lint_layer, kernel_layers(on_device)), strict=True
+        )
         if verdict.binary and not layer.binary and layer.layer not in allow_float
     ]
     if left:
@@ -158,7 +162,7 @@ def _check_data(model: keras.Model, **given: Any) -> None:
 
 
 def _check_binary(frozen: keras.Model, allow_float: Collection[str]) -> None:
-    verdicts = [judge(layer) for layer in kernel_layers(frozen)]
+    verdicts = [lint_layer(layer) for layer in kernel_layers(frozen)]
     unknown = set(allow_float) - {verdict.layer for verdict in verdicts}
     if unknown:
         raise ValueError(

@@ -8,12 +8,18 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters.calls import Call, calls_of
-from kbnn.converters.lint import input_shapes, is_kernel_layer, judge, pads, sees_signs_directly
+from kbnn.converters.lint import (
+    input_shapes,
+    is_kernel_layer,
+    lint_layer,
+    pads,
+    sees_signs_directly,
+)
 from kbnn.converters.padding import NEGATIVE, same_paddings
-from kbnn.quantizers.attached import is_sign
-from kbnn.quantizers.signs import TRANSPARENT
-from kbnn.training.float32 import float32_policy
-from kbnn.training.rewrite import REMOVE, Replacement, rewrite
+from kbnn.graph.larq_quantizers import is_sign
+from kbnn.graph.precision import float32_policy
+from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
+from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
 
 
 def device_graph(frozen: keras.Model) -> keras.Model:
@@ -41,9 +47,9 @@ def device_graph(frozen: keras.Model) -> keras.Model:
     def replace(layer: keras.layers.Layer) -> Any:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return _trimmed_padding(layer)
-        if isinstance(layer, keras.layers.Dense) and judge(layer).binary:
+        if isinstance(layer, keras.layers.Dense) and lint_layer(layer).binary:
             return _dense_as_convolution(layer)
-        if isinstance(layer, lq.layers.QuantConv2D) and judge(layer).binary:
+        if isinstance(layer, lq.layers.QuantConv2D) and lint_layer(layer).binary:
             return _plainer_convolution(layer)
         if _is_sign_taken_again([call for call in calls if call.layer is layer]):
             return REMOVE
@@ -200,10 +206,12 @@ def _reaches_signs_alone(call: Call) -> bool:
 
 
 def _leads_to_sign(call: Call) -> bool:
-    if isinstance(call.layer, TRANSPARENT):
+    if isinstance(call.layer, SIGN_PRESERVING_LAYERS):
         return _reaches_signs_alone(call)
     return (
-        is_kernel_layer(call.layer) and judge(call.layer).binary and _takes_sign_again(call.layer)
+        is_kernel_layer(call.layer)
+        and lint_layer(call.layer).binary
+        and _takes_sign_again(call.layer)
     )
 
 

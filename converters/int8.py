@@ -12,9 +12,9 @@ import tf_keras as keras
 
 from kbnn.converters import samples
 from kbnn.converters.calls import Call, calls_of
-from kbnn.converters.lint import is_kernel_layer, judge
-from kbnn.quantizers.attached import is_quantizer, is_sign
-from kbnn.training.rewrite import Replacement, rewrite
+from kbnn.converters.lint import is_kernel_layer, lint_layer
+from kbnn.graph.larq_quantizers import is_quantizer, is_sign
+from kbnn.graph.rewrite import Replacement, rewrite
 
 CALIBRATION_IMAGES = 1024
 """Images after which the ranges are taken as known."""
@@ -91,7 +91,7 @@ def quantize_real_layers(device_model: keras.Model, calibration_data: Any) -> ke
     return rewrite(observed, _fake_quantized)
 
 
-def limited(calibration_data: Any) -> Any:
+def first_calibration_images(calibration_data: Any) -> Any:
     """The data that calibration may look at: of a dataset, which may be endless, a part."""
     if isinstance(calibration_data, tf.data.Dataset):
         return calibration_data.take(CALIBRATION_IMAGES)  # batches, of one image at least
@@ -204,7 +204,7 @@ def _feeds_signs_alone(uses: list[Call]) -> bool:
 def _follows_binary(call: Call) -> bool:
     """Whether only batch normalization and pooling stand between a binary layer and the output."""
     if is_kernel_layer(call.layer):
-        return judge(call.layer).binary
+        return lint_layer(call.layer).binary
     (producer, *_) = call.producers or [None]
     return isinstance(call.layer, _PACKED) and producer is not None and _follows_binary(producer)
 
@@ -245,7 +245,7 @@ def _with_observed_inputs(model: keras.Model) -> keras.Model:
 def _observe(model: keras.Model, data: Any) -> None:
     run = tf.function(model, reduce_retracing=True)
     seen = 0
-    for inputs, _ in samples.batches(model, limited(data)):
+    for inputs, _ in samples.batches(model, first_calibration_images(data)):
         inputs = [array[: CALIBRATION_IMAGES - seen] for array in inputs]
         run(tf.nest.pack_sequence_as(model.input, [tf.constant(array) for array in inputs]))
         seen += len(inputs[0])

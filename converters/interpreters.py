@@ -21,7 +21,7 @@ def available() -> tuple[str, ...]:
     return INTERPRETERS if found else (LCE,)
 
 
-def chosen(name: str | None) -> str:
+def resolve_interpreter(name: str | None) -> str:
     """The interpreter of a name; for None kbnn-runtime's where it is installed, else LCE's.
 
     Raises:

@@ -65,7 +65,10 @@ def latency(
         ConversionError: an interpreter failed.
     """
     given = interpreters.available() if interpreter is None else interpreter
-    names = [interpreters.chosen(name) for name in ([given] if isinstance(given, str) else given)]
+    names = [
+        interpreters.resolve_interpreter(name)
+        for name in ([given] if isinstance(given, str) else given)
+    ]
     for name, value, least in (("num_threads", num_threads, 1), ("runs", runs, _ROUNDS)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise ValueError(

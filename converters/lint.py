@@ -7,10 +7,10 @@ import numpy as np
 import tf_keras as keras
 
 from kbnn.converters.padding import NEGATIVE, pads_nothing, same_paddings
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS
-from kbnn.quantizers.signs import TRANSPARENT, producers, takes_signs
-from kbnn.training.freeze import freeze
-from kbnn.training.rewrite import layers_of
+from kbnn.graph.freeze import freeze
+from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS
+from kbnn.graph.rewrite import layers_of
+from kbnn.graph.signs import SIGN_PRESERVING_LAYERS, inputs_are_binary, producers
 
 NO_BINARY_OP = "LCE has binary operators for 2-D convolutions and dense layers alone"
 CHANNELS_FIRST = 'LCE needs data_format="channels_last"'
@@ -51,7 +51,7 @@ _NO_PRODUCT = (
 )
 
 
-class Verdict(NamedTuple):
+class LintResult(NamedTuple):
     """What is to be expected of one layer with a kernel.
 
     Attributes:
@@ -74,7 +74,7 @@ class Verdict(NamedTuple):
         return self.binary or bool(self.problem)
 
 
-def lint(model: keras.Model) -> list[Verdict]:
+def lint(model: keras.Model) -> list[LintResult]:
     """Say of each layer with a kernel whether it will run binary on the device.
 
     Args:
@@ -92,7 +92,7 @@ def lint(model: keras.Model) -> list[Verdict]:
     >>> [v.layer for v in kbnn.converters.lint(kbnn.models.vgg_tiny()) if v.binary]
     ['conv_1', 'conv_2', 'conv_3']
     """
-    return [judge(layer) for layer in kernel_layers(freeze(model))]
+    return [lint_layer(layer) for layer in kernel_layers(freeze(model))]
 
 
 def kernel_layers(model: keras.Model) -> list[keras.layers.Layer]:
@@ -108,10 +108,10 @@ def is_kernel_layer(layer: keras.layers.Layer) -> bool:
     return matrices and not isinstance(layer, _NO_PRODUCT)
 
 
-def judge(layer: keras.layers.Layer) -> Verdict:
+def lint_layer(layer: keras.layers.Layer) -> LintResult:
     """What is to be expected of a layer with a kernel, which is part of a frozen model."""
     binary_kernel = _marked_binary(layer)
-    meant = binary_kernel and takes_signs(layer)
+    meant = binary_kernel and inputs_are_binary(layer)
     problem = _problem(layer) if meant else ""
     if meant:
         note = "; ".join(_notes(layer))
@@ -119,11 +119,11 @@ def judge(layer: keras.layers.Layer) -> Verdict:
         note = UNKNOWN_INPUT
     elif binary_kernel:
         note = REAL_INPUT
-    elif takes_signs(layer):
+    elif inputs_are_binary(layer):
         note = REAL_KERNEL
     else:
         note = REAL
-    return Verdict(layer.name, type(layer).__name__, meant and not problem, problem, note)
+    return LintResult(layer.name, type(layer).__name__, meant and not problem, problem, note)
 
 
 def one_scale_per_output(kernel: np.ndarray) -> bool:
@@ -142,7 +142,7 @@ def pads(layer: keras.layers.Layer) -> bool:
 def sees_signs_directly(layer: keras.layers.Layer) -> bool:
     """Whether the signs that a binary layer takes are its own or those of the layer before it."""
     return getattr(layer, "input_quantizer", None) is not None or not any(
-        isinstance(producer, TRANSPARENT) for producer in producers(layer)
+        isinstance(producer, SIGN_PRESERVING_LAYERS) for producer in producers(layer)
     )
 
 

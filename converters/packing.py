@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from kbnn.converters.calls import Call
 from kbnn.converters.lint import is_kernel_layer
-from kbnn.quantizers.signs import gives_signs, takes_signs
+from kbnn.graph.signs import inputs_are_binary, outputs_are_binary
 
 OUTPUT = "real outputs: it gives the model's output"
 LAST = "real outputs: {user} multiplies real values; nothing to mend in the last binary layer"
@@ -77,7 +77,9 @@ def _reason(user: Call, reshape: Call | None) -> str:
     name = _named(user)
     if len(user.producers) > 1:
         return MERGED.format(merge=name)
-    if gives_signs(user.layer) or (is_kernel_layer(user.layer) and takes_signs(user.layer)):
+    if outputs_are_binary(user.layer) or (
+        is_kernel_layer(user.layer) and inputs_are_binary(user.layer)
+    ):
         return UNKNOWN if reshape is None else BETWEEN.format(layer=_named(reshape))
     if is_kernel_layer(user.layer):
         return LAST.format(user=name)
@@ -90,7 +92,7 @@ def _reason(user: Call, reshape: Call | None) -> str:
 
 def _has_activation(layer: keras.layers.Layer) -> bool:
     activation = getattr(layer, "activation", None)
-    return activation not in (None, keras.activations.linear) and not gives_signs(layer)
+    return activation not in (None, keras.activations.linear) and not outputs_are_binary(layer)
 
 
 def _is_linear(layer: keras.layers.Layer) -> bool:

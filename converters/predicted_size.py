@@ -6,7 +6,7 @@ from collections import Counter
 import tf_keras as keras
 
 from kbnn.converters.calls import Call, calls_of
-from kbnn.converters.lint import is_kernel_layer, judge
+from kbnn.converters.lint import is_kernel_layer, lint_layer
 
 # Seen on files of 3 to 360 operators: tensors' names and shapes, operators' options, signature.
 _BYTES_PER_FILE = 1200
@@ -44,7 +44,7 @@ def predicted_bytes(device_model: keras.Model, *, int8: bool = False) -> int:
 def _weight_bytes(layer: keras.layers.Layer, bytes_per_weight: int) -> int:
     if isinstance(layer, keras.layers.BatchNormalization):
         return 0
-    if is_kernel_layer(layer) and judge(layer).binary:
+    if is_kernel_layer(layer) and lint_layer(layer).binary:
         *window, channels, filters = layer.kernel.shape
         return math.prod(window) * filters * math.ceil(channels / 32) * 4 + 8 * filters
     return bytes_per_weight * sum(math.prod(weight.shape) for weight in layer.weights)

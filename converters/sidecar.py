@@ -10,9 +10,9 @@ from typing import Any
 
 import tf_keras as keras
 
-from kbnn import _keras_check
+from kbnn import _checks
 from kbnn.converters import lce, samples
-from kbnn.training.rewrite import gives_probabilities
+from kbnn.graph.rewrite import gives_probabilities
 
 FORMAT = 1
 _DTYPES = ("uint8", "int8", "float32")
@@ -56,7 +56,7 @@ def write_sidecar(
     ...     "model.tflite", model, labels=["cat", "dog"], scale=1 / 127.5, offset=-1.0
     ... )
     """
-    _keras_check.check_model(model)
+    _checks.check_model(model)
     sidecar = place(path)
     document = described(model, labels=labels, scale=scale, offset=offset)
     with lce.atomic_file(sidecar) as temporary:

@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.quantizers.attached import is_quantizer, is_sign
-from kbnn.training.rewrite import Replacement, rewrite
+from kbnn.graph.larq_quantizers import is_quantizer, is_sign
+from kbnn.graph.rewrite import Replacement, rewrite
 
 # An activation closer to zero than this can change its sign by rounding.
 TIE = 1e-4

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from kbnn import _keras_check
+from kbnn import _checks
 from kbnn.converters import flatbuffer, interpreters, lce, samples
 from kbnn.converters.comparison import Comparison
 from kbnn.converters.parity import Parity
-from kbnn.training.float32 import in_float32
+from kbnn.graph.precision import in_float32
 
 Progress = Callable[[int, int | None], None]
 
@@ -67,10 +67,10 @@ def verify(
         FileNotFoundError: no such file.
         ConversionError: the interpreter failed.
     """
-    _keras_check.check_model(model)
+    _checks.check_model(model)
     int8_agreement = INT8_AGREEMENT if int8_agreement is None else int8_agreement
     check_agreement(int8_agreement)
-    interpreter = interpreters.chosen(interpreter)
+    interpreter = interpreters.resolve_interpreter(interpreter)
     check_sizes(model)
     content = pathlib.Path(path).read_bytes()
     lce.check_file(content, str(path))

@@ -26,17 +26,17 @@ def main() -> None:
     place = {"directory": arguments.data_dir}
     info = kbnn.data.describe(arguments.data, **place)
     # A bank of all training images needs to know which ones are in a batch.
-    indexed = arguments.negatives == "bank"
+    with_index = arguments.negatives == "bank"
     train, validation, test = kbnn.data.load(
-        arguments.data, **place, batch_size=128, with_index=indexed
+        arguments.data, **place, batch_size=128, with_index=with_index
     )
 
-    model = kbnn.training.with_contrast(
+    model = kbnn.techniques.with_contrast(
         kbnn.models.vgg_tiny(info.input_shape, info.classes),
         negatives=arguments.negatives,
-        rows=info.train_size if indexed else None,
+        rows=info.train_size if with_index else None,
     )
-    trainer = kbnn.training.Trainer(model, indexed=indexed)
+    trainer = kbnn.trainers.Trainer(model, with_index=with_index)
     steps = arguments.epochs * len(train)
     trainer.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, steps)),

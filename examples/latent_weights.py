@@ -26,7 +26,7 @@ def main() -> None:
     info = kbnn.data.describe(arguments.data, **place)
     train, validation, test = kbnn.data.load(arguments.data, **place, batch_size=32)
     model = kbnn.models.vgg_tiny(info.input_shape, info.classes)
-    trainer = kbnn.training.LatentWeightModel(
+    trainer = kbnn.trainers.LatentWeightTrainer(
         model, [kbnn.losses.RealPathLoss(1.0), kbnn.losses.Distillation(0.3, temperature=4.0)]
     )
     steps = arguments.epochs * len(train)

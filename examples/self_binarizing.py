@@ -52,7 +52,7 @@ def main() -> None:
     )
 
     # What training sees, and what ships: the same where the forward pass is hard.
-    smooth = kbnn.training.smooth_network(model)
+    smooth = kbnn.techniques.smooth_network(model)
     for name, network in (("smooth", smooth), ("signs", model)):
         network.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
         measured = network.evaluate(validation, verbose=0, return_dict=True)

@@ -3,37 +3,42 @@
 Import kbnn before TensorFlow: it selects Keras 2 (the package tf-keras), which Larq needs.
 """
 
-from kbnn import _legacy_keras
+from kbnn import _environment
 from kbnn._version import __version__
 
-_legacy_keras.select()
+_environment.select_legacy_keras()
 
 from kbnn import (
     callbacks,
     converters,
     data,
+    graph,
     layers,
     losses,
     math,
     models,
-    plots,
     quantizers,
-    training,
+    runs,
+    techniques,
+    trainers,
 )
-from kbnn.training import recalibrate_batch_norm, requantize
+from kbnn.training.recalibrate_batch_norm import recalibrate_batch_norm
+from kbnn.training.requantize import requantize
 
 __all__ = [
     "__version__",
     "callbacks",
     "converters",
     "data",
+    "graph",
     "layers",
     "losses",
     "math",
     "models",
-    "plots",
     "quantizers",
     "recalibrate_batch_norm",
     "requantize",
-    "training",
+    "runs",
+    "techniques",
+    "trainers",
 ]

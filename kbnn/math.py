@@ -1,11 +1,11 @@
-"""The mathematics of the sign and of its smooth relatives: pure functions."""
+"""The smooth sign: a pure function."""
 
 from typing import Any
 
 import larq as lq
 import tensorflow as tf
 
-__all__ = ["sech_squared", "smooth_sign"]
+__all__ = ["smooth_sign"]
 
 
 def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tensor:
@@ -14,7 +14,8 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
     $$\varphi_\nu(x) = \tanh(\nu x), \qquad
       \frac{\partial \varphi_\nu}{\partial x} = \nu \, \mathrm{sech}^2(\nu x)$$
 
-    The derivative is that of `sech_squared`, which does not vanish by rounding. Half precision is
+    The derivative is computed as $4 e^{-2|z|} / (1 + e^{-2|z|})^2$ with $z = \nu x$. In float32,
+    `1 - tanh(z)**2` rounds to 0 from |z| = 10 on; this form does not up to 43. Half precision is
     computed in float32.
 
     Args:
@@ -42,20 +43,6 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
     wide = tf.cast(x, tf.float32) if x.dtype.size < 4 else x
     sharpness = tf.cast(tf.convert_to_tensor(sharpness, dtype_hint=wide.dtype), wide.dtype)
     return tf.cast(_tanh_or_sign(wide, sharpness, hard_forward), x.dtype)
-
-
-def sech_squared(x: Any) -> tf.Tensor:
-    r"""The derivative of the hyperbolic tangent.
-
-    $$\mathrm{sech}^2(x) = \frac{4 e^{-2|x|}}{(1 + e^{-2|x|})^2}$$
-
-    In float32, `1 - tanh(x)**2` is 0 from |x| = 10 on; this form is not up to 43.
-
-    >>> import kbnn
-    >>> float(kbnn.math.sech_squared(20.0)) > 0
-    True
-    """
-    return _slope(x, 1.0)
 
 
 def _slope(x: tf.Tensor, sharpness: Any) -> tf.Tensor:

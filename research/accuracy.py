@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 
 import kbnn
-from kbnn.cli import RunConfig, train_run
-from kbnn.cli.run_folder import RunFolder
-from kbnn.cli.run_model import load_data
+from kbnn.runs import RunConfig, train_run
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run_model import load_data
 from research import accuracy_table, provenance, training_logs
 from research.accuracy_table import Mode, Row
 from research.experiments import EXPERIMENTS, PRETRAINED
@@ -177,7 +177,7 @@ def _compare_smooth_network(
     """The accuracy of the smooth network, and how often it agrees with the network of signs."""
     if "smooth_sign" not in (config.kernel_quantizer, config.input_quantizer):
         return {}
-    smooth = kbnn.training.smooth_network(model)
+    smooth = kbnn.techniques.smooth_network(model)
     labels = np.concatenate([batch.numpy() for _, batch in test])
     classes, of_signs = (
         network.predict(test, verbose=0).argmax(axis=-1) for network in (smooth, model)

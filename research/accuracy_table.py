@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from kbnn.cli import RunConfig
+from kbnn.runs import RunConfig
 from research import provenance
 
 FILE = provenance.ROOT / "results" / "accuracy.csv"
@@ -32,7 +32,7 @@ class Row:
         keras_accuracy: of the last epoch's model on the test images; None in screening.
         device_accuracy: of the converted file on the same images, in LCE's interpreter.
         class_agreement: share of test images with the same class in both.
-        smooth_accuracy: of `kbnn.training.smooth_network` on the same images; None without a
+        smooth_accuracy: of `kbnn.techniques.smooth_network` on the same images; None without a
             smooth sign.
         smooth_agreement: share of test images with the same class in the smooth network and in that
             of signs.

@@ -5,9 +5,9 @@ import pathlib
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.cli.run_folder import RunFolder
-from kbnn.cli.run_model import load_data
 from kbnn.data import Splits
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run_model import load_data
 
 
 def load(run: pathlib.Path) -> tuple[keras.Model, Splits]:

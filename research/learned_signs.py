@@ -12,7 +12,7 @@ each with statistics of its own (`kbnn.recalibrate_batch_norm`, on training imag
 the means of each experiment, and a 95 % interval of what the signs of the mappings are worth.
 
 `rates`: of each run, the share of signs whose flip lowers the loss on training images, layer by
-layer (`kbnn.training.estimate_noise_rate`).
+layer (`kbnn.techniques.estimate_noise_rate`).
 """
 
 import csv
@@ -25,7 +25,7 @@ import numpy as np
 import typer
 
 import kbnn
-from kbnn.quantizers.attached import KERNEL_QUANTIZERS, latent_kernel, quantized_kernels
+from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, latent_kernel, quantized_kernels
 from research import finished_runs, provenance, tables
 from research.accuracy_table import mean_difference
 
@@ -167,7 +167,7 @@ def rates_of(run: pathlib.Path, count: int, samples: int) -> list[Rate]:
     """The rates of a run's layers."""
     model, splits = finished_runs.load(run)
     images, labels = next(iter(splits.train.unbatch().take(count).batch(count)))
-    found = kbnn.training.estimate_noise_rate(model, images, labels, samples=samples)
+    found = kbnn.techniques.estimate_noise_rate(model, images, labels, samples=samples)
     return [
         Rate(
             run=finished_runs.name(run),

@@ -18,11 +18,11 @@ import tf_keras as keras
 import typer
 
 import kbnn
-from kbnn.cli import model_source
-from kbnn.cli.run_folder import RunFolder
-from kbnn.cli.run_model import load_data
 from kbnn.losses import info_nce_bound, info_nce_loss
-from kbnn.training.with_contrast import last_tap
+from kbnn.runs import model_source
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run_model import load_data
+from kbnn.techniques.contrastive.with_contrast import last_contrastable_layer
 from research import finished_runs, provenance, tables
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
@@ -105,7 +105,7 @@ def main(
 
 def activations_of(model: keras.Model) -> tuple[str, keras.Model]:
     """The layer that signs the input of the last binary one, and a network of input and signs."""
-    layer = last_tap(model)
+    layer = last_contrastable_layer(model)
     if getattr(layer, "input_quantizer", None) is not None:
         real, quantizer = layer.input, layer.input_quantizer
         return layer.name, keras.Model(model.input, [quantizer(real), real])

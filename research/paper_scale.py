@@ -29,9 +29,9 @@ import tensorflow as tf
 import tf_keras as keras
 import typer
 
-from kbnn.cli import RunConfig
-from kbnn.cli.run_folder import RunFolder, versions, write_json
-from kbnn.cli.run_model import build_model, compile_model, load_data
+from kbnn.runs import RunConfig
+from kbnn.runs.folder import RunFolder, versions, write_json
+from kbnn.runs.run_model import build_model, compile_model, load_data
 from research import accuracy, accuracy_table, exported_step, provenance
 from research.experiments import EXPERIMENTS
 from research.experiments.run_config import run_config, settings_without_paths

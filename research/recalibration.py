@@ -60,7 +60,7 @@ def main(
 def measured(run: pathlib.Path, batches: int) -> Row:
     """The row of a run."""
     model, splits = finished_runs.load(run)
-    smooth = finished_runs.accuracy(kbnn.training.smooth_network(model), splits.validation)
+    smooth = finished_runs.accuracy(kbnn.techniques.smooth_network(model), splits.validation)
     signs = finished_runs.accuracy(model, splits.validation)
     kbnn.recalibrate_batch_norm(model, splits.train, steps=batches)
     return Row(

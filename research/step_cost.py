@@ -34,8 +34,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from kbnn.cli.run_folder import versions
-from kbnn.training.trainer import host_of
+from kbnn.runs.folder import versions
+from kbnn.training.trainer import model_of
 from research import provenance, step_timing, tables
 from research.step_timing import Turn
 from research.step_variants import USUAL, VARIANTS, with_baselines
@@ -124,7 +124,7 @@ def run(
         steps_per_round=steps,
     )
     shapes = {
-        name: "x".join(map(str, host_of(model).input_shape[1:])) for name, model in models.items()
+        name: "x".join(map(str, model_of(model).input_shape[1:])) for name, model in models.items()
     }
     table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
     if file or names == USUAL:
@@ -154,7 +154,7 @@ def memory(
 def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
     """What `fit` runs for a batch, always the same one; returns the loss."""
     keras.utils.set_random_seed(0)
-    shipped = host_of(model)
+    shipped = model_of(model)
     images = tf.random.uniform((batch_size, *shipped.input_shape[1:]), -1.0, 1.0)
     labels = tf.random.uniform((batch_size,), 0, shipped.output_shape[-1], tf.int64)
     batch = [images, labels]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import tf_keras as keras
 
 import kbnn
-from kbnn.quantizers.filter_mapping import MAPPINGS
+from kbnn.techniques.noisy_supervision.filter_mapping import MAPPINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,19 +62,19 @@ def trained_by(
 def taught(model: keras.Model) -> keras.Model:
     """Its teacher is the same chain with real weights."""
     teacher = kbnn.models.vgg_tiny(classifier_activation=None, **_REAL)
-    return kbnn.training.TeacherModel(model, teacher)
+    return kbnn.trainers.DistillationTrainer(model, teacher)
 
 
 def contrast(negatives: str) -> keras.Model:
     """A chain with a contrastive term, as it trains for Fashion-MNIST: labels are known."""
     bank = {"rows": 60_000} if negatives == "bank" else {}
-    model = kbnn.training.with_contrast(chain(), negatives=negatives, **bank)
-    return _compiled(kbnn.training.Trainer(model, indexed=negatives == "bank"), None)
+    model = kbnn.techniques.with_contrast(chain(), negatives=negatives, **bank)
+    return _compiled(kbnn.trainers.Trainer(model, with_index=negatives == "bank"), None)
 
 
 def _mixture(model: keras.Model) -> keras.Model:
     share = keras.optimizers.schedules.PolynomialDecay(0.0, 1000, 1.0)
-    return kbnn.training.LatentMixtureModel(model, share)
+    return kbnn.trainers.LatentMixtureTrainer(model, share)
 
 
 def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
@@ -87,9 +87,9 @@ def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
 
 
 _LATENT = {
-    "twin": kbnn.training.LatentWeightModel,
+    "twin": kbnn.trainers.LatentWeightTrainer,
     "mixture": _mixture,
-    "gradient": kbnn.training.LatentGradientModel,
+    "gradient": kbnn.trainers.LatentGradientTrainer,
 }
 _REAL = {"input_quantizer": None, "kernel_quantizer": None}
 _SMOOTH = {"input_quantizer": "smooth_sign", "kernel_quantizer": "smooth_sign"}

@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from kbnn.cli.run_folder import replace_file
+from kbnn.runs.folder import replace_file
 
 
 def write(rows: Sequence[Any], file: pathlib.Path) -> None:

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from kbnn.cli.run_folder import replace_file
+from kbnn.runs.folder import replace_file
 from research import provenance
 
 FILE = provenance.ROOT / "results" / "training_logs.csv.gz"

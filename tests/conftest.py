@@ -3,11 +3,16 @@
 import kbnn  # noqa: F401
 
 import pathlib
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tf_keras as keras
 from tensorflow.python.framework.config import disable_op_determinism  # not in tf.config
+
+_KBNN = [sys.executable, "-c", "from kbnn.cli.main import main; main()"]
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
@@ -39,3 +44,57 @@ def images(tmp_path_factory) -> pathlib.Path:
     x, y = pixels.astype(np.uint8), labels.astype(np.int64)
     np.savez(folder / "data.npz", x_train=x[:240], y_train=y[:240], x_test=x[240:], y_test=y[240:])
     return folder
+
+
+@pytest.fixture(scope="session")
+def start_kbnn():
+    """A function that starts the command in a process of its own.
+
+    Training needs one: it changes the state of its process for good.
+    """
+
+    def start(*arguments, command=_KBNN):
+        return subprocess.Popen(
+            [*command, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # Where the tests run in the background, Ctrl-C is ignored, and children inherit that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def run_kbnn(start_kbnn):
+    """A function that runs the command to its end in a process of its own."""
+
+    def run(*arguments, **options):
+        with start_kbnn(*arguments, **options) as process:
+            output, errors = process.communicate(timeout=120)
+        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def settings(images):
+    """A function that gives the options of a run of 7 batches an epoch, well below a second."""
+
+    def options(*, epochs):
+        return [
+            *("--data", "folder", "--data-dir", str(images), "--width", "8", "--batch-size", "32"),
+            *("--epochs", str(epochs), "--augment", "both", "--seed", "3"),
+        ]
+
+    return options
+
+
+@pytest.fixture(scope="session")
+def finished(run_kbnn, settings, tmp_path_factory):
+    """A run of 3 epochs, and the process that made it."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    process = run_kbnn("train", *settings(epochs=3), "--run", folder, "--json")
+    assert process.returncode == 0, process.stderr
+    return folder, process

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from kbnn import converters
 from kbnn.cli import options
-from kbnn.cli.errors import input_errors
 from kbnn.cli.output import exit_codes, only_results_on_stdout, show
+from kbnn.runs.errors import input_errors
 
 
 @exit_codes

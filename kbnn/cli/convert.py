@@ -8,11 +8,12 @@ import tf_keras as keras
 import typer
 
 from kbnn import converters
-from kbnn.cli import model_source, options
-from kbnn.cli.errors import InputError, input_errors
+from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
 from kbnn.converters import sidecar
+from kbnn.runs import model_source
+from kbnn.runs.errors import InputError, input_errors
 
 
 @exit_codes

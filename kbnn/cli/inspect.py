@@ -7,9 +7,10 @@ import typer
 from rich.table import Table
 
 from kbnn import converters
-from kbnn.cli import model_source, options
-from kbnn.cli.errors import InputError, input_errors
+from kbnn.cli import options
 from kbnn.cli.output import exit_codes, only_results_on_stdout, show
+from kbnn.runs import model_source
+from kbnn.runs.errors import InputError, input_errors
 
 
 @exit_codes

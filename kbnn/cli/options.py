@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from kbnn.cli.errors import InputError
 from kbnn.converters import INTERPRETERS
+from kbnn.runs.errors import InputError
 
 Data = Annotated[
     str | None,

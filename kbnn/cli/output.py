@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from kbnn import converters
-from kbnn.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError, RunFailed
+from kbnn.runs.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError, RunFailed
 
 Command = TypeVar("Command", bound=Callable[..., None])
 

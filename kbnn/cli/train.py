@@ -14,8 +14,9 @@ from rich.table import Table
 from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import epoch_progress
-from kbnn.cli.run import train_run
-from kbnn.cli.run_choices import (
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run import train_run
+from kbnn.runs.run_choices import (
     AUGMENTATIONS,
     CONTRASTS,
     DEFAULTS,
@@ -35,12 +36,11 @@ from kbnn.cli.run_choices import (
     TUNING_RATES,
     TWIN_DISTILLATION,
 )
-from kbnn.cli.run_config import RunConfig
-from kbnn.cli.run_folder import RunFolder
-from kbnn.cli.run_request import remarks, requested
-from kbnn.quantizers.filter_mapping import MAPPINGS
-from kbnn.quantizers.learned_sign import LOSS_ON, STARTS
-from kbnn.training.with_contrast import DEFAULT_DECAY
+from kbnn.runs.run_config import RunConfig
+from kbnn.runs.run_request import remarks, requested
+from kbnn.techniques.contrastive.with_contrast import DEFAULT_DECAY
+from kbnn.techniques.noisy_supervision.filter_mapping import MAPPINGS
+from kbnn.techniques.noisy_supervision.learned_sign import LOSS_ON, STARTS
 
 _TEACHING = "twin or teacher"
 

@@ -3,10 +3,11 @@
 import typer
 
 from kbnn import converters
-from kbnn.cli import model_source, options
-from kbnn.cli.errors import FAILED, input_errors
+from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
+from kbnn.runs import model_source
+from kbnn.runs.errors import FAILED, input_errors
 
 
 @exit_codes

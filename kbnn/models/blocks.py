@@ -6,7 +6,7 @@ from typing import Any, Literal
 import larq as lq
 import tf_keras as keras
 
-from kbnn import _keras_check, layers, quantizers
+from kbnn import _checks, layers, quantizers
 
 # How an architecture normalizes: a name, or a function from a layer's name to the layer.
 Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
@@ -33,7 +33,7 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
     if preprocessing is None:
         image = keras.Input(shape, name="image")
         return image, image
-    _keras_check.check_layer(preprocessing, "preprocessing")
+    _checks.check_layer(preprocessing, "preprocessing")
     image = keras.Input(shape, name="image", dtype="uint8")
     return image, preprocessing(image)
 
@@ -61,7 +61,7 @@ def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: 
             f"returns a layer. Received: normalization={normalization!r}"
         )
     layer = normalization(name)
-    _keras_check.check_layer(layer, "normalization(name)")
+    _checks.check_layer(layer, "normalization(name)")
     return layer(x)
 
 

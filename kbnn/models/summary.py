@@ -6,9 +6,9 @@ from typing import Any
 import larq as lq
 import tf_keras as keras
 
-from kbnn.quantizers.signs import takes_signs
-from kbnn.training.freeze import freeze
-from kbnn.training.rewrite import rewrite
+from kbnn.graph.freeze import freeze
+from kbnn.graph.rewrite import rewrite
+from kbnn.graph.signs import inputs_are_binary
 
 
 def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) -> None:
@@ -36,7 +36,7 @@ def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     """A layer with a sign of its own where signs come from elsewhere: Larq looks for one there."""
     if not hasattr(layer, "input_quantizer") or layer.input_quantizer is not None:
         return None
-    if not takes_signs(layer):
+    if not inputs_are_binary(layer):
         return None
     sign = lq.quantizers.serialize(lq.quantizers.SteSign(name=f"{layer.name}_input_quantizer"))
     return type(layer).from_config({**layer.get_config(), "input_quantizer": sign})

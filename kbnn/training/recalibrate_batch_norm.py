@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn import quantizers
-from kbnn.training.rewrite import Replacement, layers_of, rewrite
+from kbnn.graph.clone import clone
+from kbnn.graph.rewrite import Replacement, layers_of, rewrite
 
 _BATCH = 256
 _BATCH_NORMALIZATIONS = (
@@ -54,7 +54,7 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
         measure = _Measure(layer, name=layer.name, dtype="float32")
         measuring.append((layer, measure))
         sign = getattr(layer, "activation", None)
-        return Replacement(measure, then=quantizers.clone(sign, f"{layer.name}_activation"))
+        return Replacement(measure, then=clone(sign, f"{layer.name}_activation"))
 
     copy = rewrite(model, replace)
     if not measuring:

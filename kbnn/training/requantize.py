@@ -4,22 +4,20 @@ from collections.abc import Callable, Collection
 from typing import Any, Literal
 
 import larq as lq
-import tensorflow as tf
 import tf_keras as keras
 
-from kbnn import quantizers
-from kbnn.layers import BinaryBatchNormalization
-from kbnn.quantizers.attached import (
+from kbnn.graph.clone import clone
+from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
-    attached,
-    carry_state,
+    copy_quantizer_weights,
     is_quantizer,
     is_sign,
     latent_kernel,
+    quantizers_of,
 )
-from kbnn.quantizers.signs import producers
-from kbnn.training.float32 import with_dtype
-from kbnn.training.rewrite import REMOVE, check_rewritable, from_config, layers_of, rewrite
+from kbnn.graph.precision import with_dtype
+from kbnn.graph.rewrite import REMOVE, check_rewritable, from_config, layers_of, rewrite
+from kbnn.graph.signs import producers
 
 
 class _Keep:
@@ -89,7 +87,7 @@ def requantize(
     given = {"kernel": kernel_quantizer, "input": input_quantizer}
     given = {kind: quantizer for kind, quantizer in given.items() if quantizer is not KEEP}
     for kind, quantizer in given.items():
-        quantizers.clone(quantizer, f"{kind}_quantizer")  # raises before any work
+        clone(quantizer, f"{kind}_quantizer")  # raises before any work
     chosen = _chosen(model, layers, given)
     replaced: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
@@ -112,15 +110,15 @@ def requantize(
     copy = rewrite(model, replace, name=name)
     for old, new in replaced:
         changed = chosen[id(old)].keys()
-        carry_state(old, new, attached(old).keys() - changed)
-        for argument in attached(old).keys() & KERNEL_QUANTIZERS.keys() & changed:
+        copy_quantizer_weights(old, new, quantizers_of(old).keys() - changed)
+        for argument in quantizers_of(old).keys() & KERNEL_QUANTIZERS.keys() & changed:
             _carry_signs(old, new, argument)
     return copy
 
 
 def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
     """A layer's own instance of a quantizer, that computes in the layer's precision."""
-    own = quantizers.clone(quantizer, name)
+    own = clone(quantizer, name)
     if not isinstance(own, keras.layers.Layer):
         return own
     return from_config(own, with_dtype(own.get_config(), layer.dtype_policy.name))
@@ -128,16 +126,14 @@ def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
 
 def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:
     """Where a kernel's signs were learned, have them go on under another quantizer."""
-    learned = attached(old)[argument]
-    if not isinstance(learned, quantizers.LearnedSign):
-        return
-    successor = attached(new).get(argument)
-    if isinstance(successor, quantizers.LearnedSign) and successor.has_form_of(learned):
-        successor.set_weights(learned.get_weights())
-    else:
+    carry_to = getattr(quantizers_of(old)[argument], "carry_to", None)
+    if carry_to is not None:
         kernel = getattr(new, KERNEL_QUANTIZERS[argument])
-        latent = getattr(kernel, "latent_variable", kernel)
-        latent.assign(tf.cast(learned.prediction(latent_kernel(old, argument)), latent.dtype))
+        carry_to(
+            quantizers_of(new).get(argument),
+            latent_kernel(old, argument),
+            getattr(kernel, "latent_variable", kernel),
+        )
 
 
 # The arguments of a layer that are to change, and which of the two quantizers each one gets.
@@ -197,14 +193,14 @@ def _changes(
 
 def _check_comparison(layer: keras.layers.Layer, changes: _Changes, given: dict[str, Any]) -> None:
     """Raise ValueError where a binary batch normalization would lose its sign, or get a second."""
-    if isinstance(layer, BinaryBatchNormalization):
-        if not is_sign(quantizers.clone(given["input"], "input_quantizer")):
+    if getattr(layer, "activation_must_be_sign", False):
+        if not is_sign(clone(given["input"], "input_quantizer")):
             raise ValueError(
-                f"Expected a sign for the BinaryBatchNormalization {layer.name!r}, which compares. "
+                f"Expected a sign for {layer.name!r} ({type(layer).__name__}), which compares. "
                 f"Received: input_quantizer={given['input']!r}"
             )
     elif "input_quantizer" in changes:
-        before = [one for one in producers(layer) if isinstance(one, BinaryBatchNormalization)]
+        before = [one for one in producers(layer) if getattr(one, "activation_must_be_sign", False)]
         if before:
             raise ValueError(
                 f"Expected `layers` to name {before[0].name!r}, whose signs {layer.name!r} takes. "

@@ -7,7 +7,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn import _batch_context, _keras_check
+from kbnn import _checks
+from kbnn.training import batch_context
 
 
 class Trainer(keras.Model):
@@ -24,7 +25,7 @@ class Trainer(keras.Model):
     of the trainer.
 
     Args:
-        model: a built model, `trainer.host` from then on. The two share their weights: predict
+        model: a built model, `trainer.model` from then on. The two share their weights: predict
             with, evaluate, freeze and convert the model.
         terms: names of the terms that `forward` gives, for the logs.
         indexed: whether data are `(x, y, index)` or `(x, y, index, sample_weight)`, with the
@@ -38,7 +39,7 @@ class Trainer(keras.Model):
 
     >>> import kbnn
     >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> trainer = kbnn.training.Trainer(model)
+    >>> trainer = kbnn.trainers.Trainer(model)
     >>> trainer.compile("adam", "sparse_categorical_crossentropy")
     """
 
@@ -47,15 +48,15 @@ class Trainer(keras.Model):
         model: keras.Model,
         *,
         terms: Collection[str] = (),
-        indexed: bool = False,
+        with_index: bool = False,
         name: str | None = None,
     ) -> None:
-        _keras_check.check_model(model)
-        _keras_check.check_built(model)
+        _checks.check_model(model)
+        _checks.check_built(model)
         if isinstance(model, Trainer):
             raise TypeError(
                 "Expected the model that is to be trained. Received: a trainer, whose terms would "
-                "be lost. Give its model, `trainer.host`."
+                "be lost. Give its model, `trainer.model`."
             )
         if type(model).train_step is not keras.Model.train_step:
             raise TypeError(
@@ -68,15 +69,15 @@ class Trainer(keras.Model):
                 f"Received: terms={terms!r}"
             )
         super().__init__(name=f"{model.name}_trainer" if name is None else name)
-        self.host = model
-        self.indexed = bool(indexed)
+        self.model = model
+        self.with_index = bool(with_index)
         self._terms = Means(terms)
         # The names of what is logged of training steps alone.
         self._of_training = set(terms)
         self.built = True
 
     def call(self, inputs: Any, training: Any = None) -> Any:
-        return self.host(inputs, training=training)
+        return self.model(inputs, training=training)
 
     def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
         """One pass over a batch, in training.
@@ -88,18 +89,18 @@ class Trainer(keras.Model):
             The outputs of the model, and the terms to be added to its loss: scalars, each the mean
             over the batch, by their names.
         """
-        return self.host(x, training=True), {}
+        return self.model(x, training=True), {}
 
     def fit(self, *arguments: Any, class_weight: Any = None, **options: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
         Raises:
-            ValueError: class weights for a trainer that is `indexed`, whose batches have an index
-                in their place.
+            ValueError: class weights for a trainer that is `with_index`, whose batches have an
+                index in their place.
         """
         if class_weight is None:
             return super().fit(*arguments, **options)
-        if self.indexed:
+        if self.with_index:
             raise ValueError(
                 "Expected no class weights beside an index: give sample weights, as (x, y, index, "
                 f"sample_weight). Received: class_weight={class_weight!r}"
@@ -110,17 +111,17 @@ class Trainer(keras.Model):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight, indices = self.unpack(data)
-        if self.indexed and indices is None:
+        if self.with_index and indices is None:
             raise ValueError(
-                "Expected batches (x, y, index) in training, since the trainer is `indexed`, as "
+                "Expected batches (x, y, index) in training, since the trainer is `with_index`, as "
                 "kbnn.data.load(..., with_index=True) gives them. Received: no integers behind the "
                 "labels"
             )
-        with tf.GradientTape() as tape, _batch_context.hand_over(y, indices):
+        with tf.GradientTape() as tape, batch_context.hand_over(y, indices):
             outputs, terms = self.forward(x, y, sample_weight)
             loss = self.compiled_loss(
                 *(y, outputs, sample_weight),
-                regularization_losses=[*self.host.losses, *terms.values()],
+                regularization_losses=[*self.model.losses, *terms.values()],
             )
         self._validate_target_and_loss(y, loss)
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
@@ -137,16 +138,16 @@ class Trainer(keras.Model):
 
         Raises:
             ValueError: integers in the place of sample weights, for a trainer that is not
-                `indexed`; a batch of more parts.
+                `with_index`; a batch of more parts.
         """
         parts = tuple(data) if isinstance(data, tuple | list) else (data,)
         third = parts[2] if len(parts) > 2 else None
         is_index = _is_integer(third)
-        if not self.indexed:
+        if not self.with_index:
             if is_index:
                 raise ValueError(
                     "Expected sample weights behind the labels, floating-point numbers. Received: "
-                    "integers. If they are sample indices, give Trainer(model, indexed=True)."
+                    "integers. If they are sample indices, give Trainer(model, with_index=True)."
                 )
             return (*keras.utils.unpack_x_y_sample_weight(data), None)
         if len(parts) == 4 and is_index:
@@ -174,7 +175,7 @@ class Trainer(keras.Model):
     @property
     def trainable_weights(self) -> list[Any]:
         # What is frozen in the model is frozen wherever else it is used.
-        frozen = {id(weight) for weight in self.host.non_trainable_weights}
+        frozen = {id(weight) for weight in self.model.non_trainable_weights}
         return [weight for weight in super().trainable_weights if id(weight) not in frozen]
 
     @property
@@ -183,7 +184,7 @@ class Trainer(keras.Model):
 
     def compile(self, *arguments: Any, **options: Any) -> None:
         # As the model's, so that losses and metrics by output find theirs.
-        self.output_names = list(getattr(self.host, "output_names", None) or []) or None
+        self.output_names = list(getattr(self.model, "output_names", None) or []) or None
         super().compile(*arguments, **options)
 
     def save_weights(self, filepath: Any, *arguments: Any, **options: Any) -> None:
@@ -204,18 +205,18 @@ class Trainer(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError(
-            "Expected the model to be saved, by trainer.save or as trainer.host, or the weights of "
-            "the trainer. Received: the trainer"
+            "Expected the model to be saved, by trainer.save or as trainer.model, or the weights "
+            "of the trainer. Received: the trainer"
         )
 
     def save(self, filepath: Any, *arguments: Any, **options: Any) -> None:
         """Save the model that is trained, not the trainer, as `keras.Model.save` does."""
-        self.host.save(filepath, *arguments, **options)
+        self.model.save(filepath, *arguments, **options)
 
 
-def host_of(model: keras.Model) -> keras.Model:
+def model_of(model: keras.Model) -> keras.Model:
     """The model that ships: a trainer's host, or the model itself."""
-    return model.host if isinstance(model, Trainer) else model
+    return model.model if isinstance(model, Trainer) else model
 
 
 def _is_integer(value: Any) -> bool:

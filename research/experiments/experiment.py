@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from kbnn.cli import RunConfig
+from kbnn.runs import RunConfig
 
 Settings = dict[str, Any]
 """Arguments of a `RunConfig`."""

@@ -1,6 +1,6 @@
 """Latent weights, and distillation from a separate teacher, with which they are compared."""
 
-from kbnn.training.layer_roles import ROLES
+from kbnn.graph.roles import ROLES
 from research.experiments.baselines import FASHION, FASHION_SIGNS, TWICE_THE_EPOCHS
 from research.experiments.experiment import Experiment, Settings, group
 

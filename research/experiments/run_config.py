@@ -6,8 +6,8 @@ from typing import Any
 
 import typer
 
-from kbnn.cli import RunConfig
-from kbnn.cli.run_config import PLACES
+from kbnn.runs import RunConfig
+from kbnn.runs.run_config import PLACES
 from research.experiments.experiment import Experiment
 from research.experiments.noisy_supervision import PRETRAINED
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 import kbnn
-from kbnn.cli import RunConfig
+from kbnn.runs import RunConfig
 from research import accuracy, accuracy_table, experiments, provenance, training_logs
 from research.experiments.run_config import settings_without_paths
 
@@ -18,7 +18,7 @@ from research.experiments.run_config import settings_without_paths
 _RUN = """
 import sys
 from research import accuracy, experiments
-from kbnn.cli import RunConfig
+from kbnn.runs import RunConfig
 data, folder = sys.argv[1:]
 settings = dict(data="folder", width=8, batch_size=32, epochs=3)
 experiments.EXPERIMENTS["small"] = experiments.Experiment(RunConfig(**settings))
@@ -122,7 +122,7 @@ def test_the_smooth_network_is_compared_with_its_signs(rng):
             if isinstance(module, kbnn.quantizers.SmoothSign):
                 module.sharpness.assign(sharpness)
         found = accuracy._compare_smooth_network(model, config, data)
-        logits = kbnn.training.smooth_network(model)(images, training=False).numpy()
+        logits = kbnn.techniques.smooth_network(model)(images, training=False).numpy()
         expected = np.mean(logits.argmax(axis=-1) == labels)
         assert found["smooth_accuracy"] == pytest.approx(expected)
         agreement.append(found["smooth_agreement"])

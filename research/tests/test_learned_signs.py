@@ -8,7 +8,7 @@ import tf_keras as keras
 from typer.testing import CliRunner
 
 import kbnn
-from kbnn.cli import RunConfig, train_run
+from kbnn.runs import RunConfig, train_run
 from research import finished_runs, learned_signs
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kbnn.cli import RunConfig, train_run
+from kbnn.runs import RunConfig, train_run
 from research import mutual_information
 
 BUDGET = {"steps": 300, "batch_size": 64, "temperature": 0.1, "embedding": 16}

@@ -16,8 +16,8 @@ import tf_keras as keras
 import typer
 from typer.testing import CliRunner
 
-from kbnn.cli import RunConfig
-from kbnn.cli.run_model import build_model, compile_model, load_data
+from kbnn.runs import RunConfig
+from kbnn.runs.run_model import build_model, compile_model, load_data
 from research import accuracy_table, experiments, exported_step, paper_scale
 from research.experiments import Experiment
 

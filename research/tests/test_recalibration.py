@@ -5,7 +5,7 @@ import csv
 import pytest
 from typer.testing import CliRunner
 
-from kbnn.cli import RunConfig, train_run
+from kbnn.runs import RunConfig, train_run
 from research import recalibration
 
 

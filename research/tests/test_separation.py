@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kbnn.cli import RunConfig, train_run
+from kbnn.runs import RunConfig, train_run
 from research import separation
 
 

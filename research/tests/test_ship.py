@@ -4,7 +4,7 @@ import pytest
 import typer
 
 import kbnn
-from kbnn.cli import RunConfig
+from kbnn.runs import RunConfig
 from research import accuracy_table, ship
 from research.accuracy_table import Row
 

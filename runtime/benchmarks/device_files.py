@@ -13,8 +13,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import converters
-from kbnn.cli.run_folder import replace_file, versions
 from kbnn.converters import flatbuffer
+from kbnn.runs.folder import replace_file, versions
 from research import provenance
 from runtime.benchmarks import networks
 

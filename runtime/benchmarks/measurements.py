@@ -7,8 +7,8 @@ import statistics
 from typing import Any
 
 import kbnn_runtime
-from kbnn.cli.run_folder import versions
 from kbnn.converters import flatbuffer
+from kbnn.runs.folder import versions
 from research import provenance, step_timing
 from runtime.benchmarks import device_files
 from runtime.benchmarks.device_files import Macs

@@ -12,12 +12,13 @@ import tf_keras as keras
 from typer.testing import CliRunner
 
 from kbnn import __version__
-from kbnn.cli import InputError, RunConfig, RunFailed, run, run_callbacks, train_run
 from kbnn.cli.main import app
-from kbnn.cli.run_folder import RunFolder
-from kbnn.cli.run_model import build_model
-from kbnn.cli.run_request import _settings_of, remarks
-from kbnn.cli.run_teacher import load_teacher
+from kbnn.runs import InputError, RunConfig, RunFailed, run, train_run
+from kbnn.runs import callbacks as run_callbacks
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run_model import build_model
+from kbnn.runs.run_request import _settings_of, remarks
+from kbnn.runs.run_teacher import load_teacher
 
 runner = CliRunner()
 

@@ -1,10 +1,10 @@
 """Every architecture of kbnn.models becomes binary operators, and the report says what packs."""
 
-import networks
 import pytest
 
 import kbnn
 from kbnn import converters, models
+from tests.converters import networks
 
 
 def converted(model, path):
@@ -64,5 +64,5 @@ def test_the_imagenet_stem_converts(tmp_path):
 
 def test_reactnet_frozen_needs_no_kbnn():
     frozen = converters.freeze(networks.randomised(small_resnet(reactnet=True)))
-    modules = {type(layer).__module__.split(".")[0] for layer in kbnn.training.layers_of(frozen)}
+    modules = {type(layer).__module__.split(".")[0] for layer in kbnn.graph.layers_of(frozen)}
     assert modules == {"tf_keras", "larq"}

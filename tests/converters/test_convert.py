@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import BINARY, SHAPE, chain, images, nested, one_layer, randomised, residual
 from rich.console import Console
 
 from kbnn import converters
 from kbnn.converters import ConversionError, VerificationError, convert
+from tests.converters.networks import (
+    BINARY,
+    SHAPE,
+    chain,
+    images,
+    nested,
+    one_layer,
+    randomised,
+    residual,
+)
 
 SAME_ONE = {"padding": "same", "pad_values": 1.0}
 
@@ -214,7 +223,7 @@ def test_a_file_that_does_something_else_is_not_written(path, monkeypatch):
     wrong = converters.lce.to_flatbuffer(converters.freeze(randomised(chain(), seed=5)))
     monkeypatch.setattr(converters.lce, "to_flatbuffer", lambda model: wrong)
     monkeypatch.setattr(
-        "kbnn.converters.match._holds",
+        "kbnn.converters.layer_report._holds",
         lambda operator, kernel: (
             operator.name == "LceBconv2d" and operator.inputs[1].shape[0] == kernel.shape[-1]
         ),

@@ -1,5 +1,4 @@
 import larq as lq
-import networks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,7 +7,8 @@ import tf_keras as keras
 import kbnn
 from kbnn.converters import flatbuffer, freeze, int8, lce
 from kbnn.converters.device_graph import device_graph
-from kbnn.training.rewrite import layers_of
+from kbnn.graph.rewrite import layers_of
+from tests.converters import networks
 
 GLUE = {"QUANTIZE", "DEQUANTIZE"}
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import chain, images, randomised, residual
 
 import kbnn_runtime
 from kbnn import converters
 from kbnn.converters import interpreters
+from tests.converters.networks import chain, images, randomised, residual
 
 
 @pytest.fixture(scope="module")

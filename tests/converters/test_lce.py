@@ -6,10 +6,10 @@ import threading
 
 import numpy as np
 import pytest
-from networks import chain, images
 
 from kbnn.converters import ConversionError, freeze, lce
 from kbnn.converters.lce import Worker
+from tests.converters.networks import chain, images
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,9 @@ import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
-from networks import BINARY, SHAPE, images, one_layer, randomised
 
 from kbnn.converters import ConversionError, convert, lint
+from tests.converters.networks import BINARY, SHAPE, images, one_layer, randomised
 
 layers = keras.layers
 

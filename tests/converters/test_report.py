@@ -4,11 +4,11 @@ import larq as lq
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import BINARY, SHAPE, chain, nested, one_layer, randomised, residual
 
 import kbnn
 from kbnn import converters
 from kbnn.converters import convert
+from tests.converters.networks import BINARY, SHAPE, chain, nested, one_layer, randomised, residual
 
 layers = keras.layers
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import one_layer, randomised
 
 from kbnn.converters import convert, lce, samples, verify
+from tests.converters.networks import one_layer, randomised
 
 
 @pytest.fixture(scope="module")

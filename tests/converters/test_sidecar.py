@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 import tf_keras as keras
-from networks import chain, randomised
 
 import kbnn
 from kbnn import converters
 from kbnn.converters import convert, write_sidecar
 from kbnn_runtime import Interpreter
+from tests.converters.networks import chain, randomised
 
 NAMES = [f"class {i}" for i in range(10)]
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
-from networks import chain, images, one_layer, residual
 
 import kbnn
 from kbnn.converters import comparison, convert, freeze, inspect, verify
 from kbnn.converters.ties import TieProbe
+from tests.converters.networks import chain, images, one_layer, residual
 
 
 @pytest.fixture(scope="module")

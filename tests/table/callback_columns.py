@@ -1,9 +1,10 @@
 """The columns of callbacks: trainings of a row's model on the bundled sample."""
 
 import numpy as np
-from callback_training import train_with_callback
-from fresh_process import DETERMINISTIC, FRESH
-from rows import CallbackRow
+
+from tests.table.callback_training import train_with_callback
+from tests.table.fresh_process import DETERMINISTIC, FRESH
+from tests.table.rows import CallbackRow
 
 
 def check_fit(row: CallbackRow) -> None:

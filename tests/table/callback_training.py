@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import tf_keras as keras
-from rows import CallbackRow
 
 import kbnn
+from tests.table.rows import CallbackRow
 
 
 class Interruption(keras.callbacks.Callback):

@@ -1,11 +1,11 @@
 """The columns: each a function that raises when a row fails in it, and returns when it passes."""
 
-import callback_columns as callbacks
-import device_columns as device
-import file_columns as files
-import formula_columns as formulas
-import training_columns as training
-from rows import CallbackRow, LayerRow, QuantizerRow
+from tests.table import callback_columns as callbacks
+from tests.table import device_columns as device
+from tests.table import file_columns as files
+from tests.table import formula_columns as formulas
+from tests.table import training_columns as training
+from tests.table.rows import CallbackRow, LayerRow, QuantizerRow
 
 FOR_MODELS = {
     "forward": formulas.check_forward,

@@ -4,7 +4,8 @@ import json
 
 import numpy as np
 import tf_keras as keras
-from subject import images, quantizers_of, weights_by_name
+
+from tests.table.small_network import images, model_quantizers, weights_by_name
 
 
 def describe(model: keras.Model) -> dict[str, np.ndarray]:
@@ -16,7 +17,7 @@ def describe(model: keras.Model) -> dict[str, np.ndarray]:
         arrays[layer.name] = identity(layer)
         for i, value in enumerate(layer.get_weights()):
             arrays[f"{layer.name}/{i}"] = value
-    for i, quantizer in enumerate(quantizers_of(model)):
+    for i, quantizer in enumerate(model_quantizers(model)):
         arrays[f"quantizer_{i}"] = identity(quantizer)
         for name, value in weights_by_name(quantizer).items():
             arrays[f"quantizer_{i}/{name}"] = value

@@ -5,10 +5,10 @@ import tempfile
 
 import larq as lq
 import numpy as np
-from rows import ModelRow
-from subject import images, moved_network
 
 from kbnn import converters
+from tests.table.rows import ModelRow
+from tests.table.small_network import images, moved_network
 
 
 def check_freeze(row: ModelRow) -> None:

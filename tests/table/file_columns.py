@@ -7,12 +7,19 @@ import warnings
 import larq as lq
 import numpy as np
 import tf_keras as keras
-from description import assert_same, describe, plain_attributes, plain_config
-from fresh_process import FRESH
-from rows import ModelRow, QuantizerRow
-from subject import images, moved_network, network, quantizers_of, sample, state
 
-from kbnn.quantizers.attached import attached
+from kbnn.graph.larq_quantizers import quantizers_of
+from tests.table.description import assert_same, describe, plain_attributes, plain_config
+from tests.table.fresh_process import FRESH
+from tests.table.rows import ModelRow, QuantizerRow
+from tests.table.small_network import (
+    images,
+    model_quantizers,
+    moved_network,
+    network,
+    sample,
+    state,
+)
 
 
 def check_alias(row: QuantizerRow) -> None:
@@ -22,7 +29,7 @@ def check_alias(row: QuantizerRow) -> None:
     )
     layer(sample((4, 8)))
     for role in row.roles:
-        assert type(attached(layer)[f"{role}_quantizer"]) is type(row.make())
+        assert type(quantizers_of(layer)[f"{role}_quantizer"]) is type(row.make())
 
 
 def check_config(row: ModelRow) -> None:
@@ -74,7 +81,7 @@ def check_weights_file(row: ModelRow) -> None:
 
 
 def _states(model: keras.Model) -> list[np.ndarray]:
-    return [weight.numpy() for quantizer in quantizers_of(model) for weight in state(quantizer)]
+    return [weight.numpy() for quantizer in model_quantizers(model) for weight in state(quantizer)]
 
 
 def check_clone_model(row: ModelRow) -> None:

@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from rows import LayerRow, ModelRow, QuantizerRow
-from subject import alone, moved_network, sample, weights_by_name
 
-from kbnn.quantizers.attached import attached
+from kbnn.graph.larq_quantizers import quantizers_of
+from tests.table.rows import LayerRow, ModelRow, QuantizerRow
+from tests.table.small_network import alone, moved_network, sample, weights_by_name
 
 
 def check_forward(row: ModelRow) -> None:
@@ -74,7 +74,7 @@ def check_larq_layer(row: QuantizerRow) -> None:
     x = sample((2, 4, 4, 32))
     values = {"input": x, "kernel": kernel}
     for role in row.roles:
-        values[role] = expected_output(row, attached(layer)[f"{role}_quantizer"], values[role])
+        values[role] = expected_output(row, quantizers_of(layer)[f"{role}_quantizer"], values[role])
     for role in {"input", "kernel"} - set(row.roles):
         values[role] = np.where(values[role] >= 0, 1.0, -1.0)
     padded = np.pad(values["input"], [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1.0)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Any
 
-SCRIPT = pathlib.Path(__file__).with_name("fresh_process_main.py")
+ROOT = pathlib.Path(__file__).parents[2]
 # Replicas can wait for each other without end.
 TIMEOUT = 300
 
@@ -21,7 +21,7 @@ class FreshProcess:
     """
 
     def __init__(self, *options: str) -> None:
-        self._command = [sys.executable, str(SCRIPT), *options]
+        self._command = [sys.executable, "-m", "tests.table.fresh_process_main", *options]
         self._process: subprocess.Popen[str] | None = None
 
     def call(self, command: str, **arguments: Any) -> None:
@@ -32,7 +32,11 @@ class FreshProcess:
         """
         if self._process is None:
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                self._command,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             atexit.register(self.close)
         self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")

@@ -20,9 +20,10 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from callback_training import check_resumption, train_with_callback
-from description import assert_same, describe
-from subject import network, train
+
+from tests.table.callback_training import check_resumption, train_with_callback
+from tests.table.description import assert_same, describe
+from tests.table.small_network import network, train
 
 
 def load(module: str, path: str, description: str) -> None:

@@ -6,9 +6,9 @@ import tempfile
 import larq as lq
 import numpy as np
 import tf_keras as keras
-from rows import CallbackRow, LayerRow, QuantizerRow, by_name
 
 import kbnn
+from tests.table.rows import CallbackRow, LayerRow, QuantizerRow, by_name
 
 
 def sign(x):
@@ -201,7 +201,7 @@ def narrow_learned_vgg() -> keras.Model:
 
 
 def narrow_contrastive_vgg() -> keras.Model:
-    return kbnn.training.with_contrast(narrow_vgg(), "all", negatives="queue", count=600)
+    return kbnn.techniques.with_contrast(narrow_vgg(), "all", negatives="queue", count=600)
 
 
 CALLBACKS = [
@@ -233,7 +233,7 @@ CALLBACKS = [
         "smooth_validation",
         make=lambda train: [
             kbnn.callbacks.ShuffleEpoch(train),
-            kbnn.training.SmoothValidation(train.take(1)),
+            kbnn.callbacks.SmoothValidation(train.take(1)),
         ],
         model=narrow_smooth_vgg,
     ),

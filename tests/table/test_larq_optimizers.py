@@ -4,8 +4,9 @@ import larq as lq
 import numpy as np
 import pytest
 import tf_keras as keras
-from subject import images, network
-from table_rows import ROWS
+
+from tests.table.small_network import images, network
+from tests.table.table_rows import ROWS
 
 
 def case_optimizer(default: keras.optimizers.Optimizer) -> lq.optimizers.CaseOptimizer:

@@ -1,8 +1,9 @@
 """The table: every row in every column of its kind."""
 
 import pytest
-from columns import COLUMNS
-from table_rows import ROWS
+
+from tests.table.columns import COLUMNS
+from tests.table.table_rows import ROWS
 
 # They take more than ten seconds.
 SLOW_COLUMNS = ["resume"]

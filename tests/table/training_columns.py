@@ -4,10 +4,11 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
-from formula_columns import expected_output
-from fresh_process import DETERMINISTIC, FRESH
-from rows import ModelRow, QuantizerRow
-from subject import alone, images, network, policy, sample, train
+
+from tests.table.formula_columns import expected_output
+from tests.table.fresh_process import DETERMINISTIC, FRESH
+from tests.table.rows import ModelRow, QuantizerRow
+from tests.table.small_network import alone, images, network, policy, sample, train
 
 
 def check_fit(row: ModelRow) -> None:

@@ -7,7 +7,7 @@ import larq_zoo
 import numpy as np
 import tf_keras as keras
 
-from kbnn.training import layers_of
+from kbnn.graph import layers_of
 
 # Built without weights. The first three have plain signs, so another sign gives the same outputs.
 SAME_OUTPUTS = [

@@ -6,8 +6,8 @@ import pytest
 import tf_keras as keras
 
 import kbnn
-from kbnn.quantizers.attached import own_weights
-from kbnn.training import layers_of
+from kbnn.graph import layers_of
+from kbnn.graph.larq_quantizers import weights_without_quantizers
 
 BINARY = {
     "input_quantizer": "ste_sign",
@@ -103,7 +103,9 @@ def test_a_quantizer_that_stays_keeps_its_state_and_a_new_one_begins_with_its_ow
         layer = copy.get_layer("conv_2")
         assert float(layer.input_quantizer.threshold) == expected
         for old, weight in zip(
-            own_weights(model.get_layer("conv_2")), own_weights(layer), strict=True
+            weights_without_quantizers(model.get_layer("conv_2")),
+            weights_without_quantizers(layer),
+            strict=True,
         ):
             np.testing.assert_array_equal(old.numpy(), weight.numpy())
 

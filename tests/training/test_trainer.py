@@ -8,14 +8,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 import kbnn
-from kbnn import _batch_context
 from kbnn.losses import RealPathLoss
-from kbnn.training import (
-    LatentGradientModel,
-    LatentMixtureModel,
-    LatentWeightModel,
-    Trainer,
-)
+from kbnn.trainers import LatentGradientTrainer, LatentMixtureTrainer, LatentWeightTrainer, Trainer
+from kbnn.training import batch_context
 
 SHAPE, CLASSES, SAMPLES = (12, 12, 1), 3, 48
 
@@ -35,7 +30,7 @@ def model(**options):
     keras.utils.set_random_seed(1)
     if "negatives" not in options:
         options |= {"negatives": "bank", "rows": SAMPLES, "count": 16}
-    return kbnn.training.with_contrast(
+    return kbnn.techniques.with_contrast(
         kbnn.models.vgg_tiny(SHAPE, CLASSES, 8), embedding=8, **options
     )
 
@@ -51,16 +46,16 @@ def bank(made):
 
 def mixture(host, **options):
     share = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
-    return LatentMixtureModel(host, share, **options)
+    return LatentMixtureTrainer(host, share, **options)
 
 
 @pytest.mark.parametrize(
     "trainer",
     [
         Trainer,
-        LatentWeightModel,
-        lambda host, **options: LatentWeightModel(host, [RealPathLoss()], **options),
-        LatentGradientModel,
+        LatentWeightTrainer,
+        lambda host, **options: LatentWeightTrainer(host, [RealPathLoss()], **options),
+        LatentGradientTrainer,
         mixture,
     ],
 )
@@ -69,7 +64,7 @@ def test_each_sample_reaches_its_row_with_its_class(trainer, arrays):
     host = model()
     before = bank(host)
     before = [before.binary_rows.numpy(), before.real_rows.numpy()]
-    made = compiled(trainer(host, indexed=True))
+    made = compiled(trainer(host, with_index=True))
     half = index[:32]
     history = made.fit(
         dataset(x[:32], y[:32], half), epochs=2, verbose=0, validation_data=dataset(*arrays)
@@ -84,7 +79,7 @@ def test_each_sample_reaches_its_row_with_its_class(trainer, arrays):
     assert int(bank(host).draws) == 4
 
 
-@pytest.mark.parametrize("trainer", [Trainer, LatentWeightModel])
+@pytest.mark.parametrize("trainer", [Trainer, LatentWeightTrainer])
 def test_labels_reach_a_queue_without_indices(trainer, arrays):
     host = model(negatives="queue", count=SAMPLES)
     compiled(trainer(host)).fit(dataset(*arrays[:2]), epochs=1, verbose=0)
@@ -102,7 +97,7 @@ def test_sample_weights_stand_behind_the_index(arrays):
     x, y, index = arrays
     weights = np.zeros(SAMPLES, "f")
     host = model(weight=0.0)
-    made = compiled(Trainer(host, indexed=True))
+    made = compiled(Trainer(host, with_index=True))
     history = made.fit(dataset(x, y, index, weights), epochs=1, verbose=0).history
     assert history["loss"] == [0.0]
     assert (bank(host).row_labels.numpy()[index] == y).all()
@@ -110,7 +105,7 @@ def test_sample_weights_stand_behind_the_index(arrays):
 
 def test_validation_data_may_have_the_index_or_weights_or_neither(arrays):
     x, y, index = arrays
-    made = compiled(Trainer(model(), indexed=True))
+    made = compiled(Trainer(model(), with_index=True))
     expected = made.evaluate(dataset(x, y), verbose=0)
     assert made.evaluate(dataset(x, y, index), verbose=0) == pytest.approx(expected, rel=1e-5)
     half = np.full(SAMPLES, 0.5, "f")
@@ -118,11 +113,11 @@ def test_validation_data_may_have_the_index_or_weights_or_neither(arrays):
         assert made.evaluate(dataset(*parts), verbose=0) == pytest.approx(expected / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize("trainer", [Trainer, LatentWeightModel])
+@pytest.mark.parametrize("trainer", [Trainer, LatentWeightTrainer])
 def test_integers_behind_the_labels_are_no_sample_weights(trainer, arrays):
     made = compiled(trainer(model(negatives="batch")))
     for call in (made.fit, made.evaluate):
-        with pytest.raises(ValueError, match=r"integers.*Trainer\(model, indexed=True\)"):
+        with pytest.raises(ValueError, match=r"integers.*Trainer\(model, with_index=True\)"):
             call(dataset(*arrays), verbose=0)
 
 
@@ -134,14 +129,14 @@ def test_class_weights_may_be_integers_and_have_no_place_beside_an_index(arrays)
         fitted = made.fit(dataset(x, y), class_weight=weights, verbose=0)
         losses += fitted.history["loss"]
     assert losses[0] == losses[1] != losses[2]
-    indexed = compiled(Trainer(model(), indexed=True))
+    with_index = compiled(Trainer(model(), with_index=True))
     with pytest.raises(ValueError, match=r"no class weights beside an index.*Received"):
-        indexed.fit(dataset(x, y, index), class_weight={0: 2.0}, verbose=0)
+        with_index.fit(dataset(x, y, index), class_weight={0: 2.0}, verbose=0)
 
 
 def test_labels_are_of_one_class_where_they_are_equal():
     def groups(labels):
-        found = _batch_context.classes(np.array(labels)).numpy()
+        found = batch_context.classes(np.array(labels)).numpy()
         return [int(np.flatnonzero(found == one)[0]) for one in found]
 
     one_hot = np.eye(5, dtype="f")[[3, 1, 3, 0]]
@@ -160,12 +155,12 @@ def test_labels_are_of_one_class_where_they_are_equal():
     every = (np.arange(2**12)[:, None] >> np.arange(12) & 1).astype("f")
     assert groups(every) == list(range(2**12))
     for other in (None, {"a": [1]}, np.zeros((3, 2, 2)), np.array(["a", "b"])):
-        assert _batch_context.classes(other) is None
+        assert batch_context.classes(other) is None
 
 
 def test_a_missing_index_is_an_error(arrays):
     x, y, index = arrays
-    made = compiled(Trainer(model(), indexed=True))
+    made = compiled(Trainer(model(), with_index=True))
     with pytest.raises(ValueError, match=r"Expected batches \(x, y, index\).*no integers"):
         made.fit(dataset(x, y), verbose=0)
     with pytest.raises(ValueError, match="Received: 5 parts"):
@@ -182,7 +177,7 @@ def test_a_missing_index_is_an_error(arrays):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_indices_that_repeat_train(jit_compile, arrays):
     x, y, index = arrays
-    made = Trainer(model(), indexed=True)
+    made = Trainer(model(), with_index=True)
     made.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
     history = made.fit(dataset(x, y, index // 2), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -191,7 +186,7 @@ def test_indices_that_repeat_train(jit_compile, arrays):
 
 def test_indices_out_of_range_are_an_error_and_under_xla_leave_finite_weights(arrays):
     x, y, index = arrays
-    made = compiled(Trainer(model(), indexed=True))
+    made = compiled(Trainer(model(), with_index=True))
     with pytest.raises(tf.errors.InvalidArgumentError, match="indices from 0 to 47"):
         made.fit(dataset(x, y, index + 5), epochs=1, verbose=0)
     made.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
@@ -201,13 +196,13 @@ def test_indices_out_of_range_are_an_error_and_under_xla_leave_finite_weights(ar
 
 
 def test_a_batch_is_handed_over_inside_alone_and_the_one_before_comes_back():
-    assert _batch_context.current() == (None, None)
-    with _batch_context.hand_over(1, 2):
-        with contextlib.suppress(RuntimeError), _batch_context.hand_over(3, None):
-            assert _batch_context.current() == (3, None)
+    assert batch_context.current() == (None, None)
+    with batch_context.hand_over(1, 2):
+        with contextlib.suppress(RuntimeError), batch_context.hand_over(3, None):
+            assert batch_context.current() == (3, None)
             raise RuntimeError
-        assert _batch_context.current() == (1, 2)
-    assert _batch_context.current() == (None, None)
+        assert batch_context.current() == (1, 2)
+    assert batch_context.current() == (None, None)
 
 
 @pytest.mark.parametrize("negatives", ["queue", "bank"])
@@ -215,7 +210,7 @@ def test_a_resumed_training_repeats_the_draws(negatives, arrays, tmp_path):
     options = {"queue": {"count": 40}, "bank": {"rows": SAMPLES, "count": 16}}[negatives]
 
     def trained(epochs, **fit_options):
-        made = compiled(Trainer(model(negatives=negatives, **options), indexed=True))
+        made = compiled(Trainer(model(negatives=negatives, **options), with_index=True))
         data = tf.data.Dataset.from_tensor_slices(arrays).batch(16)
         made.fit(data, epochs=epochs, verbose=0, **fit_options)
         return made

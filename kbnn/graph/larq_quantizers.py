@@ -1,0 +1,113 @@
+"""The quantizers of a Larq layer, and the weights that are theirs."""
+
+from collections.abc import Collection
+from typing import Any
+
+import larq as lq
+import tensorflow as tf
+import tf_keras as keras
+
+# A Larq layer's arguments that quantize a weight, and the weight that each one quantizes.
+KERNEL_QUANTIZERS = {
+    "kernel_quantizer": "kernel",
+    "depthwise_quantizer": "depthwise_kernel",
+    "pointwise_quantizer": "pointwise_kernel",
+    "recurrent_quantizer": "recurrent_kernel",
+}
+
+# Their forward pass is the hard sign.
+_SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+_SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
+
+
+def is_quantizer(activation: Any) -> bool:
+    """Whether an activation is a Larq quantizer, as an object or as a function."""
+    return (
+        isinstance(activation, lq.quantizers.Quantizer)
+        or getattr(activation, "__name__", None) in _SIGN_FUNCTIONS
+    )
+
+
+def is_sign(quantizer: Any) -> bool:
+    """Whether a quantizer's forward pass at inference is the sign, with sign(0) = +1."""
+    frozen = getattr(quantizer, "frozen_quantizer", None)
+    if frozen is not None:
+        quantizer = frozen()
+    return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
+
+
+def has_binary_kernel(layer: keras.layers.Layer) -> bool:
+    """Whether a layer quantizes a kernel."""
+    return bool(kernel_quantizers(layer))
+
+
+def kernel_quantizers(layer: keras.layers.Layer) -> dict[str, Any]:
+    """A layer's quantizers of kernels by the names of the kernels, as "kernel"."""
+    found = {
+        kernel: getattr(layer, argument, None) for argument, kernel in KERNEL_QUANTIZERS.items()
+    }
+    return {kernel: quantizer for kernel, quantizer in found.items() if quantizer is not None}
+
+
+def is_binary(layer: keras.layers.Layer) -> bool:
+    """Whether a layer has a quantizer, or is one."""
+    return (
+        has_binary_kernel(layer)
+        or getattr(layer, "input_quantizer", None) is not None
+        or is_quantizer(layer)
+        or is_quantizer(getattr(layer, "activation", None))
+    )
+
+
+def quantizers_of(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
+    """A layer's quantizers by the argument that set them, where they are objects."""
+    arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]
+    found = {argument: getattr(layer, argument, None) for argument in arguments}
+    return {
+        argument: quantizer
+        for argument, quantizer in found.items()
+        if isinstance(quantizer, keras.layers.Layer)
+    }
+
+
+def quantized_kernels(model: keras.Model) -> dict[str, tuple[keras.layers.Layer, str]]:
+    """The kernels that quantizers, as objects, quantize: name -> (layer, argument).
+
+    A name is that of layer and weight, as "conv_1/kernel"; one that a nested model has again gets a
+    number.
+    """
+    found: dict[str, tuple[keras.layers.Layer, str]] = {}
+    for layer in model.submodules:
+        if not isinstance(layer, keras.layers.Layer):
+            continue
+        for argument in [one for one in quantizers_of(layer) if one in KERNEL_QUANTIZERS]:
+            name = f"{layer.name}/{KERNEL_QUANTIZERS[argument]}"
+            number = sum(key.split("#")[0] == name for key in found)
+            found[f"{name}#{number + 1}" if number else name] = (layer, argument)
+    return found
+
+
+def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
+    """The real-valued kernel that a layer's quantizer, at an argument, quantizes."""
+    kernel = getattr(layer, KERNEL_QUANTIZERS[argument])
+    return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
+
+
+def base_quantizer(quantizer: Any) -> Any:
+    """The quantizer inside one that adds a term of its own; others are themselves."""
+    return getattr(quantizer, "base", quantizer)
+
+
+def weights_without_quantizers(layer: keras.layers.Layer) -> list[Any]:
+    """A layer's weights without those of its quantizers, in the layer's order."""
+    others = {id(weight) for owner in quantizers_of(layer).values() for weight in owner.weights}
+    return [weight for weight in layer.weights if id(weight) not in others]
+
+
+def copy_quantizer_weights(
+    layer: keras.layers.Layer, copy: keras.layers.Layer, arguments: Collection[str]
+) -> None:
+    """Give the quantizers of a layer's copy, at some arguments, the weights of the layer's."""
+    before, after = quantizers_of(layer), quantizers_of(copy)
+    for argument in arguments:
+        after[argument].set_weights(before[argument].get_weights())

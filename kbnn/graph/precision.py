@@ -1,0 +1,67 @@
+"""Float32 in place of mixed precision, which only training needs."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantizers_of
+from kbnn.graph.rewrite import Replacement, from_config, layers_of, rewrite
+
+
+@contextlib.contextmanager
+def float32_policy() -> Iterator[None]:
+    """Layers that are made inside compute in float32, whatever the global policy."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """A copy of a model that computes in float32; the model itself if it does already."""
+    if not any(map(_is_half, layers_of(model))):
+        return model
+
+    def replace(layer: keras.layers.Layer) -> Any:
+        if not _is_half(layer):
+            return None
+        copy = from_config(layer, with_dtype(layer.get_config(), "float32"))
+        return Replacement(copy, _weights(layer))
+
+    with float32_policy():
+        return rewrite(model, replace)
+
+
+def _weights(layer: keras.layers.Layer) -> list[np.ndarray]:
+    """A layer's weights; those that a quantizer takes rounded, as it takes them."""
+    kernels = [
+        getattr(layer, KERNEL_QUANTIZERS[argument], None)
+        for argument in quantizers_of(layer)
+        if argument in KERNEL_QUANTIZERS
+    ]
+    return [
+        tf.cast(tf.cast(weight, layer.compute_dtype), weight.dtype).numpy()
+        if any(weight is kernel for kernel in kernels)
+        else weight.numpy()
+        for weight in layer.weights
+    ]
+
+
+def _is_half(layer: keras.layers.Layer) -> bool:
+    return str(layer.dtype_policy.name).startswith("mixed_")
+
+
+def with_dtype(config: Any, policy: str) -> Any:
+    """A config, and those of quantizers in it, with another dtype policy."""
+    if isinstance(config, dict):
+        return {
+            key: policy if key == "dtype" else with_dtype(value, policy)
+            for key, value in config.items()
+        }
+    return config

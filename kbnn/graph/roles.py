@@ -1,0 +1,116 @@
+"""Where in a model's graph the real-valued layers stand, in relation to the binary ones."""
+
+from typing import Any
+
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.graph.larq_quantizers import has_binary_kernel, is_binary
+from kbnn.graph.rewrite import layers_of
+
+ROLES = ("stem", "shortcuts", "classifier")
+
+# Real-valued layers whose weights both paths can use.
+SHAREABLE = (
+    *(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D, keras.layers.Dense),
+    *(keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D, keras.layers.Conv2DTranspose),
+)
+
+
+class LayerRoles:
+    """Where in a model's graph the nodes stand, in relation to the binary layers."""
+
+    def __init__(self, model: keras.Model) -> None:
+        depths = sorted(model._nodes_by_depth, reverse=True)
+        self._nodes = [
+            node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input
+        ]
+        self._model = model
+        behind: set[int] = set()  # tensors that a binary layer has a part in
+        before: set[int] = set()  # tensors that a binary layer takes a part of
+        self._behind, self._before = set(), set()
+        for node in self._nodes:
+            if _holds_binary(node.layer) or _ids(node.keras_inputs) & behind:
+                behind |= _ids(node.outputs)
+                self._behind.add(id(node))
+        for node in reversed(self._nodes):
+            if _holds_binary(node.layer) or _ids(node.outputs) & before:
+                before |= _ids(node.keras_inputs)
+                self._before.add(id(node))
+        self._tensors_behind = behind
+
+    def names(self) -> list[str]:
+        """The names of the layers, those in nested models left out."""
+        return list(dict.fromkeys(node.layer.name for node in self._nodes))
+
+    def role(self, node: Any) -> str:
+        """Where a node stands: one of `ROLES`, if its layer is real-valued."""
+        if id(node) not in self._behind:
+            return "stem"
+        return "shortcuts" if id(node) in self._before else "classifier"
+
+    def roles(self) -> dict[int, str]:
+        """By the id of a layer, nested ones included, the role of the first node that uses it."""
+        roles: dict[int, str] = {}
+        for node in self._nodes:
+            nested = isinstance(node.layer, keras.Model)
+            for layer in layers_of(node.layer) if nested else [node.layer]:
+                roles.setdefault(id(layer), self.role(node))
+        return roles
+
+    def frontier(self, shared_stem: bool) -> list[Any]:
+        """The tensors that the nodes of the twin take of those that it does not make itself."""
+        own = [node for node in self._nodes if not shared_stem or id(node) in self._behind]
+        made = {number for node in own for number in _ids(node.outputs)}
+        taken = [tensor for node in own for tensor in tf.nest.flatten(node.keras_inputs)]
+        taken += self._model.outputs
+        return list({id(tensor): tensor for tensor in taken if id(tensor) not in made}.values())
+
+    def features(self) -> list[str]:
+        """The layers whose outputs binary layers behind the stem take, and the classifier.
+
+        Those that are used more than once or have several outputs are left out.
+        """
+        found = [
+            tensor._keras_history.layer.name
+            for node in self._nodes
+            if _multiplies_binary(node.layer)
+            or (self.role(node) == "classifier" and isinstance(node.layer, SHAREABLE))
+            for tensor in tf.nest.flatten(node.keras_inputs)
+            if id(tensor) in self._tensors_behind
+        ]
+        return [name for name in dict.fromkeys(found) if len(self.outputs(name)) == 1]
+
+    def output(self, name: str) -> Any:
+        """The tensor that the layer of a name gives."""
+        outputs = self.outputs(name)
+        if len(outputs) != 1 or id(outputs[0]) not in self._tensors_behind:
+            valid = dict.fromkeys(
+                node.layer.name for node in self._nodes if id(node) in self._behind
+            )
+            raise ValueError(
+                "Expected names of layers behind the first binary one, not in a nested model, used "
+                f"once and with one output: {', '.join(valid)}. Received: {name!r}"
+            )
+        return outputs[0]
+
+    def outputs(self, name: str) -> list[Any]:
+        """All tensors that the layer of a name gives, wherever it stands."""
+        nodes = [node for node in self._nodes if node.layer.name == name]
+        return [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
+
+
+def _holds_binary(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(map(is_binary, layers_of(layer)))
+    return is_binary(layer)
+
+
+def _multiplies_binary(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return any(map(_multiplies_binary, layers_of(layer)))
+    return has_binary_kernel(layer)
+
+
+def _ids(tensors: Any) -> set[int]:
+    return set(map(id, tf.nest.flatten(tensors)))

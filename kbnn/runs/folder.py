@@ -1,0 +1,197 @@
+"""The folder of a training run: which file is what, and how each is written."""
+
+import contextlib
+import csv
+import importlib.metadata
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from kbnn._version import __version__
+from kbnn.runs.errors import InputError
+from kbnn.runs.run_config import PLACES, RunConfig
+
+# Files under way lie in folders of this name; a process that was killed leaves them behind.
+_UNFINISHED = ".unfinished-"
+_PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy")
+
+
+class RunFolder:
+    """The paths of a run folder, and its small files.
+
+    Every file is written beside its place and renamed, so a process that dies at any moment
+    leaves whole files behind.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = pathlib.Path(path)
+        self.config_file = self.path / "config.json"
+        self.log_file = self.path / "log.csv"
+        self.curves_file = self.path / "curves.png"
+        self.weights_file = self.path / "weights.npz"
+        self.weights_picture = self.path / "weights.png"
+        self.model_file = self.path / "model.keras"
+        self.result_file = self.path / "result.json"
+        self.latest = self.path / "checkpoints" / "latest"
+        self.best_file = self.path / "checkpoints" / "best.keras"
+
+    def check_new(self) -> None:
+        """Raise InputError unless a new run may be written here."""
+        if not self.path.exists():
+            return
+        # A process killed before it wrote config.json leaves no run behind.
+        if self.path.is_dir() and all(
+            entry.name.startswith(_UNFINISHED) for entry in self.path.iterdir()
+        ):
+            return
+        if self.config_file.exists():
+            way_out = "Continue it with --resume, or choose another folder."
+        else:
+            way_out = "Choose another folder."
+        raise InputError(
+            f"Expected a folder that does not exist yet, or is empty. Received: --run {self.path}"
+            f"{', which holds a run' if self.config_file.exists() else ''}. {way_out}"
+        )
+
+    def create(self, config: RunConfig) -> None:
+        """Begin a new run: make the folder and write `config.json`."""
+        self.check_new()
+        self.path.mkdir(parents=True, exist_ok=True)
+        content = {
+            "settings": config.to_dict(),
+            "digest": config.digest(),
+            "versions": versions(),
+        }
+        write_json(self.config_file, content)
+
+    def config(self) -> RunConfig:
+        """The run's settings.
+
+        Raises:
+            InputError: there is no run here, or its `config.json` is broken.
+        """
+        return RunConfig.from_dict(self._config_file().get("settings"))
+
+    def config_to_resume(self) -> RunConfig:
+        """The run's settings, which must be those that it began with.
+
+        Raises:
+            InputError: as `config` does; or the settings were edited.
+        """
+        config = self.config()
+        if self._config_file().get("digest") != config.digest():
+            raise InputError(
+                f"Expected {self.config_file} to have the settings that the run began with (only "
+                f"{', '.join(PLACES)} may change). Received: edited settings, or another digest. "
+                "Undo the edit, or start another run for other settings."
+            )
+        return config
+
+    def versions(self) -> dict[str, str]:
+        """The versions that the run was begun with."""
+        return self._config_file().get("versions", {})
+
+    def result(self) -> dict[str, Any] | None:
+        """The content of `result.json`; None before the run is finished."""
+        return _read_json(self.result_file) if self.result_file.exists() else None
+
+    def log(self) -> list[dict[str, float]]:
+        """The rows of `log.csv`, one per epoch.
+
+        Raises:
+            InputError: the file was changed by another hand.
+        """
+        if not self.log_file.exists():
+            return []
+        with open(self.log_file, newline="") as file:
+            rows = list(csv.DictReader(file))
+        try:
+            return [{key: _number(value) for key, value in row.items()} for row in rows]
+        except (AttributeError, ValueError) as error:
+            raise InputError(
+                f"Expected numbers alone in {self.log_file}. Received: {error}"
+            ) from error
+
+    def write_log(self, rows: list[dict[str, float]]) -> None:
+        """Write `log.csv`; numbers are written so that they read back as they were."""
+
+        def write(temporary: pathlib.Path) -> None:
+            with open(temporary, "w", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
+                writer.writeheader()
+                writer.writerows({key: repr(value) for key, value in row.items()} for row in rows)
+
+        replace_file(self.log_file, write)
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed process left half-written."""
+        of_tensorflow = self.latest.rglob("ckpt-*_temp")
+        for folder in [*self.path.rglob(f"{_UNFINISHED}*"), *of_tensorflow]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder; a dead process holds no lock.
+
+        Raises:
+            InputError: another process trains here.
+        """
+        try:
+            import fcntl
+        except ImportError:  # Windows
+            yield
+            return
+        with open(self.path / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise InputError(
+                    "Expected a run that no other process is training. "
+                    f"Received: --run {self.path}, where one is at work."
+                ) from error
+            yield
+
+    def _config_file(self) -> dict[str, Any]:
+        if not self.config_file.is_file():
+            raise InputError(
+                "Expected the folder of a run, with a config.json. Received: "
+                f"{self.path}{'' if self.path.exists() else ', which does not exist'}"
+            )
+        content = _read_json(self.config_file)
+        if not isinstance(content, dict):
+            raise InputError(f"Expected a JSON object in {self.config_file}. Received: {content!r}")
+        return content
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run's numbers depend on."""
+    return {"kbnn": __version__} | {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def write_json(path: pathlib.Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    replace_file(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
+
+
+def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
+    """Have `write` make a file of the same suffix beside `path`, then let it take its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as folder:
+        temporary = pathlib.Path(folder, path.name)
+        write(temporary)
+        os.replace(temporary, path)
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)
+
+
+def _read_json(path: pathlib.Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"Expected JSON in {path}. Received: {error}") from error

@@ -1,0 +1,1 @@
+"""Contrastive learning: the mutual information of binary and real activations."""

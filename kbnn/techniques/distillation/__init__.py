@@ -1,0 +1,1 @@
+"""Distillation: a network that was trained before teaches the binary one."""

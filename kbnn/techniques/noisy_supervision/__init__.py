@@ -1,0 +1,1 @@
+"""Learning with noisy supervision: whole filters mapped to binary weights."""

@@ -1,0 +1,1 @@
+"""ReactNet: learned shifts before the sign, and RPReLU after the convolution."""

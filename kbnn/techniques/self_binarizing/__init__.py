@@ -1,0 +1,1 @@
+"""Self-binarizing networks: tanh, sharpened during training until it is the sign."""

@@ -1,0 +1,105 @@
+"""The numbers that a binary layer can give, of which there are few."""
+
+from typing import Any, NamedTuple
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn.graph.signs import inputs_are_binary, producers
+
+_BINARY_LAYERS = (
+    lq.layers.QuantConv1D,
+    lq.layers.QuantConv2D,
+    lq.layers.QuantConv3D,
+    lq.layers.QuantDense,
+)
+# At inference they give some of the numbers that they take, channel by channel.
+_CHOOSING = (
+    keras.layers.Dropout,
+    keras.layers.GlobalMaxPooling1D,
+    keras.layers.GlobalMaxPooling2D,
+    keras.layers.GlobalMaxPooling3D,
+    keras.layers.MaxPooling1D,
+    keras.layers.MaxPooling2D,
+    keras.layers.MaxPooling3D,
+)
+
+
+class ReachableSums(NamedTuple):
+    """`scale * s + offset` for s from `-fan_in` to `fan_in` in steps, channel by channel.
+
+    Attributes:
+        fan_in: number of products in a sum.
+        step: 2; 1 where some of the products may be zero.
+        scale: of the kernel, `(channels,)`, positive.
+        offset: the bias, `(channels,)`.
+    """
+
+    fan_in: int
+    step: int
+    scale: np.ndarray
+    offset: np.ndarray
+
+    def midpoints(self, threshold: np.ndarray, above: np.ndarray) -> np.ndarray:
+        """Thresholds between two sums that are compared with the sums as the given ones are.
+
+        The sums are those of float32, in which the layer adds its bias.
+
+        Args:
+            threshold: T, `(channels,)`; may be infinite.
+            above: whether sums of at least T, or of at most T, are the ones chosen.
+
+        Returns:
+            For each channel the middle of the step in which the choice changes; beyond the last
+            sum where it does not change.
+        """
+        sums = np.arange(-self.fan_in, self.fan_in + 1, self.step)
+        chosen = np.array(
+            [
+                np.searchsorted(
+                    (sums * np.float32(scale)).astype("float32") + np.float32(offset),
+                    limit,
+                    side="left" if is_above else "right",
+                )
+                for scale, offset, limit, is_above in zip(
+                    self.scale, self.offset, threshold, above, strict=True
+                )
+            ]
+        )
+        middle = self.step * (chosen - 0.5) - self.fan_in
+        return self.scale * middle + self.offset
+
+
+def reachable_sums(layer: keras.layers.Layer) -> ReachableSums | None:
+    """What a layer takes, if that is the outputs of one layer of binary kernel and inputs."""
+    found = producers(layer)
+    if len(found) != 1:
+        return None
+    (producer,) = found
+    if isinstance(producer, _CHOOSING):
+        return reachable_sums(producer)
+    if not isinstance(producer, _BINARY_LAYERS) or isinstance(
+        producer, keras.layers.Conv2DTranspose | keras.layers.Conv3DTranspose
+    ):
+        return None
+    is_linear = getattr(producer, "activation", None) in (None, keras.activations.linear)
+    quantizer = producer.kernel_quantizer
+    if (
+        not is_linear
+        or getattr(quantizer, "precision", None) != 1
+        or not inputs_are_binary(producer)
+    ):
+        return None
+    with lq.context.quantized_scope(True):
+        kernel = np.abs(tf.cast(tf.convert_to_tensor(producer.kernel), "float64"))
+    kernel = kernel.reshape(-1, kernel.shape[-1])
+    if not (kernel > 0).all() or np.ptp(kernel, axis=0).max() > 0:
+        return None
+    offset = producer.bias.numpy().astype("float64") if producer.use_bias else 0 * kernel[0]
+    return ReachableSums(len(kernel), 1 if _pads_with_zeros(producer) else 2, kernel[0], offset)
+
+
+def _pads_with_zeros(layer: Any) -> bool:
+    return getattr(layer, "padding", "valid") != "valid" and not getattr(layer, "pad_values", 0.0)

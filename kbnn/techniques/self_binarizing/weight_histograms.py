@@ -1,0 +1,146 @@
+"""What becomes of the weights of smooth signs while they are sharpened, as histograms."""
+
+import os
+import pathlib
+import zipfile
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+from kbnn._checks import check_built
+from kbnn.graph.larq_quantizers import latent_kernel, quantized_kernels, quantizers_of
+from kbnn.math import smooth_sign
+from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_BINS = 50
+
+
+class WeightHistograms(keras.callbacks.Callback):
+    """Write a histogram of `tanh(sharpness * w)` of each `SmoothSign` kernel, epoch by epoch.
+
+    In a training that works they have two humps, then two peaks at -1 and +1.
+    `kbnn.techniques.plot_weight_histograms` draws the file. It is an `.npz` with
+    `edges`, the 51 edges of the bins, `epochs`, their numbers from 0 (-1 is the state before the
+    first), and for each kernel an array `(epochs, 50)` of shares under its name, as
+    "conv_1/kernel". A training that is resumed goes on with the file.
+
+    Args:
+        file: the `.npz` to write, in a folder that exists.
+
+    Raises:
+        ValueError: in `fit`, a model without a `SmoothSign` as kernel quantizer, or not built; or,
+            where a training is resumed, a file that is not its own.
+        FileNotFoundError: in `fit`, no such folder.
+
+    >>> import kbnn
+    >>> histograms = kbnn.callbacks.WeightHistograms("weights.npz")   # for `fit`
+    """
+
+    def __init__(self, file: str | os.PathLike[str]) -> None:
+        super().__init__()
+        self._file = pathlib.Path(file)
+        self._kernels: dict[str, tuple[keras.layers.Layer, str]] = {}
+        self._rows: dict[str, list[Any]] | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        check_built(self.model)
+        if not self._file.parent.is_dir():
+            raise FileNotFoundError(
+                f"Expected a folder for the histograms. Received: {self._file.parent}, not found"
+            )
+        self._kernels = {
+            name: (layer, argument)
+            for name, (layer, argument) in quantized_kernels(self.model).items()
+            if isinstance(quantizers_of(layer)[argument], SmoothSign)
+        }
+        if not self._kernels:
+            raise ValueError(
+                "Expected a model with a kbnn.quantizers.SmoothSign as kernel quantizer. "
+                f"Received: model={self.model.name!r} without one"
+            )
+        self._rows = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self._rows is None:
+            self._rows = self._read(epoch)
+            if not self._rows["epochs"]:
+                self._add(epoch - 1)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._add(epoch)
+
+    def _read(self, epoch: int) -> dict[str, list[Any]]:
+        """The rows of the epochs before this one, if the file is that of this training."""
+        names = ["epochs", *self._kernels]
+        rows: dict[str, list[Any]] = {name: [] for name in names}
+        if epoch == 0 or not self._file.exists():
+            return rows
+        try:
+            with np.load(self._file, allow_pickle=False) as file:
+                earlier = file["epochs"] < epoch
+                return {name: list(file[name][earlier]) for name in names}
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"Expected {self._file} to hold the histograms of the epochs before. "
+                f"Received: another file ({error})"
+            ) from error
+
+    def _add(self, epoch: int) -> None:
+        rows = self._rows or {}
+        edges = np.linspace(-1, 1, _BINS + 1)
+        rows["epochs"].append(epoch)
+        for name, (layer, argument) in self._kernels.items():
+            kernel = tf.cast(latent_kernel(layer, argument), "float32")
+            values = smooth_sign(kernel, quantizers_of(layer)[argument].sharpness)
+            rows[name].append(np.histogram(values, edges)[0] / np.size(values))
+        unfinished = self._file.with_suffix(".unfinished.npz")
+        np.savez(unfinished, edges=edges, **rows)
+        unfinished.replace(self._file)
+
+
+def plot_weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Figure":
+    """Draw the histograms that `kbnn.callbacks.WeightHistograms` has written.
+
+    Args:
+        file: its `.npz`.
+        epochs: how many epochs to show, the first and the last one among them.
+
+    Returns:
+        A matplotlib figure with a row for each layer and a column for each epoch.
+
+    Raises:
+        ValueError: another file, or a number of epochs below 1.
+
+    >>> import kbnn
+    >>> figure = kbnn.techniques.plot_weight_histograms("weights.npz")   # doctest: +SKIP
+    """
+    from matplotlib.figure import Figure
+
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"Expected `epochs` to be a positive integer. Received: epochs={epochs!r}")
+    with np.load(file, allow_pickle=False) as content:
+        arrays = dict(content)
+    if not {"edges", "epochs"} < arrays.keys():
+        raise ValueError(
+            f"Expected {file} to be of kbnn.callbacks.WeightHistograms. "
+            f"Received: a file with {', '.join(arrays) or 'nothing'}"
+        )
+    edges, numbers = arrays.pop("edges"), arrays.pop("epochs")
+    shown = np.unique(np.linspace(0, len(numbers) - 1, epochs).round().astype(int))
+    size = (2.2 * len(shown), 1.4 * len(arrays) + 0.4)
+    figure = Figure(figsize=size, layout="constrained")
+    rows = figure.subplots(len(arrays), len(shown), sharex=True, sharey="row", squeeze=False)
+    for (layer, shares), row in zip(arrays.items(), rows, strict=True):
+        row[0].set_ylabel(layer)
+        for i, axes in zip(shown, row, strict=True):
+            axes.stairs(shares[i], edges, fill=True)
+    for i, axes in zip(shown, rows[0], strict=True):
+        axes.set_title("before" if numbers[i] < 0 else f"epoch {numbers[i] + 1}")
+    for axes in rows[-1]:
+        axes.set_xlabel("tanh(nu w)")
+    return figure

@@ -1,0 +1,274 @@
+"""A healthy quantizer of the tests' own, and broken ones, the same but for one fault."""
+
+import dataclasses
+import random
+
+import larq as lq
+import numpy as np
+import tensorflow as tf
+import tf_keras as keras
+
+import kbnn
+from tests.table.rows import CallbackRow, LayerRow, QuantizerRow, by_name
+from tests.table.table_rows import narrow_vgg, sign
+
+
+def registered(cls: type) -> type:
+    """Known to Keras, and by its bare name to Larq, which looks it up in `.h5` files."""
+    keras.utils.register_keras_serializable("fakes")(cls)
+    keras.utils.get_custom_objects()[cls.__name__] = cls
+    return cls
+
+
+@registered
+class Healthy(lq.quantizers.Quantizer):
+    """tanh(sharpness x) in training, with a loss of its own; the sign at inference."""
+
+    precision = 1
+
+    def __init__(self, sharpness=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.initial_sharpness = sharpness
+
+    def build(self, input_shape):
+        self.sharpness = self.add_weight(
+            name="sharpness",
+            shape=(),
+            initializer=keras.initializers.Constant(self.initial_sharpness),
+            trainable=False,
+        )
+        super().build(input_shape)
+
+    def call(self, inputs, training=None):
+        self.add_loss(self.penalty(inputs) if training else tf.zeros([]))
+        return self.soft(inputs) if training else self.hard(inputs)
+
+    def hard(self, x):
+        return lq.math.sign(x)
+
+    def soft(self, x):
+        return tf.tanh(tf.cast(self.sharpness, x.dtype) * x)
+
+    def penalty(self, x):
+        return 1e-3 * tf.reduce_mean(tf.square(tf.cast(x, "float32")))
+
+    def frozen_quantizer(self):
+        return lq.quantizers.SteSign()
+
+    def get_config(self):
+        return {**super().get_config(), "sharpness": self.initial_sharpness}
+
+
+keras.utils.get_custom_objects()["healthy"] = Healthy
+
+
+@registered
+class WrongAtZero(Healthy):
+    def hard(self, x):
+        return tf.sign(x)
+
+
+@registered
+class WrongGradient(Healthy):
+    def soft(self, x):
+        return super().soft(x) + (x - tf.stop_gradient(x))
+
+
+@registered
+class LosesArgument(Healthy):
+    def get_config(self):
+        return lq.quantizers.Quantizer.get_config(self)
+
+
+@registered
+class HidesState(Healthy):
+    """As Larq's own quantizers do."""
+
+    @property
+    def non_trainable_weights(self):
+        return []
+
+
+class Unregistered(Healthy):
+    pass
+
+
+@keras.utils.register_keras_serializable("fakes")
+class RegisteredInPackageOnly(Healthy):
+    pass
+
+
+@registered
+class Float32Constant(Healthy):
+    def hard(self, x):
+        return super().hard(x * tf.constant(2.0))
+
+
+@registered
+class NotForXla(Healthy):
+    """Numbers by way of strings, which XLA has not."""
+
+    def hard(self, x):
+        strings = tf.strings.as_string(tf.cast(super().hard(x), "float32"))
+        return tf.cast(tf.strings.to_number(strings), x.dtype)
+
+
+@registered
+class Nondeterministic(Healthy):
+    def penalty(self, x):
+        random_scale = 1e-5 * random.SystemRandom().random()
+        return super().penalty(x) + random_scale * tf.reduce_mean(tf.cast(x, "float32"))
+
+
+@registered
+class LossUnlessInference(Healthy):
+    """Has a loss while Keras builds a model, and none in evaluation: Keras takes the former."""
+
+    def call(self, inputs, training=None):
+        if training is not False:
+            self.add_loss(self.penalty(inputs))
+        return self.soft(inputs) if training else self.hard(inputs)
+
+
+@registered
+class DoesNotFreeze(Healthy):
+    def frozen_quantizer(self):
+        return type(self).from_config(self.get_config())
+
+
+@registered
+class FreezesToAnother(Healthy):
+    def frozen_quantizer(self):
+        return lq.quantizers.SteHeaviside()
+
+
+@registered
+class ReplicasApart(Healthy):
+    """A variable whose values in the replicas nothing combines."""
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.mean = self.add_weight(name="mean", shape=(), trainable=False, initializer="zeros")
+
+    def soft(self, x):
+        self.mean.assign(tf.reduce_mean(tf.cast(x, "float32")))
+        return super().soft(x)
+
+
+@registered
+class TwoBits(Healthy):
+    """Says that it has more values than it has."""
+
+    precision = 2
+
+
+@registered
+class WrongForKernels(Healthy):
+    """Takes every square tensor for something else."""
+
+    def hard(self, x):
+        return -super().hard(x) if x.shape[0] == x.shape[1] else super().hard(x)
+
+
+@registered
+class DeafShift(kbnn.layers.LearnedShift):
+    """No gradient reaches its weight."""
+
+    def call(self, inputs):
+        return inputs + tf.stop_gradient(self.shift)
+
+
+@registered
+class ShiftThatStays(kbnn.layers.LearnedShift):
+    """Needs kbnn, or what it is defined in, on the device's side."""
+
+    def frozen_layer(self):
+        return type(self).from_config(self.get_config()), self.get_weights()
+
+
+class CountsFromItsBirth(keras.callbacks.Callback):
+    """Lowers the learning rate by the epochs seen, which a resumed `fit` counts anew."""
+
+    epochs = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epochs += 1
+        self.model.optimizer.learning_rate = 0.01 / self.epochs
+
+
+class CrashesInValidation(keras.callbacks.Callback):
+    def on_test_begin(self, logs=None):
+        raise RuntimeError("no validation")
+
+
+def hard(x, sharpness, mean=None):
+    return sign(x)
+
+
+def soft(x, sharpness, mean=None):
+    return np.tanh(sharpness * x)
+
+
+def soft_gradient(x, sharpness, mean=None):
+    return sharpness * (1 - np.tanh(sharpness * x) ** 2)
+
+
+def quantizer_row(name: str, cls: type) -> QuantizerRow:
+    return QuantizerRow(
+        name,
+        make=lambda: cls(sharpness=1.5),
+        forward=hard,
+        training_forward=soft,
+        gradient=soft_gradient,
+        alias="healthy",
+        lacks={} if cls is Healthy else {"alias": "none of its own"},
+        module="fakes",
+    )
+
+
+def shift_row(name: str, cls: type) -> LayerRow:
+    return LayerRow(name, make=cls, forward=lambda x, shift: x + shift, module="fakes")
+
+
+def callback_row(name: str, cls: type) -> CallbackRow:
+    return CallbackRow(
+        name,
+        make=lambda train: [kbnn.callbacks.ShuffleEpoch(train), cls()],
+        model=narrow_vgg,
+        module="fakes",
+    )
+
+
+QUANTIZERS = {
+    "healthy": Healthy,
+    "wrong_at_zero": WrongAtZero,
+    "wrong_gradient": WrongGradient,
+    "wrong_for_kernels": WrongForKernels,
+    "loses_argument": LosesArgument,
+    "hides_state": HidesState,
+    "unregistered": Unregistered,
+    "registered_in_package_only": RegisteredInPackageOnly,
+    "float32_constant": Float32Constant,
+    "not_for_xla": NotForXla,
+    "nondeterministic": Nondeterministic,
+    "loss_unless_inference": LossUnlessInference,
+    "does_not_freeze": DoesNotFreeze,
+    "freezes_to_another": FreezesToAnother,
+    "replicas_apart": ReplicasApart,
+    "two_bits": TwoBits,
+}
+LAYERS = {"deaf_shift": DeafShift, "shift_that_stays": ShiftThatStays}
+CALLBACKS = {
+    "counts_from_its_birth": CountsFromItsBirth,
+    "crashes_in_validation": CrashesInValidation,
+}
+
+ROWS = by_name(
+    [
+        *[quantizer_row(name, cls) for name, cls in QUANTIZERS.items()],
+        # The alias of the healthy one.
+        dataclasses.replace(quantizer_row("another_alias", WrongGradient), lacks={}),
+        *[shift_row(name, cls) for name, cls in LAYERS.items()],
+        *[callback_row(name, cls) for name, cls in CALLBACKS.items()],
+    ]
+)
