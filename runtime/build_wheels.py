@@ -1,11 +1,11 @@
-"""Build the wheels of kbnn-runtime for all platforms, and its source distribution, on one machine.
+"""Build the wheels of kbnn-runtime for all platforms and its source distribution on one machine.
 
     pip install -e ".[wheels]"      # or: build, ninja, scikit-build-core, wheel, ziglang
     python build_wheels.py [--out dist] [PLATFORM ...]
 
-Zig's C++ compiler, from PyPI, is the cross compiler: it brings the headers of every platform, and
-stubs of glibc's versions, so that a library asks for none newer than the wheel's tag says. A wheel
-is tagged by that version: `check_wheels.py` holds the two together.
+The cross compiler is Zig's C++ compiler, from PyPI. It includes the headers of every platform and
+stubs of every glibc version, so a library can be linked against the glibc version in the wheel's
+tag. `check_wheels.py` checks that library and tag agree.
 """
 
 import argparse
@@ -26,11 +26,11 @@ class Platform:
     """A platform to build for.
 
     Attributes:
-        target: Zig's name of it; the number after gnu is the glibc version asked for at most.
+        target: Zig's name of the platform. The number after gnu is the glibc version to link.
         tags: The wheel's platform tags.
         system: CMake's name of the system.
         processor: CMake's name of the processor.
-        flags: Further flags of the compiler.
+        flags: Additional compiler flags.
     """
 
     target: str
@@ -53,7 +53,7 @@ PLATFORMS = {
         "Linux",
         "aarch64",
     ),
-    # ARMv7-A with VFPv3-D16 is what Debian's armhf asks for; NEON is used where there is.
+    # Debian's armhf requires ARMv7-A with VFPv3-D16. NEON is detected at run time.
     "linux-armv7l": Platform(
         "arm-linux-gnueabihf.2.17",
         ("manylinux_2_17_armv7l", "manylinux2014_armv7l"),
@@ -72,14 +72,16 @@ def main() -> None:
         "platforms",
         nargs="*",
         metavar="PLATFORM",
-        help=f"some of {', '.join(PLATFORMS)} and sdist; all by default",
+        help=f"any of {', '.join(PLATFORMS)} and sdist (all)",
     )
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "dist", help="folder to write")
+    parser.add_argument(
+        "--out", type=pathlib.Path, default=HERE / "dist", help="output folder (dist)"
+    )
     arguments = parser.parse_args()
     wanted = arguments.platforms or [*PLATFORMS, "sdist"]
     unknown = sorted(set(wanted) - set(PLATFORMS) - {"sdist"})
     if unknown:
-        parser.error(f"Expected platforms of {[*PLATFORMS, 'sdist']}. Received: {unknown}")
+        parser.error(f"Expected some of {[*PLATFORMS, 'sdist']}. Received: {unknown}")
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in wanted:
         build = build_sdist if name == "sdist" else build_wheel
@@ -87,15 +89,15 @@ def main() -> None:
 
 
 def build_sdist(name: str, out: pathlib.Path) -> pathlib.Path:
-    """Write the source distribution into `out`."""
+    """Build the source distribution into `out`."""
     with tempfile.TemporaryDirectory(prefix="kbnn-") as folder:
         _build("--sdist", pathlib.Path(folder))
         (made,) = pathlib.Path(folder).glob("*.tar.gz")
-        return _moved(made, out)
+        return _move(made, out)
 
 
 def build_wheel(name: str, out: pathlib.Path) -> pathlib.Path:
-    """Write the wheel for one of `PLATFORMS` into `out`."""
+    """Build the wheel for one of `PLATFORMS` into `out`."""
     platform = PLATFORMS[name]
     with tempfile.TemporaryDirectory(prefix="kbnn-") as temporary:
         folder = pathlib.Path(temporary)
@@ -107,7 +109,7 @@ def build_wheel(name: str, out: pathlib.Path) -> pathlib.Path:
             f"--config-setting=cmake.args=-DCMAKE_TOOLCHAIN_FILE={toolchain};-GNinja",
         )
         (made,) = folder.glob("*.whl")
-        # The backend tags for the machine it runs on.
+        # The build backend tags the wheel for this machine.
         tags = ".".join(platform.tags)
         subprocess.run(
             [sys.executable, "-m", "wheel", "tags", "--remove", f"--platform-tag={tags}", made],
@@ -115,13 +117,13 @@ def build_wheel(name: str, out: pathlib.Path) -> pathlib.Path:
             stdout=subprocess.DEVNULL,
         )
         (tagged,) = folder.glob("*.whl")
-        return _moved(tagged, out)
+        return _move(tagged, out)
 
 
 def write_toolchain(platform: Platform, folder: pathlib.Path) -> pathlib.Path:
     """Write a CMake toolchain file that compiles for `platform` with Zig."""
     flags = " ".join(["-target", platform.target, *platform.flags])
-    # CMake wants one file that is the compiler, Zig is a program with a command before it.
+    # CMake expects a single executable, but Zig's compiler is a subcommand.
     tools = {
         "zig-c++": f'exec "{sys.executable}" -m ziglang c++ {flags} "$@"',
         "zig-ar": f'exec "{sys.executable}" -m ziglang ar "$@"',
@@ -143,7 +145,7 @@ def write_toolchain(platform: Platform, folder: pathlib.Path) -> pathlib.Path:
 
 
 def _build(kind: str, out: pathlib.Path, *settings: str) -> None:
-    # Without isolation: what builds is what the extra `wheels` installs, for every wheel the same.
+    # Without isolation, so that the extra `wheels` determines the tools for every wheel.
     command = [sys.executable, "-m", "build", kind, "--no-isolation", "--outdir", str(out)]
     environment = {**os.environ, "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", "0")}
     done = subprocess.run(
@@ -155,10 +157,10 @@ def _build(kind: str, out: pathlib.Path, *settings: str) -> None:
     )
     if done.returncode:
         sys.stderr.write(done.stdout)
-        raise SystemExit(f"Expected {kind[2:]} to be built. Received exit code {done.returncode}")
+        raise SystemExit(f"Building the {kind[2:]} failed with exit code {done.returncode}")
 
 
-def _moved(made: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
+def _move(made: pathlib.Path, out: pathlib.Path) -> pathlib.Path:
     return pathlib.Path(shutil.move(made, out / made.name))
 
 

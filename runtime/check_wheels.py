@@ -1,11 +1,11 @@
-"""Check the wheels and the source distribution that build_wheels.py wrote.
+"""Check the wheels and the source distribution that build_wheels.py built.
 
     python check_wheels.py [dist/*]
 
-Of each wheel: the tags, the size, that the library is one of the tagged platform, exports the two
-entry points of a delegate and nothing else, asks for no executable stack, for system libraries
-alone and for no newer glibc than the tag says. Of the source distribution: that it holds what a
-build needs, and nothing else.
+Each wheel must have the right tags and size, and a library for the tagged platform. The library
+must export the two entry points of a delegate and nothing else, and must need only system
+libraries, no newer glibc than the tag says, and no executable stack. The source distribution must
+contain what a build needs, and nothing else.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _TAGS = {
     "macosx_11_0_arm64": (".dylib", "aarch64"),
     "win_amd64": (".dll", "x86_64"),
 }
-# What every system has: glibc's libraries (of manylinux's list), macOS's and Windows's C library.
+# The system libraries: glibc's (from manylinux's list), and the C libraries of macOS and Windows.
 _SYSTEM = re.compile(
     r"lib(c|m|dl|rt|pthread)\.so\.[0-9]+|ld-linux[-a-z0-9_]*\.so\.[0-9]+"
     r"|/usr/lib/libSystem\.B\.dylib"
@@ -45,7 +45,7 @@ _SOURCE = re.compile(
     + r"|native/(\w+/)?\w+\.(cc|h)|native/README\.md|macos/\w+\.cc"
     + r"|src/kbnn_runtime/(\w+/)*(\w+\.py|py\.typed)"
 )
-# Zig's linker exports them from each of macOS's libraries, by the names of the file's header.
+# Zig's linker exports these names of the file header from every macOS library.
 _LINKERS_OWN = {"__dso_handle", "_mh_dylib_header"}
 
 
@@ -55,7 +55,7 @@ def main() -> int:
     built = [path for pattern in ("*.whl", "*.tar.gz") for path in (HERE / "dist").glob(pattern)]
     wheels = parser.parse_args().wheels or sorted(built)
     if not wheels:
-        parser.error(f"Expected wheels in {HERE / 'dist'}. Received none")
+        parser.error(f"Expected wheels in {HERE / 'dist'}. Run build_wheels.py first")
     failed = False
     for wheel in wheels:
         problems = check_wheel(wheel) if wheel.suffix == ".whl" else check_sdist(wheel)
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def check_wheel(wheel: pathlib.Path) -> list[str]:
-    """What is wrong with a wheel; nothing, if it is good."""
+    """Return the problems of a wheel; none if it is good."""
     problems = []
     size = wheel.stat().st_size
     if size >= MAXIMUM_BYTES:
@@ -93,33 +93,33 @@ def check_wheel(wheel: pathlib.Path) -> list[str]:
         if not name.startswith(("kbnn_runtime/", f"{distribution}-{version}.dist-info/"))
     ]
     if strangers:
-        problems.append(f"Expected files of kbnn_runtime alone. Received: {strangers}")
+        problems.append(f"Expected only files of kbnn_runtime. Received: {strangers}")
     return problems + check_library(library)
 
 
 def check_sdist(path: pathlib.Path) -> list[str]:
-    """What is wrong with a source distribution; nothing, if it is good."""
+    """Return the problems of a source distribution; none if it is good."""
     with tarfile.open(path) as archive:
         names = [name.partition("/")[2] for name in archive.getnames()]
     problems = []
     missing = [name for name in SOURCES if name not in names]
     if missing:
-        problems.append(f"Expected {missing}. Received none of them")
+        problems.append(f"Expected {missing}. Received: none of them")
     strangers = [name for name in names if not _SOURCE.fullmatch(name)]
     if strangers:
-        problems.append(f"Expected sources alone. Received: {strangers}")
+        problems.append(f"Expected only sources. Received: {strangers}")
     return problems
 
 
 def check_library(library: Library) -> list[str]:
-    """What is wrong with a library, whatever the platform."""
+    """Return the problems of a library for any platform."""
     problems = []
     exports = tuple(name for name in library.exports if name not in _LINKERS_OWN)
     if exports != ENTRY_POINTS:
         problems.append(f"Expected exports {ENTRY_POINTS}. Received: {exports}")
     foreign = [name for name in library.needs if not _SYSTEM.fullmatch(name)]
     if foreign:
-        problems.append(f"Expected system libraries alone. Received: {foreign}")
+        problems.append(f"Expected only system libraries. Received: {foreign}")
     newer = [
         version
         for version in library.versions
@@ -128,7 +128,7 @@ def check_library(library: Library) -> list[str]:
     if newer:
         problems.append(f"Expected symbols up to GLIBC_2.17. Received: {newer}")
     if library.executable_stack:
-        problems.append("Expected no executable stack. Received one")
+        problems.append("Expected no executable stack. Received: one")
     return problems
 
 

@@ -132,7 +132,8 @@ def main(
     table = []
     with tempfile.TemporaryDirectory(prefix="kbnn-") as temporary:
         folder = pathlib.Path(temporary)
-        install_wheels([str(wheel)], ARCHITECTURES[_ARCHITECTURE], folder / "installed", alone=True)
+        installed = folder / "installed"
+        install_wheels([str(wheel)], ARCHITECTURES[_ARCHITECTURE], installed, dependencies=False)
         emulated_by = [qemu, "-cpu", _CORE]
         emulated_by += ["-plugin", f"{built(compiler, folder)},out={folder / 'pages'}"]
         for name in names or NETWORKS:

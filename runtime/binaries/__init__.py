@@ -1,18 +1,19 @@
-"""What a shared library exports and needs, read from its file: ELF, Mach-O and PE."""
+"""Read what a shared library exports and needs from its file: ELF, Mach-O and PE."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Library:
-    """What the checks of a wheel ask of a shared library.
+    """The properties of a shared library that the checks of a wheel need.
 
     Attributes:
-        machine: "x86_64", "aarch64", "arm" or, unknown here, the number in the file.
-        exports: Names of the symbols that others can use.
-        needs: Names of the libraries that the loader has to find.
-        versions: Versions of symbols that the libraries must have, such as "GLIBC_2.17"; ELF alone.
-        executable_stack: The loader would make the stack executable; ELF alone.
+        machine: "x86_64", "aarch64" or "arm"; for any other machine, its number in the file.
+        exports: The names of the exported symbols.
+        needs: The names of the libraries that the loader has to find.
+        versions: The symbol versions that those libraries must have, such as "GLIBC_2.17". ELF
+            only.
+        executable_stack: Whether the loader makes the stack executable. ELF only.
     """
 
     machine: str

@@ -1,4 +1,4 @@
-"""ELF libraries, 32 and 64 bits, little-endian: see the ELF specification (man 5 elf)."""
+"""Read little-endian ELF libraries of 32 and 64 bits (see man 5 elf)."""
 
 import struct
 
@@ -15,10 +15,10 @@ def read(content: bytes) -> Library:
     """Read a shared library.
 
     Raises:
-        ValueError: The content is no little-endian ELF file.
+        ValueError: The content is not a little-endian ELF file.
     """
     if content[:4] != b"\x7fELF" or content[5] != 1:
-        raise ValueError("Expected a little-endian ELF file. Received another one")
+        raise ValueError("Expected a little-endian ELF file. Received: another file")
     wide = content[4] == 2
     sections = _sections(content, wide)
     return Library(
@@ -36,7 +36,7 @@ def _machine(content: bytes) -> str:
 
 
 def _sections(content: bytes, wide: bool) -> list[dict[str, int]]:
-    """Type, offset, size and linked section of each section."""
+    """Return the type, offset, size and linked section of each section."""
     start = struct.unpack_from("<Q" if wide else "<I", content, 0x28 if wide else 0x20)[0]
     entry_size, count = struct.unpack_from("<HH", content, 0x3A if wide else 0x2E)
     form = "<IIQQQQII" if wide else "<IIIIIIII"
@@ -113,5 +113,5 @@ def _executable_stack(content: bytes, wide: bool) -> bool:
         (flags,) = struct.unpack_from("<I", content, at + (4 if wide else 24))
         if kind == _PT_GNU_STACK:
             return bool(flags & _PF_X)
-    # Without the header the loader takes the architecture's default, which may be executable.
+    # Without this header the loader uses the architecture's default, which may be executable.
     return True

@@ -1,4 +1,4 @@
-"""Mach-O libraries, 64 bits: see <mach-o/loader.h>, and for the trie of exports dyld's sources."""
+"""Read 64-bit Mach-O libraries (see <mach-o/loader.h>, and dyld's sources for the export trie)."""
 
 import struct
 
@@ -12,17 +12,17 @@ def read(content: bytes) -> Library:
     """Read a shared library.
 
     Raises:
-        ValueError: The content is no Mach-O file of 64 bits.
+        ValueError: The content is not a 64-bit Mach-O file.
     """
     magic, machine, _, _, count = struct.unpack_from("<IIIII", content)
     if magic != 0xFEEDFACF:
-        raise ValueError("Expected a 64-bit Mach-O file. Received another one")
+        raise ValueError("Expected a 64-bit Mach-O file. Received: another file")
     exports, needs = [], []
     at = 32
     for _ in range(count):
         command, size = struct.unpack_from("<II", content, at)
         if command in (_LC_DYLD_INFO_ONLY, _LC_DYLD_EXPORTS_TRIE):
-            # The exports are the last of the five parts that the older command tells of.
+            # The older command describes five parts, of which the exports are the last.
             place = at + (40 if command == _LC_DYLD_INFO_ONLY else 8)
             start, length = struct.unpack_from("<II", content, place)
             exports += _names(content[start : start + length], 0, "") if length else []
@@ -34,9 +34,9 @@ def read(content: bytes) -> Library:
 
 
 def _names(trie: bytes, at: int, prefix: str) -> list[str]:
-    """The names in the part of a trie that begins at a node, all of which start with `prefix`."""
+    """Return the names below a node of the trie, all of which start with `prefix`."""
     size, at = _number(trie, at)
-    # The C compiler puts an underscore before each name.
+    # The C compiler prefixes each name with an underscore.
     names = [prefix.removeprefix("_")] if size else []
     at += size
     children = trie[at]
@@ -50,7 +50,7 @@ def _names(trie: bytes, at: int, prefix: str) -> list[str]:
 
 
 def _number(trie: bytes, at: int) -> tuple[int, int]:
-    """An unsigned LEB128 number, and where it ends."""
+    """Return an unsigned LEB128 number and the position after it."""
     value = shift = 0
     while True:
         byte = trie[at]

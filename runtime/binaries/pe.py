@@ -1,4 +1,4 @@
-"""Windows DLLs, 64 bits: see "PE Format" in Microsoft's documentation."""
+"""Read 64-bit Windows DLLs (see "PE Format" in Microsoft's documentation)."""
 
 import struct
 
@@ -13,7 +13,7 @@ def read(content: bytes) -> Library:
     """Read a DLL.
 
     Raises:
-        ValueError: The content is no 64-bit PE file.
+        ValueError: The content is not a 64-bit PE file.
     """
     (header,) = struct.unpack_from("<I", content, 0x3C)
     optional = header + 24
@@ -22,7 +22,7 @@ def read(content: bytes) -> Library:
         or content[header : header + 4] != b"PE\0\0"
         or struct.unpack_from("<H", content, optional)[0] != _PE32_PLUS
     ):
-        raise ValueError("Expected a 64-bit PE file. Received another one")
+        raise ValueError("Expected a 64-bit PE file. Received: another file")
     machine, section_count = struct.unpack_from("<HH", content, header + 4)
     (optional_size,) = struct.unpack_from("<H", content, header + 20)
     sections = [

@@ -1,7 +1,7 @@
-"""A Debian of another architecture in a folder, with Python and LiteRT, for qemu's user emulation.
+"""Make a folder with another architecture's Debian, Python and LiteRT, for qemu's user emulation.
 
-Made from Debian's packages, as apt is configured on this machine, and from wheels of PyPI, without
-root's rights: apt is told to keep its state in a folder of ours, and packages are unpacked, not
+The packages come from the Debian for which apt is configured on this machine, the wheels from PyPI.
+Root is not needed: apt keeps its state in a separate folder, and packages are unpacked instead of
 installed.
 """
 
@@ -23,12 +23,12 @@ class Architecture:
     """An architecture to test on.
 
     Attributes:
-        debian: Debian's name of it.
+        debian: Debian's name of the architecture.
         qemu: The emulator.
         platforms: The platform tags of its wheels.
-        wheels: What is installed from PyPI.
-        debian_packages: What is installed from Debian beside Python.
-        cpuinfo: What /proc/cpuinfo says of a Raspberry Pi of this architecture.
+        wheels: The packages from PyPI.
+        debian_packages: The packages from Debian besides Python.
+        cpuinfo: The content of /proc/cpuinfo on a Raspberry Pi of this architecture.
     """
 
     debian: str
@@ -39,7 +39,7 @@ class Architecture:
     cpuinfo: str
 
 
-# A Raspberry Pi 4's: four Cortex-A72.
+# A Raspberry Pi 4 has four Cortex-A72.
 _CPUINFO = """\
 processor\t: 0
 BogoMIPS\t: 108.00
@@ -61,7 +61,7 @@ ARCHITECTURES = {
         debian_packages=(),
         cpuinfo=_CPUINFO.format(features="fp asimd evtstrm crc32 cpuid"),
     ),
-    # PyPI has no NumPy for it. tflite-runtime was built against NumPy 1, as Debian's is.
+    # PyPI has no NumPy wheel for it. tflite-runtime needs NumPy 1, which is Debian's version.
     "armv7l": Architecture(
         debian="armhf",
         qemu="qemu-arm-static",
@@ -74,41 +74,41 @@ ARCHITECTURES = {
 
 
 def arm_root(name: str, cache: pathlib.Path) -> pathlib.Path:
-    """The folder of an architecture's Debian, made at the first call.
+    """Return the folder of an architecture's Debian, and make it if the cache does not have it.
 
     Args:
         name: One of `ARCHITECTURES`.
-        cache: The folder that holds it; it is used again while what it is made of stays the same.
+        cache: The folder that holds it. It is made again when its recipe changes.
 
     Raises:
-        FileNotFoundError: A program that this needs is not installed.
-        RuntimeError: apt, dpkg-deb or pip failed; the message ends with what it said.
+        FileNotFoundError: A required program is not installed.
+        RuntimeError: apt, dpkg-deb or pip failed. The message ends with its output.
     """
     architecture = ARCHITECTURES[name]
     _check_programs("apt-get", "dpkg-deb")
     recipe = f"{architecture} {PYTHON}".encode()
     root = cache / f"{name}-{hashlib.sha256(recipe).hexdigest()[:12]}"
-    return _made(root, lambda unfinished: _make(architecture, unfinished, cache))
+    return _make_folder(root, lambda unfinished: _make(architecture, unfinished, cache))
 
 
 def emulator(name: str, cache: pathlib.Path) -> pathlib.Path:
-    """qemu's program for an architecture: the one that is installed, or else Debian's.
+    """Return qemu's program for an architecture, and unpack Debian's if none is installed.
 
     Args:
         name: One of `ARCHITECTURES`.
-        cache: The folder that holds what was unpacked of the package.
+        cache: The folder into which the package is unpacked.
 
     Raises:
-        FileNotFoundError, RuntimeError: As `arm_root`.
+        FileNotFoundError, RuntimeError: As for `arm_root`.
     """
     program = ARCHITECTURES[name].qemu
     installed = shutil.which(program)
     if installed is not None:
         return pathlib.Path(installed)
     _check_programs("apt-get", "dpkg-deb", "dpkg")
-    own = _checked(["dpkg", "--print-architecture"]).strip()
+    own = _run(["dpkg", "--print-architecture"]).strip()
     state = cache / f"apt-{own}"
-    found = _made(
+    found = _make_folder(
         cache / f"qemu-{own}",
         lambda folder: _unpack_debian(own, ["qemu-user-static"], folder, state),
     )
@@ -123,19 +123,19 @@ def run_python(
     *,
     emulated_by: list[str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run the Python of `arm_root` with arguments.
+    """Run the Python of `arm_root`.
 
     Args:
         name: One of `ARCHITECTURES`.
         root: Its folder.
-        path: Folders to import from, besides those of the root.
-        arguments: Of Python.
-        emulated_by: qemu's program and options; by default `emulator`, without any.
+        path: Additional folders to import from.
+        arguments: The arguments of Python.
+        emulated_by: qemu's program and options; by default `emulator` without options.
     """
     python = root / "usr" / "bin" / f"python{PYTHON}"
     command = [*(emulated_by or [emulator(name, root.parent)]), "-L", root, python]
     folders = [*path, root / "opt" / "wheels", root / "usr" / "lib" / "python3" / "dist-packages"]
-    # Where NumPy finds them once dpkg has installed, and not only unpacked, its packages.
+    # dpkg would link these libraries to where NumPy finds them, but packages are only unpacked.
     algebra = [found for kind in ("blas", "lapack") for found in root.glob(f"usr/lib/*/{kind}")]
     environment = {
         "PATH": os.environ["PATH"],
@@ -149,8 +149,8 @@ def run_python(
     )
 
 
-def _made(folder: pathlib.Path, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
-    """A folder that is whole: as it was made before, or made under another name and renamed."""
+def _make_folder(folder: pathlib.Path, make: Callable[[pathlib.Path], None]) -> pathlib.Path:
+    """Return the folder, or make it under another name and rename it when it is complete."""
     if folder.is_dir():
         return folder
     unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
@@ -168,7 +168,7 @@ def _check_programs(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
             raise FileNotFoundError(
-                f"Expected {program}, of Debian and its relatives, to be installed. Received none"
+                f"Expected {program}, which Debian and its derivatives have, to be installed"
             )
 
 
@@ -176,7 +176,7 @@ def _make(architecture: Architecture, root: pathlib.Path, cache: pathlib.Path) -
     packages = [f"python{PYTHON}", "libstdc++6", "zlib1g", *architecture.debian_packages]
     _unpack_debian(architecture.debian, packages, root, cache / f"apt-{architecture.debian}")
     install_wheels([*architecture.wheels], architecture, root / "opt" / "wheels")
-    # LiteRT asks it about the processor; the host's, which emulated programs would see, crashes it.
+    # LiteRT reads it. Without it, emulated programs see the host's, which crashes LiteRT.
     (root / "proc").mkdir(exist_ok=True)
     cores = [architecture.cpuinfo.replace("processor\t: 0", f"processor\t: {i}") for i in range(4)]
     (root / "proc" / "cpuinfo").write_text("".join(cores))
@@ -185,30 +185,30 @@ def _make(architecture: Architecture, root: pathlib.Path, cache: pathlib.Path) -
 def _unpack_debian(
     architecture: str, wanted: list[str], root: pathlib.Path, state: pathlib.Path
 ) -> None:
-    """Unpack packages, and all that they depend on, into a folder."""
-    apt = _apt_of(architecture, state)
+    """Unpack packages and all their dependencies into a folder."""
+    apt = _apt_command(architecture, state)
     try:
-        _checked([*apt, "update"])
+        _run([*apt, "update"])
     except RuntimeError as error:
-        # Of several lists one may be unavailable; whether the others do shows below.
+        # One of several package lists may be unavailable; the steps below show whether it matters.
         print(error, file=sys.stderr)
-    # Nothing is installed in the state's list, so the plan holds all that they depend on.
-    plan = _checked([*apt, "install", "--simulate", "--no-install-recommends", *wanted])
+    # The state lists no installed packages, so the plan contains all dependencies.
+    plan = _run([*apt, "install", "--simulate", "--no-install-recommends", *wanted])
     packages = re.findall(r"^Inst (\S+) \((\S+) ", plan, re.MULTILINE)
     archives = state / "archives"
     archives.mkdir(exist_ok=True)
     named = [f"{package.partition(':')[0]}={version}" for package, version in packages]
-    # apt verifies what it downloads against the signed lists.
-    _checked([*apt, "download", *named], cwd=archives)
+    # apt verifies downloads against the signed lists.
+    _run([*apt, "download", *named], cwd=archives)
     for package, version in packages:
         package = package.partition(":")[0]
-        # apt writes a version's colon as %3a.
+        # apt writes the colon of a version as %3a.
         (archive,) = archives.glob(f"{package}_{version.replace(':', '%3a')}_*.deb")
-        _checked(["dpkg-deb", "-x", str(archive), str(root)])
+        _run(["dpkg-deb", "-x", str(archive), str(root)])
 
 
-def _apt_of(architecture: str, state: pathlib.Path) -> list[str]:
-    """apt-get with its state in a folder of ours, for one architecture alone."""
+def _apt_command(architecture: str, state: pathlib.Path) -> list[str]:
+    """Return the apt-get command for one architecture, with its state in a separate folder."""
     for folder in ("lists/partial", "cache/archives/partial"):
         (state / folder).mkdir(parents=True, exist_ok=True)
     (state / "status").touch()
@@ -226,23 +226,27 @@ def _apt_of(architecture: str, state: pathlib.Path) -> list[str]:
 
 
 def install_wheels(
-    wheels: list[str], architecture: Architecture, folder: pathlib.Path, *, alone: bool = False
+    wheels: list[str],
+    architecture: Architecture,
+    folder: pathlib.Path,
+    *,
+    dependencies: bool = True,
 ) -> None:
-    """Install wheels of another architecture into a folder; `alone`, without dependencies."""
+    """Install wheels of another architecture into a folder."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--only-binary=:all:"]
-    # Those who made a package without dependencies, and Debian has NumPy.
-    if alone or architecture.debian_packages:
+    # If Debian has NumPy, pip must not install it as a dependency.
+    if not dependencies or architecture.debian_packages:
         command.append("--no-deps")
     command += [f"--platform={platform}" for platform in architecture.platforms]
     command += [f"--python-version={PYTHON}", "--implementation=cp", "--upgrade"]
-    _checked([*command, f"--target={folder}", *wheels])
+    _run([*command, f"--target={folder}", *wheels])
 
 
-def _checked(command: list[str], cwd: pathlib.Path | None = None) -> str:
+def _run(command: list[str], cwd: pathlib.Path | None = None) -> str:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(
-            f"Expected {' '.join(command[:2])} to work. Received exit code {done.returncode}: "
+            f"{' '.join(command[:2])} failed with exit code {done.returncode}: "
             f"{done.stdout[-1000:]}{done.stderr[-2000:]}"
         )
     return done.stdout

@@ -31,7 +31,7 @@ def _operators() -> dict[str, tuple[bytes, np.ndarray]]:
     random = np.random.default_rng(0)
     image = (2, 9, 7, 70)
     real = random.normal(size=image).astype(np.float32)
-    # Where processors differ: zeros with a sign, and what is smaller than normal numbers.
+    # Values on which processors differ: signed zeros, denormal numbers, infinities and NaN.
     special = np.array([0.0, -0.0, 1e-45, -1e-45, -1e-39, np.inf, -np.inf, np.nan], np.float32)
     real.reshape(-1)[: 50 * len(special)] = np.tile(special, 50)
     bytes_ = random.integers(-128, 128, image).astype(np.int8)
@@ -66,7 +66,7 @@ def _operators() -> dict[str, tuple[bytes, np.ndarray]]:
 
 
 def _convolutions() -> dict[str, tuple[bytes, np.ndarray]]:
-    """Convolutions of all outputs, paddings and activations, of channels that fill no tile."""
+    """Convolutions with all output types, paddings and activations, and with partial tiles."""
     cases = {}
     for i, (output, padding, activation, channels_in, channels, size, stride) in enumerate(
         [
@@ -113,7 +113,7 @@ def _convolutions() -> dict[str, tuple[bytes, np.ndarray]]:
 
 
 def residual_blocks() -> tuple[bytes, np.ndarray]:
-    """Two binary convolutions with a shortcut around each, and real-valued images for them."""
+    """Two binary convolutions, each with a shortcut, and real-valued images for them."""
     channels = 70
     random = np.random.default_rng(7)
     images = random.normal(size=(2, 9, 7, channels)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Compare what two platforms computed: `compare_results.py EXPECTED RECEIVED`.
+"""Compare the results of two platforms: `compare_results.py EXPECTED RECEIVED`.
 
-Both are folders that run_cases.py wrote. Every kernel of the second platform must give what the
-portable kernels of the first give.
+Both are folders that run_cases.py wrote. All kernels of the second platform must give the results
+of the first platform's portable kernels.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 import numpy as np
 
 NETWORK = "fashion_mnist"
-"""The one case that also runs LiteRT's operators, which round as each processor does."""
+"""The only case that also runs LiteRT's operators, whose rounding depends on the processor."""
 _TOLERANCE = 1e-4
 
 

@@ -2,9 +2,9 @@
 
     python run_arm.py [--dist FOLDER] [--cache FOLDER] [aarch64] [armv7l]
 
-Needs apt on an x86-64 Linux; no root's rights and no ARM hardware. The wheels are those of
-build_wheels.py, all from the same sources. The first run downloads a Debian with Python and LiteRT
-for each architecture, about 100 MB, and qemu where it is not installed; they are kept in the cache.
+Needs an x86-64 Linux with apt, but neither root nor ARM hardware. build_wheels.py must have built
+all three Linux wheels from the same sources. The first run downloads a Debian with Python and
+LiteRT for each architecture, about 100 MB, and qemu if it is not installed. They stay in the cache.
 """
 
 import argparse
@@ -47,22 +47,22 @@ def main() -> int:
 
 
 def wheel_for(machine: str, dist: pathlib.Path) -> pathlib.Path:
-    """The newest wheel of build_wheels.py for Linux on a machine."""
+    """Return the newest Linux wheel for a machine."""
     wheels = sorted(dist.glob(f"*manylinux*_{machine}.whl"), key=lambda path: path.stat().st_mtime)
     if not wheels:
         raise SystemExit(
-            f"Expected a Linux wheel for {machine} in {dist}. Received none: "
-            f"python build_wheels.py linux-{machine}"
+            f"Expected a Linux wheel for {machine} in {dist}. "
+            f"Run python build_wheels.py linux-{machine} first"
         )
     return wheels[-1]
 
 
 def run_here(wheel: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
-    """The folder of results of the x86-64 wheel, in this Python."""
+    """Run the cases with the x86-64 wheel in this Python, and return the folder of results."""
     installed, results = folder / "installed-here", folder / "results-here"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
     subprocess.run([*pip, f"--target={installed}", str(wheel)], check=True)
-    # The wheel comes before a kbnn-runtime that this Python has; LiteRT is this Python's.
+    # The wheel shadows a kbnn-runtime that is installed in this Python. LiteRT is this Python's.
     program = (
         f"import sys, runpy; sys.path.insert(0, {str(installed)!r}); "
         f"sys.argv = ['run_cases.py', {str(folder / 'cases')!r}, {str(results)!r}]; "
@@ -76,10 +76,10 @@ def run_here(wheel: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
 def run_there(
     name: str, wheel: pathlib.Path, cache: pathlib.Path, folder: pathlib.Path
 ) -> pathlib.Path:
-    """The folder of results of an ARM wheel, in an emulated Python."""
+    """Run the cases with an ARM wheel in an emulated Python, and return the folder of results."""
     root = arm_root(name, cache)
     installed, results = folder / f"installed-{name}", folder / f"results-{name}"
-    install_wheels([str(wheel)], ARCHITECTURES[name], installed, alone=True)
+    install_wheels([str(wheel)], ARCHITECTURES[name], installed, dependencies=False)
     arguments = [str(HERE / "run_cases.py"), str(folder / "cases"), str(results)]
     _check_run(run_python(name, root, [installed], arguments), results, installed)
     return results
@@ -90,12 +90,11 @@ def _check_run(
 ) -> None:
     if done.returncode:
         raise SystemExit(
-            f"Expected the cases to run. Received exit code {done.returncode}: "
-            f"{done.stderr[-3000:]}"
+            f"Running the cases failed with exit code {done.returncode}: {done.stderr[-3000:]}"
         )
     library = json.loads((results / "platform.json").read_text())["library"]
     if not pathlib.Path(library).is_relative_to(installed):
-        raise SystemExit(f"Expected the library of the wheel. Received: {library}")
+        raise SystemExit(f"Expected the wheel's library to run. Received: {library}")
 
 
 if __name__ == "__main__":

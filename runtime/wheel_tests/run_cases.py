@@ -1,8 +1,8 @@
-"""Run the cases of cases.py with the wheel that is installed: `run_cases.py CASES RESULTS`.
+"""Run the cases of cases.py with the installed wheel: `run_cases.py CASES RESULTS`.
 
-Needs NumPy and kbnn-runtime alone: it runs in an emulated Python as well. For each case and each
-kernels of the processor the output is written to RESULTS/KERNELS/NAME.npy, and what ran them to
-RESULTS/platform.json.
+Needs only NumPy and kbnn-runtime, so it also runs in an emulated Python. For each case and each of
+the processor's kernels it writes the output to RESULTS/KERNELS/NAME.npy, and a description of the
+platform to RESULTS/platform.json.
 """
 
 import json
@@ -23,7 +23,7 @@ from kbnn_runtime.litert import PACKAGE, LiteRTInterpreter
 from kbnn_runtime.session import Session
 
 FIRST_CONVOLVED = 6
-"""The tensor of `cases.residual_blocks` that has no memory where the ADD that reads it is fused."""
+"""A tensor of `cases.residual_blocks` that has no memory if the ADD that reads it is fused."""
 
 
 def main(cases: pathlib.Path, results: pathlib.Path) -> None:
@@ -53,7 +53,7 @@ def main(cases: pathlib.Path, results: pathlib.Path) -> None:
 
 
 def is_fused(model: pathlib.Path) -> bool:
-    """Whether the first convolution of the residual blocks is computed with the ADD behind it."""
+    """Return whether the first convolution of the residual blocks is fused with its ADD."""
     interpreter = LiteRTInterpreter(str(model), experimental_delegates=[load_delegate()])
     interpreter.allocate_tensors()
     interpreter.invoke()

@@ -1,4 +1,4 @@
-"""Runs Larq Compute Engine (LCE) files, binary neural networks, in the stock LiteRT interpreter."""
+"""Run the binary neural networks of Larq Compute Engine (LCE) in the stock LiteRT interpreter."""
 
 from kbnn_runtime._version import __version__
 from kbnn_runtime.delegate import available_kernels, library_path, load_delegate

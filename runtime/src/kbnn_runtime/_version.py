@@ -1,3 +1,3 @@
-"""The version, readable without importing LiteRT."""
+"""The version, which can be read without importing LiteRT."""
 
 __version__ = "0.1.0.dev0"

@@ -1,4 +1,4 @@
-"""The shared library: where it is, and loading it into an interpreter of LiteRT's own."""
+"""The delegate: the path of its shared library, and loading it into a LiteRT interpreter."""
 
 import pathlib
 import sys
@@ -13,24 +13,24 @@ _FILES = {"win32": "kbnn_delegate.dll", "darwin": "libkbnn_delegate.dylib"}
 
 
 def library_path() -> pathlib.Path:
-    """The path of the shared library, for interpreters in C++ or Java.
+    """Return the path of the shared library, for interpreters in C++ or Java.
 
-    It exports `tflite_plugin_create_delegate` and `tflite_plugin_destroy_delegate`, the interface
-    of TFLite's external delegates, and needs no other library than those of the system.
+    The library exports TFLite's interface of external delegates, `tflite_plugin_create_delegate`
+    and `tflite_plugin_destroy_delegate`, and needs only system libraries.
 
     Raises:
-        FileNotFoundError: The package was installed without it.
+        FileNotFoundError: The installed package lacks the library.
     """
     path = pathlib.Path(__file__).with_name(_FILES.get(sys.platform, "libkbnn_delegate.so"))
     if not path.is_file():
         raise FileNotFoundError(
-            f"Expected the delegate at {path}. Received no such file: reinstall kbnn-runtime."
+            f"Expected the delegate at {path}, which does not exist. Reinstall kbnn-runtime."
         )
     return path
 
 
 def load_delegate(*, num_threads: int = 1, kernels: str = "auto", fusion: bool = True) -> Any:
-    """The delegate that runs LCE's operators, for those who use LiteRT's interpreter directly.
+    """Load the delegate that runs LCE's operators, for use with LiteRT's own interpreter.
 
     ```python
     from ai_edge_litert.interpreter import Interpreter
@@ -38,22 +38,22 @@ def load_delegate(*, num_threads: int = 1, kernels: str = "auto", fusion: bool =
     ```
 
     Args:
-        num_threads: Threads that a binary convolution uses, 1 to 128; those of LiteRT's own
-            operators are set in its interpreter.
-        kernels: "auto", the fastest that the processor runs, or one of "portable", "avx2",
-            "avx512", "avx512_vpopcntdq" and "neon", for tests and comparisons.
+        num_threads: How many threads LCE's operators use, 1 to 128. LiteRT's own operators use
+            the number that its interpreter is given.
+        kernels: "auto" selects the fastest kernels that the processor can run. For tests and
+            comparisons, "portable", "avx2", "avx512", "avx512_vpopcntdq" or "neon".
         fusion: Compute a binary convolution together with the `ADD` of a residual and the
-            `LceQuantize` behind it. Outputs are the same, and what lies between these operators is
-            in no tensor. A residual of another shape than the convolution's output, which `ADD`
-            would repeat, is refused at run time where the file does not show it.
+            `LceQuantize` after it. Outputs are bit-identical, but the tensors between these
+            operators hold nothing. Set it to False for models whose inputs you resize so that
+            `ADD` has to broadcast the residual; with fusion these raise an error at run time.
 
     Returns:
-        A `Delegate` of LiteRT, for one interpreter.
+        A LiteRT `Delegate`, for one interpreter.
 
     Raises:
-        TypeError: `num_threads` is not an integer, or `fusion` not a bool.
-        ValueError: `num_threads` or `kernels` is not one of those, or the processor does not run
-            the kernels.
+        TypeError: `num_threads` is not an integer, or `fusion` is not a bool.
+        ValueError: `num_threads` is out of range, `kernels` is unknown, or the processor cannot
+            run them.
     """
     check_num_threads(num_threads)
     if kernels not in KERNELS:
@@ -69,11 +69,12 @@ def load_delegate(*, num_threads: int = 1, kernels: str = "auto", fusion: bool =
 
 
 def available_kernels() -> tuple[str, ...]:
-    """The kernels that this processor runs, a subset of those of `load_delegate` without "auto"."""
-    return tuple(kernels for kernels in KERNELS if kernels != "auto" and _loads(kernels))
+    """Return the names of the kernels that this processor can run, without "auto"."""
+    return tuple(kernels for kernels in KERNELS if kernels != "auto" and _can_run(kernels))
 
 
 def check_num_threads(num_threads: int) -> None:
+    """Raise a TypeError or ValueError unless the delegate accepts this number of threads."""
     if not isinstance(num_threads, int) or isinstance(num_threads, bool):
         raise TypeError(
             f"Expected num_threads to be an integer. Received: num_threads={num_threads!r}"
@@ -85,7 +86,7 @@ def check_num_threads(num_threads: int) -> None:
         )
 
 
-def _loads(kernels: str) -> bool:
+def _can_run(kernels: str) -> bool:
     try:
         load_delegate(kernels=kernels)
     except ValueError:

@@ -1,9 +1,9 @@
-"""The operators of a file, and files of one operator each.
+"""List the operators of a file, and extract one of them as a model.
 
-A `.tflite` file is a flatbuffer of TFLite's schema. Tables refer to their fields by offsets, so an
-operator is made a model of its own without rebuilding the file: the first subgraph is told to have
-that operator alone, with the operator's tensors as inputs and outputs. Source of the field numbers:
-`tensorflow/lite/schema/schema.fbs`, tables Model and SubGraph.
+A `.tflite` file is a flatbuffer of TFLite's schema, in which tables refer to their fields by
+offsets. To extract an operator, the file is edited instead of rebuilt: the first subgraph gets a
+list of operators with only that one, and the operator's tensors become its inputs and outputs. The
+field numbers come from `tensorflow/lite/schema/schema.fbs`, tables Model and SubGraph.
 """
 
 import dataclasses
@@ -20,10 +20,10 @@ class Operator:
     """An operator of the graph.
 
     Attributes:
-        type: `LceBconv2d`, or TFLite's name of it, such as `CONV_2D`.
+        type: `LceBconv2d`, or a name of TFLite's such as `CONV_2D`.
         name: The name of its first output.
-        inputs: The tensors that other operators or the user give it, without constants.
-        outputs: Its tensors.
+        inputs: The indices of its input tensors, without constants.
+        outputs: The indices of its output tensors.
     """
 
     type: str
@@ -33,23 +33,23 @@ class Operator:
 
 
 def operators(content: bytes) -> list[Operator]:
-    """The operators of a file's first subgraph, in the order in which they run.
+    """List the operators of a file's first subgraph, in execution order.
 
     Args:
         content: A file that LiteRT has accepted.
 
     Raises:
-        ValueError: The name of a tensor is not UTF-8.
+        ValueError: A tensor's name is not UTF-8.
     """
-    # Never allocated and without the delegate, so the nodes are the file's. LiteRT takes custom
-    # operators that it does not know until they have to be prepared.
+    # Without the delegate, the nodes are those of the file. LiteRT accepts unknown custom operators
+    # until it has to prepare them, which this interpreter never does.
     litert = LiteRTInterpreter(model_content=content)
     try:
         nodes = litert._get_ops_details()
         names = {entry["index"]: entry["name"] for entry in litert.get_tensor_details()}
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"Expected a model whose tensors have names in UTF-8. Received: {error}"
+            f"Expected a model whose tensor names are UTF-8. Received: {error}"
         ) from error
     variable = {int(entry["index"]) for entry in litert.get_input_details()}
     found = []
@@ -70,25 +70,25 @@ def operators(content: bytes) -> list[Operator]:
 
 
 def single_operator(content: bytes, index: int, operator: Operator) -> bytes:
-    """The file with its operator `index` alone, whose inputs and outputs are the model's.
+    """Extract the operator at `index` as a model, whose inputs and outputs are the operator's.
 
     Raises:
-        ValueError: The file stores its operators in an order that cannot be edited in place.
+        ValueError: The file's layout does not allow this edit.
     """
     edited = bytearray(content)
     model = _target(edited, 0)
     signatures = _field(edited, model, _MODEL_SIGNATURES)
     if signatures is not None:
         struct.pack_into("<I", edited, _target(edited, signatures), 0)
-    subgraphs = _target(edited, _required(edited, model, _MODEL_SUBGRAPHS))
+    subgraphs = _target(edited, _require_field(edited, model, _MODEL_SUBGRAPHS))
     subgraph = _target(edited, subgraphs + 4)
 
-    vector = _target(edited, _required(edited, subgraph, _SUBGRAPH_OPERATORS))
+    vector = _target(edited, _require_field(edited, subgraph, _SUBGRAPH_OPERATORS))
     table = _target(edited, vector + 4 + 4 * index)
     if table <= vector + 4:
         raise ValueError(
-            "Expected a file whose operators stand after the list of them. "
-            f"Received one with operator {index} before it: it cannot be profiled"
+            "Expected a file that stores its operators after their list. "
+            f"Received one with operator {index} before it, which cannot be profiled"
         )
     struct.pack_into("<II", edited, vector, 1, table - (vector + 4))
 
@@ -96,7 +96,7 @@ def single_operator(content: bytes, index: int, operator: Operator) -> bytes:
         (_SUBGRAPH_INPUTS, operator.inputs),
         (_SUBGRAPH_OUTPUTS, operator.outputs),
     ):
-        slot = _required(edited, subgraph, field)
+        slot = _require_field(edited, subgraph, field)
         edited += b"\0" * (-len(edited) % 4)
         struct.pack_into("<I", edited, slot, len(edited) - slot)
         edited += struct.pack(f"<I{len(tensors)}i", len(tensors), *tensors)
@@ -104,12 +104,12 @@ def single_operator(content: bytes, index: int, operator: Operator) -> bytes:
 
 
 def _target(content: bytearray, position: int) -> int:
-    """Where the offset at `position` leads."""
+    """Follow the offset at `position`."""
     return position + struct.unpack_from("<I", content, position)[0]
 
 
 def _field(content: bytearray, table: int, number: int) -> int | None:
-    """The position of a table's field, or None where the file leaves it out."""
+    """Return the position of a table's field, or None if the file omits it."""
     vtable = table - struct.unpack_from("<i", content, table)[0]
     (size,) = struct.unpack_from("<H", content, vtable)
     entry = 4 + 2 * number
@@ -117,8 +117,8 @@ def _field(content: bytearray, table: int, number: int) -> int | None:
     return table + offset if offset else None
 
 
-def _required(content: bytearray, table: int, number: int) -> int:
+def _require_field(content: bytearray, table: int, number: int) -> int:
     position = _field(content, table, number)
     if position is None:
-        raise ValueError("Expected a model with inputs, outputs and operators. Received none")
+        raise ValueError("Expected a model with inputs, outputs and operators. One is missing")
     return position

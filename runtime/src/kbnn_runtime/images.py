@@ -1,43 +1,46 @@
-"""Images as arrays: channels and sizes brought to those of a model."""
+"""Read images, and convert their channels and sizes to those of a model."""
 
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-# ITU-R 601-2, in units of 1/65536 and rounded: what Pillow's convert("L") computes.
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
+
+# The weights of ITU-R 601-2 in units of 1/65536, as in Pillow's convert("L").
 _LUMA = np.array([19595, 38470, 7471], np.uint32)
 _HALF = np.uint32(0x8000)
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """An image file as uint8 (height, width, 1 or 3), turned as its camera says.
+    """Read an image file as uint8 (height, width, 1 or 3).
 
-    Gray images of 16 bits are divided by 257, so that white stays white. What is transparent is
-    laid on white.
+    The image is rotated as its EXIF data says, and transparent areas become white. Gray images of
+    16 bits are divided by 257, so that white stays white.
 
     Raises:
         ImportError: Pillow is not installed.
-        ValueError: It is no image file that Pillow reads.
+        ValueError: Pillow cannot read the file.
     """
     try:
         from PIL import Image, ImageOps
     except ImportError as error:
         raise ImportError(
-            "Expected Pillow to read image files. Received none: `pip install kbnn-runtime[images]`"
+            "Reading image files needs Pillow: `pip install kbnn-runtime[images]`"
         ) from error
     try:
         with Image.open(pathlib.Path(path)) as file:
-            return _pixels(_on_white(ImageOps.exif_transpose(file)))
+            return _to_array(_flatten_on_white(ImageOps.exif_transpose(file)))
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"Expected an image file. Received: {path}: {error}") from error
 
 
-def _on_white(picture: Any) -> Any:
-    """A picture of Pillow's without its transparency, which may hide any colour."""
+def _flatten_on_white(picture: "Picture") -> "Picture":
+    """Replace transparency, which may hide any colour, by white."""
     has_alpha = picture.mode in ("LA", "PA", "RGBA")
-    # Of gray with 16 bits Pillow knows no transparency.
+    # Pillow supports no transparency in 16-bit gray.
     if not has_alpha and ("transparency" not in picture.info or picture.mode.startswith("I")):
         return picture
     from PIL import Image
@@ -47,10 +50,10 @@ def _on_white(picture: Any) -> Any:
     return white.convert("L" if picture.mode in ("1", "L", "LA") else "RGB")
 
 
-def _pixels(picture: Any) -> np.ndarray:
-    """A picture of Pillow's as uint8 (height, width, 1 or 3)."""
+def _to_array(picture: "Picture") -> np.ndarray:
+    """Convert a Pillow image to uint8 (height, width, 1 or 3)."""
     if picture.mode.startswith("I"):
-        # Pillow's conversion would clip them to 255.
+        # Pillow's own conversion clips values above 255.
         scaled = np.rint(np.asarray(picture) / 257)
         return np.clip(scaled, 0, 255).astype(np.uint8)[..., None]
     if picture.mode in ("1", "L"):
@@ -58,14 +61,14 @@ def _pixels(picture: Any) -> np.ndarray:
     return np.asarray(picture.convert("RGB"))
 
 
-def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """A uint8 image (height, width, 1 or 3) with 1 or 3 channels.
+def convert_channels(image: np.ndarray, channels: int) -> np.ndarray:
+    """Convert a uint8 image (height, width, 1 or 3) to 1 or 3 channels.
 
-    Colour becomes gray by ITU-R 601-2's luma, 0.299 R + 0.587 G + 0.114 B; gray becomes three equal
+    Gray is the luma of ITU-R 601-2, 0.299 R + 0.587 G + 0.114 B. A gray image becomes three equal
     channels.
 
     Raises:
-        ValueError: The image cannot have that many channels.
+        ValueError: Neither the image nor `channels` has 1 or 3 channels.
     """
     if image.shape[-1] == channels:
         return image
@@ -75,23 +78,23 @@ def with_channels(image: np.ndarray, channels: int) -> np.ndarray:
         luma = (image.astype(np.uint32) @ _LUMA + _HALF) >> np.uint32(16)
         return luma.astype(np.uint8)[..., None]
     raise ValueError(
-        f"Expected an image that can have {channels} channels. "
-        f"Received: an image of {image.shape[-1]} channels"
+        f"Expected an image that can be converted to {channels} channels. "
+        f"Received: an image with {image.shape[-1]} channels"
     )
 
 
-def resized(image: np.ndarray, height: int, width: int, mode: str) -> np.ndarray:
-    """A uint8 image (height, width, channels) in another size, bilinear with antialiasing.
+def resize_image(image: np.ndarray, height: int, width: int, mode: str) -> np.ndarray:
+    """Resize a uint8 image (height, width, channels), bilinearly with antialiasing.
 
     Args:
-        image: Of 1 or 3 channels.
-        height: Rows wanted.
-        width: Columns wanted.
-        mode: "stretch": the whole image, whatever its proportions. "crop": the largest part of
-            the wanted proportions from the image's middle.
+        image: An image with 1 or 3 channels.
+        height: The new height.
+        width: The new width.
+        mode: "stretch" keeps the whole image and changes its proportions. "crop" keeps the largest
+            central part that has the new proportions.
 
     Raises:
-        ImportError: The size differs, and Pillow is not installed.
+        ImportError: The size changes, and Pillow is not installed.
     """
     if image.shape[:2] == (height, width):
         return image
@@ -99,8 +102,8 @@ def resized(image: np.ndarray, height: int, width: int, mode: str) -> np.ndarray
         from PIL import Image
     except ImportError as error:
         raise ImportError(
-            f"Expected an image of {height}x{width} (height x width). Received one of "
-            f"{image.shape[0]}x{image.shape[1]}, and no Pillow to resize it: "
+            f"Expected an image of {height}x{width} (height x width). Received: "
+            f"{image.shape[0]}x{image.shape[1]}. Resizing it needs Pillow: "
             "`pip install kbnn-runtime[images]`"
         ) from error
     box = None
@@ -109,6 +112,6 @@ def resized(image: np.ndarray, height: int, width: int, mode: str) -> np.ndarray
         scale = min(rows / height, columns / width)
         top, left = (rows - scale * height) / 2, (columns - scale * width) / 2
         box = (left, top, left + scale * width, top + scale * height)
-    squeezed = image[..., 0] if image.shape[-1] == 1 else image
-    picture = Image.fromarray(squeezed).resize((width, height), Image.Resampling.BILINEAR, box)
+    pixels = image[..., 0] if image.shape[-1] == 1 else image
+    picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(picture).reshape(height, width, image.shape[-1])

@@ -1,4 +1,4 @@
-"""The LiteRT that is installed: ai-edge-litert, or tflite-runtime where that has no wheel."""
+"""The installed LiteRT: ai-edge-litert, or tflite-runtime on platforms without its wheel."""
 
 from typing import Any
 
@@ -13,8 +13,8 @@ except ModuleNotFoundError as error:
         if error.name != "tflite_runtime":
             raise
         raise ImportError(
-            "Expected ai-edge-litert or tflite-runtime to be installed. Received neither: "
-            "`pip install ai-edge-litert`, or on 32-bit ARM `pip install tflite-runtime`."
+            "Expected ai-edge-litert or tflite-runtime to be installed. Received: neither. "
+            "Run `pip install ai-edge-litert`, or on 32-bit ARM `pip install tflite-runtime`."
         ) from error
 
 LiteRTInterpreter: Any = _interpreter.Interpreter

@@ -1,4 +1,4 @@
-"""The time that each operator of a model takes."""
+"""Measure the time that each operator of a model takes."""
 
 import dataclasses
 import statistics
@@ -14,11 +14,11 @@ from kbnn_runtime.session import Session
 
 @dataclasses.dataclass(frozen=True)
 class OperatorTime:
-    """What one operator takes.
+    """The time of one operator.
 
     Attributes:
-        type: `LceBconv2d`, or TFLite's name of it, such as `CONV_2D`.
-        name: The name of its output.
+        type: `LceBconv2d`, or a name of TFLite's such as `CONV_2D`.
+        name: The name of its first output.
         milliseconds: The median of its timed runs.
         share: `milliseconds` divided by the sum over all operators.
     """
@@ -31,18 +31,18 @@ class OperatorTime:
 
 @dataclasses.dataclass(frozen=True)
 class Profile:
-    """What the operators of a model take, each timed alone.
+    """The times of a model's operators, each measured separately.
 
-    LiteRT's interpreters for Python have no profiler. Each operator is run as a model of its own,
-    through the same delegates, on the inputs that it has in the network. So the times tell which
-    operators are dear, but do not add up to the model's: alone, an operator finds its weights and
-    inputs in the caches, is not fused with its neighbours by XNNPACK or the delegate, and pays for
-    a call of the interpreter, some microseconds.
+    LiteRT's Python interpreters have no profiler. Each operator is run as a separate model, through
+    the same delegates and on the inputs that it has in the network. The times show which operators
+    are expensive, but do not add up to the model's time: run separately, an operator finds its
+    weights and inputs in the caches, is not fused with its neighbours by XNNPACK or the delegate,
+    and pays a few microseconds for a call of the interpreter.
 
     Attributes:
-        operators: In the order in which they run.
-        milliseconds: The whole model: the median of its timed runs, all operators together.
-        runs: Timed runs of each.
+        operators: The operators in execution order.
+        milliseconds: The median time of the whole model.
+        runs: How many runs of each were timed.
     """
 
     operators: tuple[OperatorTime, ...]
@@ -50,9 +50,9 @@ class Profile:
     runs: int
 
     def by_type(self) -> dict[str, OperatorTime]:
-        """The sums over the operators of one type, the dearest type first.
+        """Return the total for each operator type, the most expensive first.
 
-        `name` says how many there are.
+        The `name` of a total says how many operators it sums.
         """
         types = dict.fromkeys(entry.type for entry in self.operators)
         sums = {}
@@ -60,16 +60,16 @@ class Profile:
             entries = [entry for entry in self.operators if entry.type == kind]
             sums[kind] = OperatorTime(
                 type=kind,
-                name=f"{len(entries)} of them",
+                name=f"{len(entries)} operators" if len(entries) > 1 else "1 operator",
                 milliseconds=sum(entry.milliseconds for entry in entries),
                 share=sum(entry.share for entry in entries),
             )
         return dict(sorted(sums.items(), key=lambda item: -item[1].milliseconds))
 
     def to_dict(self) -> dict[str, Any]:
-        """The profile as it goes into JSON."""
+        """Return the profile as `kbnn-run benchmark --json` prints it."""
         return {
-            "method": "each operator alone, as a model of its own",
+            "method": "each operator timed separately, as a model",
             "runs": self.runs,
             "model_milliseconds": self.milliseconds,
             "operators": [dataclasses.asdict(entry) for entry in self.operators],
@@ -84,13 +84,13 @@ class Profile:
         ]
         total = sum(entry.milliseconds for entry in self.operators)
         lines.append(
-            f"Each operator timed alone: {total:.4f} ms together; the whole model: "
+            f"Operators timed separately: {total:.4f} ms in total. Whole model: "
             f"{self.milliseconds:.4f} ms (medians of {self.runs} runs)."
         )
         return "\n".join(lines)
 
 
-def profiled(
+def measure_profile(
     content: bytes,
     arrays: Sequence[np.ndarray],
     runs: int,
@@ -108,7 +108,7 @@ def profiled(
     options: dict[str, Any] = {"num_threads": num_threads, "kernels": kernels}
     whole = _median_time(content, arrays, runs, warmup, options)
 
-    # The values between the operators, for whose sake LiteRT must not reuse their memory.
+    # Every operator's inputs are read below, so LiteRT must not reuse their memory.
     session = Session(content, preserve_all_tensors=True, **options)
     session.prepare(arrays)
     session.invoke()
@@ -116,15 +116,15 @@ def profiled(
     found = operators(content)
     for index, operator in enumerate(found):
         inputs = [session.tensor(tensor) for tensor in operator.inputs]
-        alone = single_operator(content, index, operator)
-        times.append(_median_time(alone, inputs, runs, warmup, options))
-    return Profile(_with_shares(found, times), whole, runs)
+        model = single_operator(content, index, operator)
+        times.append(_median_time(model, inputs, runs, warmup, options))
+    return Profile(_operator_times(found, times), whole, runs)
 
 
 def _median_time(
     content: bytes, arrays: Sequence[np.ndarray], runs: int, warmup: int, options: dict[str, Any]
 ) -> float:
-    """The median of a model's runs in milliseconds."""
+    """Return the median time of a model's runs in milliseconds."""
     session = Session(content, **options)
     session.prepare(arrays)
     for _ in range(warmup):
@@ -137,7 +137,7 @@ def _median_time(
     return 1000 * statistics.median(times)
 
 
-def _with_shares(found: list[Operator], times: list[float]) -> tuple[OperatorTime, ...]:
+def _operator_times(found: list[Operator], times: list[float]) -> tuple[OperatorTime, ...]:
     total = sum(times)
     return tuple(
         OperatorTime(operator.type, operator.name, taken, taken / total)

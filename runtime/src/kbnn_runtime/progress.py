@@ -1,4 +1,4 @@
-"""How far a long batch has come."""
+"""The progress of a long batch."""
 
 import sys
 from collections.abc import Callable
@@ -6,15 +6,16 @@ from collections.abc import Callable
 _WIDTH = 30
 
 
-def reporter(progress: bool | Callable[[int, int], None], total: int) -> Callable[[int], None]:
-    """What is called with the number of examples done: a bar on standard error, or a function.
+def make_reporter(progress: bool | Callable[[int, int], None], total: int) -> Callable[[int], None]:
+    """Return a function to call with the number of examples that are done.
 
     Args:
-        progress: False: nothing is shown. True: a bar. Else a function of (done, total).
-        total: How many examples there are.
+        progress: True shows a bar on standard error, False shows nothing, and a function is called
+            with (done, total).
+        total: The number of examples.
 
     Raises:
-        TypeError: Neither a boolean nor callable.
+        TypeError: `progress` is neither a boolean nor callable.
     """
     if callable(progress):
         given = progress
@@ -24,10 +25,10 @@ def reporter(progress: bool | Callable[[int, int], None], total: int) -> Callabl
             "Expected progress to be True, False or a function of (done, total). "
             f"Received: progress={progress!r}"
         )
-    return (lambda done: _bar(done, total)) if progress else (lambda done: None)
+    return (lambda done: _draw_bar(done, total)) if progress else (lambda done: None)
 
 
-def _bar(done: int, total: int) -> None:
+def _draw_bar(done: int, total: int) -> None:
     filled = _WIDTH * done // total
     end = "\n" if done == total else ""
     sys.stderr.write(f"\r[{'=' * filled}{' ' * (_WIDTH - filled)}] {done}/{total}{end}")

@@ -1,4 +1,4 @@
-"""One interpreter of LiteRT with the delegate in it, and the shapes that it is set to."""
+"""A LiteRT interpreter with the delegate, and the shapes that it is currently set to."""
 
 import math
 import warnings
@@ -9,29 +9,28 @@ import numpy as np
 
 from kbnn_runtime.delegate import load_delegate
 from kbnn_runtime.litert import LiteRTInterpreter
-from kbnn_runtime.tensor import Tensor, described
+from kbnn_runtime.tensor import Tensor, make_tensor
 
 
 class Session:
     """Runs a model on batches of any size.
 
-    The interpreter is resized to the batch where the model allows that. Some do not: a reshape to a
-    fixed size fails, or gives an output without a row per example. Such a model gets as many
-    examples at a time as it was made for, which is one for nearly all models.
+    The interpreter is resized to the batch if the model allows it. Some models do not: a reshape to
+    a fixed size fails, or returns an output without a row per example. Such a model runs on as many
+    examples at a time as its file says, which is one for nearly all models.
     """
 
     def __init__(
         self, content: bytes, *, num_threads: int, kernels: str, preserve_all_tensors: bool = False
     ) -> None:
-        # LiteRT's errors for what is wrong with a file are of both kinds; a delegate that cannot
-        # be loaded is none of them.
+        # Outside the `try` below: a delegate that cannot be loaded is not an error of the file.
         delegate = load_delegate(
             num_threads=num_threads, kernels=kernels, fusion=not preserve_all_tensors
         )
         self._set_to: list[tuple[int, ...]] = []
         try:
             with warnings.catch_warnings():
-                # That preserving all tensors takes memory.
+                # LiteRT warns that preserving all tensors takes memory.
                 warnings.simplefilter("ignore", UserWarning)
                 self._litert: Any = LiteRTInterpreter(
                     model_content=content,
@@ -40,34 +39,34 @@ class Session:
                     experimental_preserve_all_tensors=preserve_all_tensors,
                 )
         except (RuntimeError, ValueError) as error:
-            raise _refused(error) from error
+            raise _model_error(error) from error
         self._input_details = self._litert.get_input_details()
         self._output_details = self._litert.get_output_details()
         self._own_shapes = [tuple(map(int, entry["shape"])) for entry in self._input_details]
-        # The fewest rows to which the model could not be resized.
+        # The smallest batch size to which the model could not be resized.
         self._too_many: float = math.inf
         names = _signature_names(self._litert)
-        self.inputs = _described(self._input_details, names.get("inputs", {}))
-        self.outputs = _described(self._output_details, names.get("outputs", {}))
+        self.inputs = _tensors(self._input_details, names.get("inputs", {}))
+        self.outputs = _tensors(self._output_details, names.get("outputs", {}))
         try:
             self._litert.allocate_tensors()
             self._set_to = self._own_shapes
         except (RuntimeError, ValueError) as error:
-            # A file has 1 in place of a free size, which may be too small for it.
+            # Files store 1 for a free size, which may be too small for the model.
             if not any(None in tensor.shape[1:] for tensor in self.inputs):
-                raise _refused(error) from error
+                raise _model_error(error) from error
 
     @property
     def own_batch_size(self) -> int:
-        """How many examples the file was made for."""
+        """The batch size in the file."""
         return self._own_shapes[0][0]
 
     def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """The outputs for arrays of one batch size, 1 or more, in the order of the inputs.
+        """Compute the outputs for input arrays, in the order of `inputs`, of 1 or more examples.
 
         Raises:
-            ValueError: The model cannot be resized to free sizes other than the batch's, or has an
-                output without a row per example.
+            ValueError: The model cannot be resized to these arrays, or has an output without a row
+                per example.
             RuntimeError: LiteRT or the delegate failed.
         """
         rows = len(arrays[0])
@@ -76,16 +75,16 @@ class Session:
             if outputs is not None:
                 return outputs
         outputs = self._run_in_pieces(arrays, rows)
-        # Now, and not before: sizes that the model refuses say nothing of others.
+        # Only now is it known that the batch size was the problem, not the other sizes.
         self._too_many = min(self._too_many, rows)
         return outputs
 
     def tensor(self, index: int) -> np.ndarray:
-        """A copy of a tensor of the graph, after `run`; only with `preserve_all_tensors`."""
+        """Return a copy of a tensor after a run. Needs `preserve_all_tensors`."""
         return self._litert.get_tensor(index)
 
     def prepare(self, arrays: Sequence[np.ndarray]) -> None:
-        """Set the interpreter to the shapes of these inputs, and give it them, for `invoke`.
+        """Resize the interpreter to these inputs and set them, for `invoke`.
 
         Raises:
             ValueError: The model cannot be resized to them.
@@ -94,7 +93,7 @@ class Session:
         self._set_inputs(arrays)
 
     def invoke(self) -> None:
-        """Run once on the inputs that were set."""
+        """Run once on the inputs of `prepare`."""
         self._litert.invoke()
 
     def _set_inputs(self, arrays: Sequence[np.ndarray]) -> None:
@@ -102,14 +101,14 @@ class Session:
             self._litert.set_tensor(entry["index"], array)
 
     def _run_resized(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray] | None:
-        """The outputs, or None if the model cannot be given this batch."""
+        """Compute the outputs, or return None if the model cannot be resized to this batch."""
         rows = len(arrays[0])
         own_size = [tuple(array.shape) for array in arrays] == self._own_shapes
         try:
             self.prepare(arrays)
             self.invoke()
         except (RuntimeError, ValueError):
-            # At the sizes it was made for there is no smaller step to fall back to.
+            # The file's own sizes leave nothing smaller to fall back to.
             if own_size:
                 raise
             return None
@@ -125,7 +124,7 @@ class Session:
         for start in range(0, rows, size):
             piece = [array[start : start + size] for array in arrays]
             kept = len(piece[0])
-            self._set_inputs([_padded(array, size) for array in piece])
+            self._set_inputs([_pad_rows(array, size) for array in piece])
             self.invoke()
             outputs = self._outputs()
             _check_rows(outputs, size)
@@ -136,10 +135,10 @@ class Session:
         return [self._litert.get_tensor(entry["index"]) for entry in self._output_details]
 
     def _resize(self, shapes: list[tuple[int, ...]]) -> None:
-        """Raise a ValueError where the model cannot be resized to these shapes."""
+        """Resize the inputs, or raise a ValueError if the model does not allow it."""
         if shapes == self._set_to:
             return
-        # Should it fail half-way, the next call must not take the old shapes for those set.
+        # If this fails half-way, neither the old nor the new shapes are set.
         self._set_to = []
         try:
             for entry, shape in zip(self._input_details, shapes, strict=True):
@@ -153,10 +152,9 @@ class Session:
         self._set_to = shapes
 
 
-def _refused(error: BaseException) -> ValueError:
+def _model_error(error: BaseException) -> ValueError:
     return ValueError(
-        "Expected a model that LiteRT and the delegate can run. "
-        f"Received one that they refuse: {_one_line(error)}"
+        f"Expected a model that LiteRT and the delegate can run. Received: {_one_line(error)}"
     )
 
 
@@ -172,14 +170,14 @@ def _check_rows(outputs: Sequence[np.ndarray], rows: int) -> None:
         )
 
 
-def _padded(array: np.ndarray, size: int) -> np.ndarray:
-    """The array with its last row repeated up to `size` rows."""
+def _pad_rows(array: np.ndarray, size: int) -> np.ndarray:
+    """Repeat the last row until the array has `size` rows."""
     missing = size - len(array)
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
 def _signature_names(litert: Any) -> dict[str, dict[int, str]]:
-    """The names that a model's only signature gives its tensors, by their index."""
+    """Return the names in the model's signature by tensor index, if it has exactly one."""
     signatures = litert._get_full_signature_list()
     if len(signatures) != 1:
         return {}
@@ -190,14 +188,14 @@ def _signature_names(litert: Any) -> dict[str, dict[int, str]]:
     }
 
 
-def _described(details: list[dict[str, Any]], names: dict[int, str]) -> tuple[Tensor, ...]:
+def _tensors(details: list[dict[str, Any]], names: dict[int, str]) -> tuple[Tensor, ...]:
     given = [names.get(int(entry["index"]), entry["name"]) for entry in details]
-    # Two names are the same when a model returns one tensor twice.
+    # Names repeat if a model returns the same tensor twice.
     unique = [
         name if given.count(name) == 1 else f"{name}:{given[:i].count(name)}"
         for i, name in enumerate(given)
     ]
-    return tuple(described(entry, name) for entry, name in zip(details, unique, strict=True))
+    return tuple(make_tensor(entry, name) for entry, name in zip(details, unique, strict=True))
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,6 +1,16 @@
-"""The sidecar of a model: what its images must be like, and what its classes are called.
+"""The sidecar: a JSON file beside a model that describes its preprocessing and its classes.
 
-A JSON file beside the model, `model.json` for `model.tflite`; README.md has its fields.
+This module defines the format, for which README.md has a table. `kbnn.converters.write_sidecar`
+writes it, and a test of kbnn reads every kind of document that it writes with `Sidecar`.
+
+```json
+{
+  "format": 1,
+  "preprocessing": {"dtype": "float32", "scale": 0.00784313725, "offset": -1, "resize": "crop"},
+  "labels": ["cat", "dog"],
+  "scores": "logits"
+}
+```
 """
 
 import dataclasses
@@ -14,26 +24,26 @@ from typing import Any
 import numpy as np
 
 from kbnn_runtime.batch import shape_text
-from kbnn_runtime.images import resized, with_channels
+from kbnn_runtime.images import convert_channels, resize_image
 from kbnn_runtime.tensor import Tensor
 
-_FORMAT = 1
-_DTYPES = ("uint8", "int8", "float32")
-_RESIZE = ("stretch", "crop")
-_SCORES = ("logits", "probabilities", "raw")
+FORMAT = 1
+DTYPES = ("uint8", "int8", "float32")
+RESIZE = ("stretch", "crop")
+SCORES = ("logits", "probabilities", "raw")
 _KEYS = {"format", "preprocessing", "labels", "scores"}
-_LARGEST = float(np.finfo(np.float32).max)
 _PREPROCESSING_KEYS = {"dtype", "scale", "offset", "resize"}
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclasses.dataclass(frozen=True)
 class Prediction:
-    """A class that an image may be of.
+    """A class predicted for an image.
 
     Attributes:
-        label: Its name, or its number as text where names are not known.
-        index: Its number, from 0.
-        score: Its probability, or what the model gave where that is not known.
+        label: The name of the class, or its number as text if the sidecar has no labels.
+        index: The number of the class, from 0.
+        score: The probability of the class, or the model's output if its scores are "raw".
     """
 
     label: str
@@ -43,22 +53,23 @@ class Prediction:
 
 @dataclasses.dataclass(frozen=True)
 class Sidecar:
-    """How images become a model's input, and its outputs classes.
+    """How to convert images to a model's input, and the model's output to classes.
 
-    stored = image * scale + offset, where image is uint8, 0 to 255. For integer types it is
+    input = image * scale + offset, where image is uint8, 0 to 255. For integer types the result is
     rounded, halves to even, and clipped to the type's range.
 
     Attributes:
-        dtype: "uint8", "int8" or "float32": the model's input.
-        scale: A number, or one for each channel; kept as a tuple.
-        offset: A number, or one for each channel; kept as a tuple.
-        resize: "stretch" or "crop", for images of another size than the model's.
+        dtype: The type of the model's input: "uint8", "int8" or "float32".
+        scale: A number, or one for each channel. Stored as a tuple.
+        offset: A number, or one for each channel. Stored as a tuple.
+        resize: How images of another size are resized: "stretch" changes their proportions,
+            "crop" keeps the largest central part with the model's proportions.
         labels: The names of the classes, or None.
-        scores: What the model's output is: "logits", whose softmax is taken, "probabilities", or
-            "raw", which is shown as it is.
+        scores: The meaning of the model's output: "logits", to which `best` applies a softmax,
+            "probabilities", or "raw" for any other numbers.
 
     Raises:
-        ValueError: A value is none of these, or scale and offset lead out of float32.
+        ValueError: A value is not allowed, or scale and offset exceed the range of float32.
     """
 
     dtype: str
@@ -69,10 +80,10 @@ class Sidecar:
     scores: str = "logits"
 
     def __post_init__(self) -> None:
-        _check_one_of("dtype", self.dtype, _DTYPES)
-        _check_one_of("resize", self.resize, _RESIZE)
-        _check_one_of("scores", self.scores, _SCORES)
-        scale, offset = _numbers("scale", self.scale), _numbers("offset", self.offset)
+        _check_one_of("dtype", self.dtype, DTYPES)
+        _check_one_of("resize", self.resize, RESIZE)
+        _check_one_of("scores", self.scores, SCORES)
+        scale, offset = _to_numbers("scale", self.scale), _to_numbers("offset", self.offset)
         if 255 * max(map(abs, scale)) + max(map(abs, offset)) > _LARGEST:
             raise ValueError(
                 "Expected scale and offset that keep the input within float32. "
@@ -95,8 +106,8 @@ class Sidecar:
         """Read a sidecar.
 
         Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is not a sidecar of this format.
+            FileNotFoundError: The file does not exist.
+            ValueError: The file is not a sidecar of this format.
         """
         text = pathlib.Path(path).read_bytes()
         try:
@@ -112,15 +123,15 @@ class Sidecar:
 
     @classmethod
     def from_dict(cls, document: Any) -> "Sidecar":
-        """The sidecar of a JSON document.
+        """Make a sidecar from a JSON document.
 
         Raises:
-            ValueError: It is not one of format 1.
+            ValueError: The document is not a sidecar of this format.
         """
         received = document.get("format") if isinstance(document, dict) else document
         # True is equal to 1.
-        if not isinstance(document, dict) or received != _FORMAT or isinstance(received, bool):
-            raise ValueError(f"Expected an object with format {_FORMAT}. Received: {received!r}")
+        if not isinstance(document, dict) or received != FORMAT or isinstance(received, bool):
+            raise ValueError(f"Expected an object with format {FORMAT}. Received: {received!r}")
         _check_keys("the sidecar", document, _KEYS)
         preprocessing = document.get("preprocessing")
         if not isinstance(preprocessing, dict):
@@ -137,23 +148,23 @@ class Sidecar:
 
     @classmethod
     def of_uint8_model(cls, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> "Sidecar":
-        """What is known of a model without a sidecar: it takes images as they are.
+        """Make the sidecar of a model that has none and takes images unchanged.
 
         Raises:
-            ValueError: It does not take uint8 images, or gives no classes.
+            ValueError: The model does not take uint8 images, or does not return classes.
         """
         if [tensor.dtype.name for tensor in inputs] != ["uint8"]:
             raise ValueError(
-                "Expected a model with one input of uint8 images, or a sidecar that says how "
-                f"images become its input. Received: inputs of "
-                f"{[tensor.dtype.name for tensor in inputs]} and no sidecar"
+                "Expected a model with one input of uint8 images, or a sidecar that says how to "
+                f"convert images. Received: inputs of {[tensor.dtype.name for tensor in inputs]} "
+                "and no sidecar"
             )
         found = cls(dtype="uint8", scores="raw")
         found.check(inputs, outputs)
         return found
 
     def check(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) -> None:
-        """Raise a ValueError unless a model with these inputs and outputs can have this sidecar."""
+        """Raise a ValueError unless the sidecar fits a model with these inputs and outputs."""
         if len(inputs) != 1 or len(inputs[0].shape) not in (3, 4):
             raise ValueError(
                 "Expected a model with one input of images. "
@@ -162,7 +173,7 @@ class Sidecar:
         (image,) = inputs
         if image.dtype.name != self.dtype:
             raise ValueError(
-                f"Expected a sidecar with dtype {image.dtype.name!r}, which the model takes. "
+                f"Expected a sidecar with dtype {image.dtype.name!r}, the model's input type. "
                 f"Received: dtype={self.dtype!r}"
             )
         if len(outputs) != 1 or None in outputs[0].shape[1:] or len(outputs[0].shape) < 2:
@@ -183,31 +194,31 @@ class Sidecar:
                     f"Received: {len(values)} numbers"
                 )
 
-    def preprocessed(self, images: np.ndarray | Sequence[np.ndarray], tensor: Tensor) -> np.ndarray:
-        """The model's input for images: see `Interpreter.classify`."""
+    def preprocess(self, images: np.ndarray | Sequence[np.ndarray], tensor: Tensor) -> np.ndarray:
+        """Convert images, as `Interpreter.classify` takes them, to the input `tensor`."""
         if not isinstance(images, np.ndarray | list | tuple):
             raise TypeError(
                 f"Expected an array or a list of images. Received: {type(images).__name__}"
             )
         if not len(images):
             raise ValueError("Expected at least one image. Received: none")
-        # Its rows would pass for gray images, of one column or three.
+        # A single image: its rows would be taken for gray images with 1 or 3 columns.
         if isinstance(images, np.ndarray) and images.ndim == 3 and images.shape[-1] in (1, 3):
             raise ValueError(
-                "Expected images of shape (n, height, width, channels), or a list of them; one "
-                f"image is [image]. Received: {images.shape}"
+                "Expected images of shape (n, height, width, channels), or a list of images; pass "
+                f"a single one as [image]. Received: {images.shape}"
             )
-        fitted = [self._one(image, tensor) for image in images]
-        shapes = {image.shape for image in fitted}
+        resized = [self._resize(image, tensor) for image in images]
+        shapes = {image.shape for image in resized}
         if len(shapes) > 1:
             raise ValueError(
-                "Expected images of one size for a model that takes any size. "
+                "Expected images of the same size, since the model takes any size. "
                 f"Received: {sorted(shapes)}"
             )
-        ready = np.stack(fitted)
-        stored = ready
+        pixels = np.stack(resized)
+        stored = pixels
         if self.scale != (1.0,) or self.offset != (0.0,) or self.dtype != "uint8":
-            real = ready.astype(np.float32) * np.array(self.scale, np.float32)
+            real = pixels.astype(np.float32) * np.array(self.scale, np.float32)
             real += np.array(self.offset, np.float32)
             if self.dtype != "float32":
                 bounds = np.iinfo(self.dtype)
@@ -216,10 +227,10 @@ class Sidecar:
         return stored if len(tensor.shape) == 4 else stored[..., 0]
 
     def best(self, rows: np.ndarray, top: int) -> list[list[Prediction]]:
-        """The `top` classes of each row of scores, real values, the best first."""
+        """Return the `top` classes of each row of real-valued scores, best first."""
         rows = rows.reshape(len(rows), -1).astype(np.float64)
-        # Before the softmax, which rounds small ones to 0. Stable: of equal scores the first class
-        # counts, as with argmax.
+        # Sorted before the softmax, which rounds small scores to 0. Stable, so that the first of
+        # equal scores wins, as with argmax.
         order = np.argsort(-rows, axis=1, kind="stable")[:, :top]
         if self.scores == "logits":
             rows = np.exp(rows - rows.max(axis=1, keepdims=True))
@@ -232,11 +243,11 @@ class Sidecar:
             for row, indices in zip(rows, order, strict=True)
         ]
 
-    def _one(self, image: Any, tensor: Tensor) -> np.ndarray:
-        """One image as uint8 (height, width, channels) of the model's size."""
+    def _resize(self, image: Any, tensor: Tensor) -> np.ndarray:
+        """Convert one image to uint8 (height, width, channels) of the model's size."""
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8:
             kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-            raise TypeError(f"Expected images to be arrays of uint8. Received: {kind}")
+            raise TypeError(f"Expected images to be uint8 arrays. Received: {kind}")
         if image.ndim == 2:
             image = image[..., None]
         if image.ndim != 3 or image.shape[-1] not in (1, 3) or 0 in image.shape:
@@ -246,11 +257,11 @@ class Sidecar:
             )
         channels = _channels(tensor)
         if channels is not None:
-            image = with_channels(image, channels)
+            image = convert_channels(image, channels)
         height, width = tensor.shape[1:3]
         if height is None or width is None:
             return image
-        return resized(image, height, width, self.resize)
+        return resize_image(image, height, width, self.resize)
 
 
 def _channels(tensor: Tensor) -> int | None:
@@ -260,7 +271,7 @@ def _channels(tensor: Tensor) -> int | None:
 def _check_keys(where: str, document: dict[str, Any], known: set[str]) -> None:
     unknown = sorted(set(document) - known)
     if unknown:
-        raise ValueError(f"Expected {where} to have {sorted(known)} alone. Received: {unknown}")
+        raise ValueError(f"Expected {where} to have only {sorted(known)}. Received: {unknown}")
 
 
 def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
@@ -268,15 +279,15 @@ def _check_one_of(name: str, value: Any, known: tuple[str, ...]) -> None:
         raise ValueError(f"Expected {name} to be one of {known}. Received: {name}={value!r}")
 
 
-def _numbers(name: str, value: Any) -> tuple[float, ...]:
+def _to_numbers(name: str, value: Any) -> tuple[float, ...]:
     values = value if isinstance(value, list | tuple) else [value]
-    fine = values and all(
+    are_numbers = values and all(
         isinstance(entry, int | float) and not isinstance(entry, bool) and abs(entry) <= _LARGEST
         for entry in values
     )
-    if not fine:
+    if not are_numbers:
         raise ValueError(
-            f"Expected {name} to be a finite number of float32 or a list of them. "
+            f"Expected {name} to be a finite float32 number or a list of such numbers. "
             f"Received: {name}={value!r}"
         )
     return tuple(float(entry) for entry in values)

@@ -1,4 +1,4 @@
-"""What an input or an output of a model is: its name, shape, type and quantization."""
+"""The description of a model's input or output: name, shape, type and quantization."""
 
 import dataclasses
 from typing import Any
@@ -11,12 +11,13 @@ class Tensor:
     """An input or an output of a model.
 
     Attributes:
-        name: Its name in the model's signature, or where there is none, in its graph.
-        shape: Sizes; None where a size is free. The first one is the batch, which is always free.
+        name: Its name in the model's signature, or in its graph if it has no signature.
+        shape: Its sizes, with None for a free one. The first is the batch size, which is always
+            free.
         dtype: The type of its elements.
-        scale: Of a quantized tensor, what one step is worth: real = scale * (stored - zero_point).
-            None if it is not quantized, and then `zero_point` is 0.
-        zero_point: The stored value that stands for 0.
+        scale: The scale of a quantized tensor: real = scale * (stored - zero_point). None if it is
+            not quantized.
+        zero_point: The stored value of the real value 0.
     """
 
     name: str
@@ -26,9 +27,9 @@ class Tensor:
     zero_point: int = 0
 
     def dequantize(self, stored: np.ndarray) -> np.ndarray:
-        """Real values, float32, of stored ones: scale * (stored - zero_point).
+        """Return scale * (stored - zero_point) in float32.
 
-        Values of a tensor that is not quantized are only converted.
+        If the tensor is not quantized, the values are only converted.
         """
         real = np.asarray(stored, np.float32)
         if self.scale is None:
@@ -36,13 +37,13 @@ class Tensor:
         return np.float32(self.scale) * (real - np.float32(self.zero_point))
 
     def to_dict(self) -> dict[str, Any]:
-        """What `kbnn-run info --json` prints."""
+        """Return the description that `kbnn-run info --json` prints."""
         return {**dataclasses.asdict(self), "shape": list(self.shape), "dtype": self.dtype.name}
 
 
-def described(details: dict[str, Any], name: str) -> Tensor:
-    """The `Tensor` of what LiteRT's `get_input_details` and `get_output_details` give."""
-    # Files of old converters have no signature of the shape.
+def make_tensor(details: dict[str, Any], name: str) -> Tensor:
+    """Make a `Tensor` from an entry of LiteRT's `get_input_details` or `get_output_details`."""
+    # Old converters write no shape signature.
     signature = details.get("shape_signature", ())
     shape = signature if len(signature) == len(details["shape"]) else details["shape"]
     sizes: list[int | None] = [None if size < 0 else int(size) for size in shape]

@@ -41,7 +41,7 @@ def test_a_good_library_has_no_problems(tmp_path):
 @linux
 def test_an_executable_stack_is_seen(tmp_path):
     library = elf.read(built(tmp_path, SOURCE, "-Wl,-z,execstack"))
-    assert check_library(library) == ["Expected no executable stack. Received one"]
+    assert check_library(library) == ["Expected no executable stack. Received: one"]
 
 
 @linux
@@ -146,5 +146,5 @@ def test_a_source_distribution_is_checked(tmp_path):
 
 @pytest.mark.parametrize("read", [elf.read, macho.read, pe.read])
 def test_other_files_are_refused(read):
-    with pytest.raises(ValueError, match="Received another one"):
+    with pytest.raises(ValueError, match="Received: another file"):
         read(b"\x7fOLF" + b"\0" * 100)

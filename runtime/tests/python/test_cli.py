@@ -161,17 +161,17 @@ def assert_refused(arguments: list[str], message: str, capsys) -> None:
         (["info", "{folder}/none.tflite"], "none.tflite"),
         (["info", "{folder}/images.npz"], "Expected a model"),
         (["info", "{folder}"], "Received: a folder"),
-        (["info", "{folder}/latin.tflite"], "names in UTF-8"),
+        (["info", "{folder}/latin.tflite"], "tensor names are UTF-8"),
         (["classify", "{model}", "{folder}/none.png"], "none.png"),
         (["classify", "{model}", "{model}"], "Expected an image file"),
         (["classify", "{model}", "{folder}/none.npz"], "none.npz"),
-        (["classify", "{model}", "{folder}/images.npz", "x.png"], "or one .npz alone"),
+        (["classify", "{model}", "{folder}/images.npz", "x.png"], "or a single .npz file"),
         (["classify", "{model}", "{folder}/images.npz", "--array", "z"], "--array"),
         (["classify", "{model}", "{folder}/images.npz", "--labels", "z"], "--labels"),
         (["classify", "{model}", "{folder}/images.npz", "--array", "y_test"], "Received"),
         (["classify", "{model}", "{folder}/images.npz", "--sidecar", "{folder}/no"], "no"),
-        (["classify", "{model}", "x.png", "--array", "x"], "--array with an .npz alone"),
-        (["classify", "{model}", "x.png", "--labels", "y"], "--labels with an .npz alone"),
+        (["classify", "{model}", "x.png", "--array", "x"], "--array only for an .npz file"),
+        (["classify", "{model}", "x.png", "--labels", "y"], "--labels only for an .npz file"),
         (["benchmark", "{model}", "--input", "{model}"], "Expected an .npz file"),
     ],
 )
@@ -218,7 +218,7 @@ def huge_array() -> io.BytesIO:
         (single_array(), "a single array"),
         (archive_of("images", b"text"), "with ['images']"),
         (huge_array(), "Expected an .npz file of plain arrays"),
-        (images_and(images=np.uint8(3)), "Expected images in the first axis of 'images'"),
+        (images_and(images=np.uint8(3)), "Expected images along the first axis of 'images'"),
         (images_and(labels=np.int64(1)), "Received: labels of shape ()"),
         (images_and(labels=np.arange(3)), "Received: labels of shape (3,)"),
         (images_and(labels=np.array(["cat", "dog"])), "Received: labels of <U3"),
@@ -238,7 +238,10 @@ def test_wrong_archives_are_refused(file, message, model, tmp_path, capsys):
     [
         (np.uint8(3), "Received: ()"),
         (np.zeros((0, 4, 6, 1), np.uint8), "Received: 0 in"),
-        (np.zeros((4, 4, 6, 1), np.uint8), "--batch-size, 5. Received: 4 in"),
+        (
+            np.zeros((4, 4, 6, 1), np.uint8),
+            "Expected at least 5 examples, the --batch-size. Received: 4 in",
+        ),
     ],
 )
 def test_benchmark_refuses_inputs_that_fill_no_batch(array, message, model, tmp_path, capsys):
@@ -264,7 +267,7 @@ def test_random_inputs_take_the_memory_of_one_batch(dtype):
 
 @pytest.mark.parametrize("size", [10**13, 10**20])
 def test_benchmark_refuses_a_batch_that_no_memory_holds(size, model, capsys):
-    message = "Expected a batch size that fits into memory"
+    message = "use a smaller --batch-size"
     assert_refused(["benchmark", model, "--batch-size", str(size)], message, capsys)
 
 

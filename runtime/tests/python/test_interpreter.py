@@ -226,10 +226,14 @@ def test_threads_of_the_caller_do_not_mix():
     [
         ([[1]], TypeError, "Expected an array for the input 'image'. Received: list"),
         (None, TypeError, "Received: NoneType"),
-        (images(1)[0], ValueError, r"one example is array\[None\]. Received: \(4, 6, 1\)"),
+        (
+            images(1)[0],
+            ValueError,
+            r"pass a single example as array\[None\]. Received: \(4, 6, 1\)",
+        ),
         (images(1)[:, :3], ValueError, r"Expected shape \(n, 4, 6, 1\).*Received: \(1, 3, 6, 1\)"),
-        (images(1, "float32"), ValueError, "Expected uint8 .* Received: float32"),
-        (images(1, ">f4"), ValueError, "Expected uint8 .* Received: >f4"),
+        (images(1, "float32"), ValueError, "Expected uint8, .* Received: float32"),
+        (images(1, ">f4"), ValueError, "Expected uint8, .* Received: >f4"),
         ({"images": images(1)}, ValueError, r"inputs \['image'\]. Received: \['images'\]"),
     ],
 )

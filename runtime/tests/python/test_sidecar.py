@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from kbnn_runtime import Interpreter, Prediction, Sidecar
-from kbnn_runtime.images import resized, with_channels
+from kbnn_runtime.images import convert_channels, resize_image
 
 LABELS = ["cat", "dog", "bird"]
 
@@ -88,11 +88,11 @@ def test_integers_are_rounded_to_even_and_clipped():
     (tensor,) = Interpreter(models.classifier("int8"), sidecar=sidecar).inputs
     pixels = np.zeros((4, 6), np.uint8)
     pixels[0] = [0, 1, 3, 5, 254, 255]
-    stored = sidecar.preprocessed([pixels], tensor)
+    stored = sidecar.preprocess([pixels], tensor)
     assert stored.dtype == np.int8
     # 0.5 - 120 = -119.5 is as far from -119 as from -120: the even one.
     np.testing.assert_array_equal(stored[0, 0, :, 0], [-120, -120, -118, -118, 7, 8])
-    bright = Sidecar(dtype="int8", scale=(4.0,), offset=(0.0,)).preprocessed([pixels], tensor)
+    bright = Sidecar(dtype="int8", scale=(4.0,), offset=(0.0,)).preprocess([pixels], tensor)
     np.testing.assert_array_equal(bright[0, 0, :, 0], [0, 4, 12, 20, 127, 127])
 
 
@@ -112,7 +112,7 @@ def test_the_softmax_of_large_logits():
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_gray_and_colour_are_converted_as_pillow_does(mode):
     shown = image(channels=3 if mode == "L" else 1)
-    converted = with_channels(shown, 1 if mode == "L" else 3)
+    converted = convert_channels(shown, 1 if mode == "L" else 3)
     picture = Image.fromarray(shown[..., 0] if shown.shape[-1] == 1 else shown).convert(mode)
     np.testing.assert_array_equal(converted.squeeze(), np.asarray(picture))
 
@@ -121,15 +121,15 @@ def test_other_sizes_are_stretched_or_cropped():
     # A middle of the right proportions, between gray margins that a crop leaves out.
     shown = np.full((12, 6, 1), 128, np.uint8)
     shown[4:8] = image()
-    np.testing.assert_array_equal(resized(shown, 4, 6, "crop"), image())
+    np.testing.assert_array_equal(resize_image(shown, 4, 6, "crop"), image())
     turned = shown.transpose(1, 0, 2)
-    np.testing.assert_array_equal(resized(turned, 6, 4, "crop"), image().transpose(1, 0, 2))
+    np.testing.assert_array_equal(resize_image(turned, 6, 4, "crop"), image().transpose(1, 0, 2))
     shown[3:9] = 255
-    stretched = resized(shown, 4, 6, "stretch")
+    stretched = resize_image(shown, 4, 6, "stretch")
     assert stretched.shape == (4, 6, 1)
     assert stretched[0].max() < 160 < 240 < stretched[1:3].min()
     same = image()
-    assert resized(same, 4, 6, "crop") is same
+    assert resize_image(same, 4, 6, "crop") is same
 
 
 def test_images_of_different_sizes_in_one_call():
@@ -143,13 +143,13 @@ def test_images_of_different_sizes_in_one_call():
     [
         ([], ValueError, "Expected at least one image"),
         (3, TypeError, "Expected an array or a list of images"),
-        ([[1]], TypeError, "arrays of uint8. Received: list"),
-        ([image().astype(float)], TypeError, "arrays of uint8. Received: float64"),
+        ([[1]], TypeError, "uint8 arrays. Received: list"),
+        ([image().astype(float)], TypeError, "uint8 arrays. Received: float64"),
         ([image(channels=2)], ValueError, r"Received: \(4, 6, 2\)"),
         ([image()[0, 0]], ValueError, "Received"),
         ([image(0)], ValueError, r"Received: \(0, 6, 1\)"),
-        (image(), ValueError, r"one image is \[image\]. Received: \(4, 6, 1\)"),
-        (image(channels=3), ValueError, r"one image is \[image\]. Received: \(4, 6, 3\)"),
+        (image(), ValueError, r"pass a single one as \[image\]. Received: \(4, 6, 1\)"),
+        (image(channels=3), ValueError, r"pass a single one as \[image\]. Received: \(4, 6, 3\)"),
         (image()[..., 0], ValueError, r"Received: \(6,\)"),
     ],
 )
@@ -165,7 +165,7 @@ def test_a_model_of_any_size_takes_images_of_one_size():
     np.testing.assert_allclose(
         [best[0].score for best in found], [given.mean() for given in shown], rtol=1e-5
     )
-    with pytest.raises(ValueError, match="Expected images of one size"):
+    with pytest.raises(ValueError, match="Expected images of the same size"):
         interpreter.classify([image(3, 5), image(5, 3)])
 
 
@@ -249,5 +249,5 @@ def test_a_sidecar_of_another_model_is_refused(model, sidecar, message):
 
 
 def test_a_real_model_without_a_sidecar_classifies_nothing():
-    with pytest.raises(ValueError, match="or a sidecar that says how"):
+    with pytest.raises(ValueError, match="or a sidecar that says how to"):
         Interpreter(models.classifier("float32")).classify([image()])

@@ -1,4 +1,4 @@
-"""`kbnn-run benchmark`: how long a model takes, and how much memory."""
+"""`kbnn-run benchmark`: measure the time and the memory that a model takes."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kbnn_runtime._version import __version__
-from kbnn_runtime.batch import checked_batch
+from kbnn_runtime.batch import check_batch
 from kbnn_runtime.cli.errors import InputError
 from kbnn_runtime.cli.options import (
     add_interpreter_options,
@@ -28,12 +28,16 @@ _PERCENTILES = (10, 90, 99)
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=integer_from(1), default=50, help="timed runs (50)")
-    parser.add_argument("--warmup", type=integer_from(0), default=5, help="runs before them (5)")
-    parser.add_argument("--batch-size", type=integer_from(1), default=1, help="examples a run (1)")
+    parser.add_argument(
+        "--warmup", type=integer_from(0), default=5, help="untimed runs before those (5)"
+    )
+    parser.add_argument(
+        "--batch-size", type=integer_from(1), default=1, help="examples per run (1)"
+    )
     parser.add_argument(
         "--input",
         type=file_name,
-        help=".npz with an array for each input by name, instead of random values",
+        help=".npz file with an array for each input by name, instead of random values",
     )
     parser.add_argument("--profile", action="store_true", help="also time each operator")
     add_interpreter_options(parser)
@@ -42,17 +46,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> None:
     interpreter = open_model(given, sidecar=None)
     try:
-        batch = _batch(given, interpreter.inputs)
+        batch = _make_batch(given, interpreter.inputs)
     except (MemoryError, ValueError) as error:
         raise InputError(
-            f"Expected a batch size that fits into memory. Received: {given.batch_size}: {error}"
+            f"Out of memory: {given.batch_size} examples are too many, use a smaller --batch-size "
+            f"({error})"
         ) from error
 
     def predict() -> None:
         interpreter.predict(batch, batch_size=given.batch_size)
 
     try:
-        # The first run resizes the interpreter, even without a warm-up.
+        # Not timed even without a warm-up, since it resizes the interpreter.
         predict()
     except ValueError as error:
         raise InputError(error) from error
@@ -66,7 +71,7 @@ def run(given: argparse.Namespace) -> None:
     memory = peak_memory()
     profile, failure = None, None
     if given.profile:
-        # After the memory was read: a profile holds all values between the operators.
+        # Must come after the memory is read: a profile keeps all intermediate tensors.
         try:
             profile = interpreter.profile(batch, runs=given.runs)
         except (RuntimeError, ValueError) as error:
@@ -81,48 +86,48 @@ def run(given: argparse.Namespace) -> None:
 
 
 def peak_memory() -> int | None:
-    """The most memory that the process has held so far, in bytes; None where nobody tells.
+    """Return the peak memory of the process in bytes, or None if the system does not report it.
 
-    Python, NumPy and LiteRT are in it.
+    This includes Python, NumPy and LiteRT.
     """
     try:
         import resource
     except ImportError:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS gives bytes, Linux units of 1024.
+    # macOS reports bytes, Linux units of 1024 bytes.
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
-def _batch(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+def _make_batch(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
     if given.input is not None:
-        arrays = _checked_arrays(given, inputs)
+        arrays = _read_inputs(given, inputs)
         return {name: array[: given.batch_size] for name, array in arrays.items()}
     generator = np.random.default_rng(0)
     return {tensor.name: random_input(generator, tensor, given.batch_size) for tensor in inputs}
 
 
-def _checked_arrays(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
-    """The arrays of `--input`, which fit the model and fill a batch."""
+def _read_inputs(given: argparse.Namespace, inputs: tuple[Tensor, ...]) -> dict[str, np.ndarray]:
+    """Read the arrays of `--input`, and check that they fit the model and fill a batch."""
     arrays = read_arrays(given.input)
     try:
-        count = len(checked_batch(arrays, inputs)[0])
+        count = len(check_batch(arrays, inputs)[0])
     except ValueError as error:
         raise InputError(error) from error
     if count < given.batch_size:
         raise InputError(
-            f"Expected at least as many examples as --batch-size, {given.batch_size}. "
+            f"Expected at least {given.batch_size} examples, the --batch-size. "
             f"Received: {count} in {given.input}"
         )
     return arrays
 
 
 def random_input(generator: np.random.Generator, tensor: Tensor, batch_size: int) -> np.ndarray:
-    """Values for an input: any integers of 8 bits, standard normal real ones."""
+    """Draw values for an input: any 8-bit integers, or standard normal real numbers."""
     if None in tensor.shape[1:]:
         raise InputError(
-            f"Expected --input, since the model's input {tensor.name!r} has sizes that are free. "
-            "Received none"
+            f"Expected --input, since the model's input {tensor.name!r} has free sizes. "
+            "Received: no --input"
         )
     shape = (batch_size, *(size for size in tensor.shape[1:] if size is not None))
     if tensor.dtype.kind == "b":
@@ -131,12 +136,13 @@ def random_input(generator: np.random.Generator, tensor: Tensor, batch_size: int
         bounds = np.iinfo(tensor.dtype)
         return generator.integers(bounds.min, bounds.max + 1, shape, tensor.dtype.type)
     if tensor.dtype.kind == "f":
-        # Drawn in the type itself, where there is a generator of it.
+        # NumPy draws float32 and float64 directly.
         drawn = np.float64 if tensor.dtype == np.float64 else np.float32
         return generator.standard_normal(shape, drawn).astype(tensor.dtype, copy=False)
-    # Random integers of other types may be numbers of classes or words: any is out of some range.
+    # Other integers may be class or word numbers, so random ones could be out of range.
     raise InputError(
-        f"Expected --input for an input of {tensor.dtype.name}, {tensor.name!r}. Received none"
+        f"Expected --input, since the model's input {tensor.name!r} is {tensor.dtype.name}. "
+        "Received: no --input"
     )
 
 
@@ -176,7 +182,7 @@ def _show(document: dict[str, Any], profile: Profile | None) -> None:
     )
     if document["peak_memory_bytes"] is not None:
         megabytes = document["peak_memory_bytes"] / 1e6
-        print(f"peak memory of the process, Python included: {megabytes:.1f} MB")
+        print(f"peak memory of the process, including Python: {megabytes:.1f} MB")
     if profile is not None:
         print(profile)
         for kind, entry in profile.by_type().items():

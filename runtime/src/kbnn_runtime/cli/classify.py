@@ -1,4 +1,4 @@
-"""`kbnn-run classify`: the classes of images."""
+"""`kbnn-run classify`: classify images."""
 
 import argparse
 import dataclasses
@@ -20,28 +20,32 @@ from kbnn_runtime.images import read_image
 from kbnn_runtime.sidecar import Prediction
 from kbnn_runtime.tensor import Tensor
 
-HELP = "Say what images show, best class first."
-# Names under which archives hold images and their classes, those of kbnn and Keras.
+HELP = "Classify images and print their best classes."
+# The names of images and labels in the archives of kbnn and Keras.
 _IMAGES, _LABELS = ("images", "x_test", "x"), ("labels", "y_test", "y")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("images", nargs="+", help="image files, or one .npz of uint8 images")
+    parser.add_argument("images", nargs="+", help="image files, or one .npz file of uint8 images")
     parser.add_argument("--top", type=integer_from(1), default=1, help="classes to show (1)")
     parser.add_argument(
         "--sidecar",
         type=file_name,
         default="auto",
-        help="the sidecar (by default the model's name with .json)",
+        help="the sidecar file (the model's name with the suffix .json)",
     )
-    parser.add_argument("--array", help=f"images in the .npz (one of {', '.join(_IMAGES)})")
-    parser.add_argument("--labels", help=f"classes in the .npz (one of {', '.join(_LABELS)})")
+    parser.add_argument(
+        "--array", help=f"name of the images in the .npz file (one of {', '.join(_IMAGES)})"
+    )
+    parser.add_argument(
+        "--labels", help=f"name of the labels in the .npz file (one of {', '.join(_LABELS)})"
+    )
     add_interpreter_options(parser)
 
 
 def run(given: argparse.Namespace) -> None:
     interpreter = open_model(given, sidecar=given.sidecar)
-    names, images, labels = _given_images(given)
+    names, images, labels = _read_images(given)
     if labels is not None:
         _check_range(labels, interpreter.outputs)
     try:
@@ -69,7 +73,7 @@ def _document(
 ) -> dict[str, Any]:
     document: dict[str, Any] = {
         "images": [
-            {"image": name, "predictions": [_prediction(entry) for entry in predictions]}
+            {"image": name, "predictions": [_to_dict(entry) for entry in predictions]}
             for name, predictions in zip(names, found, strict=True)
         ]
     }
@@ -78,41 +82,43 @@ def _document(
     return document
 
 
-def _prediction(entry: Prediction) -> dict[str, Any]:
-    # JSON has neither NaN nor infinity.
+def _to_dict(entry: Prediction) -> dict[str, Any]:
+    # JSON has no NaN and no infinity.
     score = entry.score if math.isfinite(entry.score) else None
     return {**dataclasses.asdict(entry), "score": score}
 
 
-def _given_images(
+def _read_images(
     given: argparse.Namespace,
 ) -> tuple[list[str], Any, np.ndarray | None]:
-    """Names, images and, where an archive holds them, the numbers of their classes."""
+    """Return names, images and, if the archive has them, labels."""
     archives = [path for path in given.images if path.endswith(".npz")]
     if not archives:
-        return given.images, _image_files(given), None
+        return given.images, _read_image_files(given), None
     if len(given.images) > 1:
-        raise InputError(f"Expected image files, or one .npz alone. Received: {given.images}")
+        raise InputError(f"Expected image files, or a single .npz file. Received: {given.images}")
     arrays = read_arrays(archives[0])
-    name = _name_in(arrays, given.array, _IMAGES, "--array")
+    name = _find_name(arrays, given.array, _IMAGES, "--array")
     if name is None:
         raise InputError(
             f"Expected images under one of the names {_IMAGES}, or --array NAME. "
-            f"Received an archive of {sorted(arrays)}"
+            f"Received: an archive with {sorted(arrays)}"
         )
     images = arrays[name]
     if images.ndim == 0:
-        raise InputError(f"Expected images in the first axis of {name!r}. Received: a single value")
-    label_name = _name_in(arrays, given.labels, _LABELS, "--labels")
-    labels = None if label_name is None else _checked_labels(arrays[label_name], len(images))
+        raise InputError(
+            f"Expected images along the first axis of {name!r}. Received: a single value"
+        )
+    label_name = _find_name(arrays, given.labels, _LABELS, "--labels")
+    labels = None if label_name is None else _check_labels(arrays[label_name], len(images))
     return [f"{name}[{i}]" for i in range(len(images))], images, labels
 
 
-def _image_files(given: argparse.Namespace) -> list[np.ndarray]:
+def _read_image_files(given: argparse.Namespace) -> list[np.ndarray]:
     for option, name in (("--array", given.array), ("--labels", given.labels)):
         if name is not None:
             raise InputError(
-                f"Expected {option} with an .npz alone. Received: {option} {name!r} and image files"
+                f"Expected {option} only for an .npz file. Received: {option} {name!r}, image files"
             )
     try:
         return [read_image(path) for path in given.images]
@@ -120,16 +126,17 @@ def _image_files(given: argparse.Namespace) -> list[np.ndarray]:
         raise InputError(error) from error
 
 
-def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
+def _check_labels(labels: np.ndarray, count: int) -> np.ndarray:
     if labels.dtype.kind not in "iu":
         raise InputError(
-            "Expected labels to be the numbers of the classes, integers. "
+            "Expected labels to be integers, the numbers of the classes. "
             f"Received: labels of {labels.dtype}"
         )
-    # Keras's data sets have them as a column.
+    # Keras's datasets store labels as a column.
     if labels.ndim == 0 or labels.size != count or len(labels) != count:
         raise InputError(
-            f"Expected a label for each of {count} images. Received: labels of shape {labels.shape}"
+            f"Expected one label for each of {count} images. "
+            f"Received: labels of shape {labels.shape}"
         )
     return labels.reshape(-1)
 
@@ -137,7 +144,7 @@ def _checked_labels(labels: np.ndarray, count: int) -> np.ndarray:
 def _check_range(labels: np.ndarray, outputs: tuple[Tensor, ...]) -> None:
     classes = [size for tensor in outputs for size in tensor.shape[1:]]
     if None in classes or not len(labels):
-        return  # no classifier, which `classify` says
+        return  # not a classifier, which `classify` reports
     count = math.prod(size for size in classes if size is not None)
     if labels.min() < 0 or labels.max() >= count:
         raise InputError(
@@ -146,7 +153,7 @@ def _check_range(labels: np.ndarray, outputs: tuple[Tensor, ...]) -> None:
         )
 
 
-def _name_in(
+def _find_name(
     arrays: dict[str, np.ndarray], wanted: str | None, usual: tuple[str, ...], option: str
 ) -> str | None:
     if wanted is not None and wanted not in arrays:

@@ -1,7 +1,7 @@
-"""What goes wrong for reasons that the user can do something about, and the exit codes."""
+"""The exit codes, and the error for input that the user can correct."""
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 
 class InputError(Exception):
-    """What the user gave cannot be used: exit code 2."""
+    """The user's input cannot be used. Leads to exit code 2."""

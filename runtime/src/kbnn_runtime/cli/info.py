@@ -1,4 +1,4 @@
-"""`kbnn-run info`: what is in a file, and what runs it."""
+"""`kbnn-run info`: the content of a file, and the software that runs it."""
 
 import argparse
 import collections
@@ -14,11 +14,11 @@ from kbnn_runtime.graph import operators
 from kbnn_runtime.litert import PACKAGE
 from kbnn_runtime.tensor import Tensor
 
-HELP = "Show a model's inputs, outputs and operators, and what runs it here."
+HELP = "Show a model's inputs, outputs and operators, and the software that runs it."
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    # What `open_model` reads: a model is opened as cheaply as possible.
+    # The options that `open_model` reads, set to open the model as cheaply as possible.
     parser.set_defaults(threads=1, kernels="auto")
 
 
@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> None:
     print(f"{given.model}: {len(content):,} bytes")
     for kind, tensors in (("input", interpreter.inputs), ("output", interpreter.outputs)):
         for tensor in tensors:
-            print(f"{kind:<9} {_line(tensor)}")
+            print(f"{kind:<9} {_format(tensor)}")
     print("operators " + ", ".join(f"{count} {name}" for name, count in counts.most_common()))
     if sidecar is not None:
         print(f"sidecar   {len(sidecar.labels)} labels" if sidecar.labels else "sidecar   yes")
@@ -61,7 +61,7 @@ def run(given: argparse.Namespace) -> None:
     )
 
 
-def _line(tensor: Tensor) -> str:
+def _format(tensor: Tensor) -> str:
     quantization = ""
     if tensor.scale is not None:
         quantization = f", real = {tensor.scale:g} * (stored - {tensor.zero_point})"

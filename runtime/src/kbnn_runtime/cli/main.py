@@ -7,32 +7,32 @@ from kbnn_runtime._version import __version__
 from kbnn_runtime.cli import benchmark, classify, info
 from kbnn_runtime.cli.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError
 
-_EXIT_CODES = "Exit codes: 0 done; 1 it failed; 2 wrong usage or input; 130 interrupted."
+_EXIT_CODES = "Exit codes: 0 success; 1 failure; 2 wrong usage or input; 130 interrupted."
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command that `arguments`, or `sys.argv`, name; return the exit code.
+    """Run the command in `arguments`, by default `sys.argv`, and return the exit code.
 
     Results go to standard output, everything else to standard error.
     """
-    given = _parser().parse_args(arguments)
+    given = _make_parser().parse_args(arguments)
     if sys.stdout is None:
-        return _failed("Expected standard output to be open. Received: closed", FAILED)
+        return _report_error("Expected standard output to be open. Received: closed", FAILED)
     try:
         given.run(given)
     except InputError as error:
-        return _failed(error, BAD_INPUT)
+        return _report_error(error, BAD_INPUT)
     except (ImportError, OSError, RuntimeError, ValueError) as error:
-        return _failed(error, FAILED)
+        return _report_error(error, FAILED)
     except KeyboardInterrupt:
-        return _failed("Interrupted.", INTERRUPTED)
+        return _report_error("Interrupted.", INTERRUPTED)
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kbnn-run",
-        description="Run binary neural networks, Larq Compute Engine files, in LiteRT.",
+        description="Run binary neural networks, files of Larq Compute Engine, in LiteRT.",
         epilog=_EXIT_CODES,
     )
     parser.add_argument("--version", action="version", version=f"kbnn-runtime {__version__}")
@@ -48,9 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _failed(error: object, code: int) -> int:
+def _report_error(error: object, code: int) -> int:
     line = " ".join(str(error).split()) or type(error).__name__
-    # None where the shell closed it; `print` would take standard output.
+    # stderr is None if the shell closed it; `print` would then use standard output.
     if sys.stderr is not None:
         print(f"kbnn-run: {line}", file=sys.stderr)
     return code

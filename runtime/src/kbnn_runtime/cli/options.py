@@ -1,4 +1,4 @@
-"""What the commands share: options, opening the model, reading archives of arrays."""
+"""Functions that the commands share: options, opening the model, reading `.npz` files."""
 
 import argparse
 import contextlib
@@ -17,16 +17,16 @@ from kbnn_runtime.interpreter import Interpreter
 
 
 def add_interpreter_options(parser: argparse.ArgumentParser) -> None:
-    """The options of `open_model`."""
-    parser.add_argument("--threads", type=integer_from(1), default=1, help="to compute with (1)")
-    parser.add_argument("--kernels", choices=KERNELS, default="auto", help="(auto)")
+    """Add the options that `open_model` reads."""
+    parser.add_argument("--threads", type=integer_from(1), default=1, help="threads to use (1)")
+    parser.add_argument("--kernels", choices=KERNELS, default="auto", help="kernels to use (auto)")
 
 
 def open_model(given: argparse.Namespace, *, sidecar: str | None = "auto") -> Interpreter:
-    """The interpreter for the model that the user named.
+    """Open the model that the user named.
 
     Raises:
-        InputError: It is no model that can be run.
+        InputError: The model cannot be run.
     """
     try:
         with _quiet_litert():
@@ -38,7 +38,7 @@ def open_model(given: argparse.Namespace, *, sidecar: str | None = "auto") -> In
 
 
 def integer_from(least: int) -> Callable[[str], int]:
-    """A type for argparse: integers from `least`."""
+    """Return a type for argparse: integers of at least `least`."""
 
     def integer(text: str) -> int:
         value = int(text)
@@ -50,19 +50,19 @@ def integer_from(least: int) -> Callable[[str], int]:
 
 
 def file_name(text: str) -> str:
-    """A type for argparse: not the empty text of a shell's variable that is not set."""
+    """A type for argparse that refuses an empty name, such as an unset shell variable."""
     if not text:
-        raise argparse.ArgumentTypeError("Expected the name of a file. Received: ''")
+        raise argparse.ArgumentTypeError("Expected a file name. Received: ''")
     return text
 
 
 @contextlib.contextmanager
 def _quiet_litert() -> Iterator[None]:
-    """Keep LiteRT's notes off standard error, where scripts look for errors; those it raises."""
+    """Keep LiteRT's log messages off standard error, where scripts look for errors."""
     try:
         kept = os.dup(2)
     except OSError:
-        # Closed by the shell, as with `2>&-`.
+        # The shell closed standard error, as with `2>&-`.
         yield
         return
     if sys.stderr is not None:
@@ -77,19 +77,19 @@ def _quiet_litert() -> Iterator[None]:
 
 
 def read_arrays(path: str) -> dict[str, np.ndarray]:
-    """The arrays of an `.npz` file.
+    """Read the arrays of an `.npz` file.
 
     Raises:
-        InputError: It is none, or holds objects other than numbers.
+        InputError: The file is not an `.npz` file, or holds objects other than numbers.
     """
     try:
-        # Mapped: a single array, which is no archive, is not read.
+        # Mapped, so that a single array, which is refused below, is not read.
         loaded = np.load(pathlib.Path(path), mmap_mode="r", allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             raise ValueError("a single array, not an archive")
         with loaded as archive:
             arrays = {name: archive[name] for name in archive.files}
-    # RuntimeError: an encrypted member. MemoryError: a header may claim any size.
+    # RuntimeError: an encrypted member. MemoryError: a header that claims too large a size.
     except (
         EOFError,
         MemoryError,
