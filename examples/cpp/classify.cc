@@ -1,15 +1,16 @@
-// Runs a model of Larq Compute Engine through TensorFlow Lite's C API and kbnn's delegate:
+// Runs a model of Larq Compute Engine with TensorFlow Lite's C API and kbnn's delegate:
 //
 //   classify LIBRARY MODEL < input.bin
 //
-// LIBRARY is what `python -c "import kbnn_runtime; print(kbnn_runtime.library_path())"` prints,
-// input.bin holds the bytes of the model's first input. Prints the first output, a float a line.
+// LIBRARY is the path that `python -c "import kbnn_runtime; print(kbnn_runtime.library_path())"`
+// prints. input.bin holds the bytes of the model's first input. Prints the first output, one float
+// per line.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <vector>
 
-// In LiteRT's repository, and in TensorFlow's.
+// The headers of LiteRT's repository, or of TensorFlow's.
 #if __has_include("tflite/c/c_api.h")
 #include "tflite/c/c_api.h"
 #include "tflite/delegates/external/external_delegate.h"
@@ -20,8 +21,8 @@
 
 namespace {
 
-[[noreturn]] void fail(const char* expected) {
-  std::fprintf(stderr, "Expected %s.\n", expected);
+[[noreturn]] void fail(const char* message) {
+  std::fprintf(stderr, "%s\n", message);
   std::exit(1);
 }
 
@@ -35,17 +36,17 @@ using Owned = std::unique_ptr<T, Destroy<T, destroy>>;
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) fail("LIBRARY MODEL");
+  if (argc != 3) fail("Usage: classify LIBRARY MODEL < input.bin");
 
-  // The delegate must outlive the interpreter, so it is made first.
+  // Created first, because the delegate must outlive the interpreter.
   TfLiteExternalDelegateOptions options = TfLiteExternalDelegateOptionsDefault(argv[1]);
   options.insert(&options, "num_threads", "4");
   Owned<TfLiteDelegate, TfLiteExternalDelegateDelete> delegate(
       TfLiteExternalDelegateCreate(&options));
-  if (!delegate) fail("kbnn's delegate");
+  if (!delegate) fail("Could not load kbnn's delegate.");
 
   Owned<TfLiteModel, TfLiteModelDelete> model(TfLiteModelCreateFromFile(argv[2]));
-  if (!model) fail("a .tflite file");
+  if (!model) fail("Could not read the .tflite file.");
   Owned<TfLiteInterpreterOptions, TfLiteInterpreterOptionsDelete> settings(
       TfLiteInterpreterOptionsCreate());
   TfLiteInterpreterOptionsSetNumThreads(settings.get(), 4);
@@ -53,21 +54,21 @@ int main(int argc, char** argv) {
   Owned<TfLiteInterpreter, TfLiteInterpreterDelete> interpreter(
       TfLiteInterpreterCreate(model.get(), settings.get()));
   if (!interpreter || TfLiteInterpreterAllocateTensors(interpreter.get()) != kTfLiteOk) {
-    fail("a model that the interpreter and the delegate can run");
+    fail("The interpreter or the delegate cannot run this model.");
   }
 
   TfLiteTensor* input = TfLiteInterpreterGetInputTensor(interpreter.get(), 0);
   std::vector<char> bytes(TfLiteTensorByteSize(input));
   if (std::fread(bytes.data(), 1, bytes.size(), stdin) != bytes.size()) {
-    fail("as many bytes as the input has");
+    fail("input.bin has fewer bytes than the model's input.");
   }
   if (TfLiteTensorCopyFromBuffer(input, bytes.data(), bytes.size()) != kTfLiteOk ||
       TfLiteInterpreterInvoke(interpreter.get()) != kTfLiteOk) {
-    fail("the model to run");
+    fail("Running the model failed.");
   }
 
   const TfLiteTensor* output = TfLiteInterpreterGetOutputTensor(interpreter.get(), 0);
-  if (TfLiteTensorType(output) != kTfLiteFloat32) fail("an output of float32");
+  if (TfLiteTensorType(output) != kTfLiteFloat32) fail("The model's output is not float32.");
   std::vector<float> scores(TfLiteTensorByteSize(output) / sizeof(float));
   TfLiteTensorCopyToBuffer(output, scores.data(), scores.size() * sizeof(float));
   for (float score : scores) std::printf("%g\n", score);

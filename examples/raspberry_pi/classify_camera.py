@@ -1,11 +1,11 @@
-"""Say what the Raspberry Pi's camera sees, once or again and again.
+"""Classify what the Raspberry Pi's camera sees, once or repeatedly.
 
     python classify_camera.py MODEL [--interval SECONDS] [--top 3] [--threads 4]
     python classify_camera.py MODEL --image photo.jpg      # without a camera
 
-MODEL is a `.tflite` file, whose classes are named by the sidecar beside it (`model.json` for
-`model.tflite`).
-Each line is a time, the classes with their scores, and how long the model took.
+MODEL is a `.tflite` file whose classes are named in the sidecar beside it (`model.json` for
+`model.tflite`). Each line of the output has the time, the classes with their scores, and how long
+the model took.
 """
 
 import argparse
@@ -21,17 +21,17 @@ import numpy as np
 from kbnn_runtime import Interpreter
 from kbnn_runtime.images import read_image
 
-# Larger than what networks take, and quick to convert.
+# Larger than the input of most networks, and quick to convert.
 _CAMERA_SIZE = (640, 480)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="the .tflite file")
-    parser.add_argument("--image", help="an image file instead of the camera")
-    parser.add_argument("--interval", type=seconds, help="go on, every so many seconds")
+    parser.add_argument("--image", help="classify an image file instead of the camera's images")
+    parser.add_argument("--interval", type=seconds, help="repeat every so many seconds")
     parser.add_argument("--top", type=int, default=3, help="classes to show (3)")
-    parser.add_argument("--threads", type=int, default=4, help="to compute with (4)")
+    parser.add_argument("--threads", type=int, default=4, help="threads to use (4)")
     given = parser.parse_args()
     try:
         interpreter = Interpreter(given.model, num_threads=given.threads)
@@ -46,10 +46,10 @@ def main() -> int:
 
 
 def seconds(text: str) -> float:
-    """A type for argparse: a time that can be waited."""
+    """A type for argparse: a time to wait."""
     value = float(text)
     if not 0 <= value < threading.TIMEOUT_MAX:
-        raise argparse.ArgumentTypeError(f"Expected seconds from 0. Received: {text}")
+        raise argparse.ArgumentTypeError(f"Expected 0 or more seconds. Received: {text}")
     return value
 
 
@@ -59,7 +59,7 @@ def classify(
     top: int,
     interval: float | None,
 ) -> None:
-    """Print the classes of an image, and of further ones if there is an interval."""
+    """Print the classes of one image, or with an interval, of one image after another."""
     while True:
         image = capture()
         start = time.perf_counter()
@@ -75,11 +75,13 @@ def classify(
 
 @contextlib.contextmanager
 def image_source(path: str | None) -> Iterator[Callable[[], np.ndarray]]:
-    """A function that gives an image, (height, width, channels) uint8: from a file or the camera.
+    """Yield a function that returns a uint8 image, (height, width, channels).
+
+    The image comes from the file at `path`, or from the camera if that is None.
 
     Raises:
-        ImportError: There is neither a file, which takes Pillow, nor picamera2.
-        ValueError: The file is no image.
+        ImportError: Pillow, which reads files, or picamera2 is not installed.
+        ValueError: The file is not an image.
     """
     if path is not None:
         image = read_image(path)
@@ -89,16 +91,16 @@ def image_source(path: str | None) -> Iterator[Callable[[], np.ndarray]]:
         from picamera2 import Picamera2
     except ImportError as error:
         raise ImportError(
-            "Expected picamera2 (`sudo apt install python3-picamera2`, and a virtual environment "
-            "made with --system-site-packages), or --image FILE. Received neither"
+            "The camera needs picamera2: `sudo apt install python3-picamera2`, and a virtual "
+            "environment made with --system-site-packages. To classify a file, pass --image FILE"
         ) from error
     with Picamera2() as camera:
-        # What libcamera calls BGR888 lies in memory as red, green, blue.
+        # libcamera's BGR888 has the bytes in the order red, green, blue.
         camera.configure(
             camera.create_still_configuration(main={"size": _CAMERA_SIZE, "format": "BGR888"})
         )
         camera.start()
-        # Exposure and white balance need some frames to settle.
+        # Exposure and white balance take some frames to settle.
         time.sleep(1)
         yield lambda: camera.capture_array("main")
 

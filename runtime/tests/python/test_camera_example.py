@@ -56,7 +56,7 @@ def test_what_is_no_image_is_said_in_a_line(model, tmp_path):
 def test_without_a_camera_it_says_what_to_do(model):
     done = run(model)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "Expected picamera2" in done.stderr
+    assert "The camera needs picamera2" in done.stderr
 
 
 def test_the_camera_is_asked_for_red_green_blue(model, monkeypatch, capsys):
