@@ -1,4 +1,4 @@
-"""results/accuracy.csv: a row for each finished run, and what the rows say together."""
+"""results/accuracy.csv: a row for each finished run, and the statistics of the rows."""
 
 import csv
 import dataclasses
@@ -26,23 +26,22 @@ class Row:
     Attributes:
         experiment: its name in `research.experiments.EXPERIMENTS`.
         mode: "screening" (a third of the epochs, no test images) or "final".
-        seed: of weights, split, order and augmentation.
+        seed: seed of weights, split, order and augmentation.
         epochs: passes over the training images.
-        validation_accuracy: of the last epoch's model, in Keras.
-        keras_accuracy: of the last epoch's model on the test images; None in screening.
-        device_accuracy: of the converted file on the same images, in LCE's interpreter.
-        class_agreement: share of test images with the same class in both.
-        smooth_accuracy: of `kbnn.techniques.smooth_network` on the same images; None without a
-            smooth sign.
-        smooth_agreement: share of test images with the same class in the smooth network and in that
-            of signs.
+        validation_accuracy: validation accuracy of the last epoch's model, in Keras.
+        keras_accuracy: test accuracy of the last epoch's model; None in screening.
+        device_accuracy: test accuracy of the converted file, in LCE's interpreter.
+        class_agreement: share of test images that get the same class from both.
+        smooth_accuracy: test accuracy of `kbnn.training.smooth_network`; None if no sign is smooth.
+        smooth_agreement: share of test images that get the same class with smooth signs and with
+            signs.
         file_bytes: size of the file.
-        train_seconds: wall time of the epochs; machines are shared, so it is a rough number.
-        settings: the whole configuration of the run, as JSON.
-        versions: of the packages that the numbers depend on, as JSON.
+        train_seconds: wall time of the epochs, on machines that also had other work.
+        settings: all settings of the run, as JSON.
+        versions: versions of the packages that the numbers depend on, as JSON.
         machine: processor and number of cores.
-        commit: the state of the repository; "+" behind it if files were changed.
-        date: on which the run was finished.
+        commit: commit of the repository; "+" means that files had been edited.
+        date: day on which the run finished.
     """
 
     experiment: str
@@ -65,12 +64,12 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What there is one row of."""
+        """Experiment, mode and seed: the table has one row for each."""
         return self.experiment, self.mode, self.seed
 
     @property
     def accuracy(self) -> float:
-        """The accuracy that counts: the device file's; in screening the validation split's."""
+        """The accuracy to compare: of the device file, or of the validation images in screening."""
         return self.validation_accuracy if self.device_accuracy is None else self.device_accuracy
 
 
@@ -82,7 +81,7 @@ _OPTIONAL = (
 
 
 def read(file: pathlib.Path = FILE) -> list[Row]:
-    """The rows of the file; none if there is no file.
+    """Return the rows of the file; none if there is no file.
 
     Raises:
         ValueError: the file has other columns.
@@ -99,14 +98,14 @@ def read(file: pathlib.Path = FILE) -> list[Row]:
 
 
 def append(row: Row, file: pathlib.Path = FILE) -> None:
-    """Add a row, in one write: several processes may add to a file.
+    """Add a row in one write, because several processes may add rows at the same time.
 
     Raises:
-        ValueError: the file has that run already.
+        ValueError: the file already has a row for the run.
     """
     rows = read(file)
     if row.key in {other.key for other in rows}:
-        raise ValueError(f"Expected a run that {file} has not. Received: {row.key}")
+        raise ValueError(f"Expected a run that is not in {file} yet. Received: {row.key}")
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, _FIELDS, lineterminator="\n")
     if not file.exists():
@@ -118,7 +117,7 @@ def append(row: Row, file: pathlib.Path = FILE) -> None:
 
 
 def same_settings(row: Row, settings: dict[str, Any]) -> bool:
-    """Whether a row's run had these settings; those that came later were at their defaults."""
+    """Whether a run had these settings. A setting that its row does not have was at its default."""
     before, now = (
         RunConfig.from_dict(each).to_dict() for each in (json.loads(row.settings), settings)
     )
@@ -131,7 +130,7 @@ class Spread:
 
     Attributes:
         runs: number of seeds.
-        mean: of the accuracy that counts.
+        mean: mean accuracy.
         deviation: sample standard deviation; None for one run.
     """
 
@@ -141,18 +140,18 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and sample standard deviation."""
+    """Return mean and sample standard deviation."""
     deviation = statistics.stdev(values) if len(values) > 1 else None
     return Spread(len(values), statistics.fmean(values), deviation)
 
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """An experiment against another, seed by seed.
+    """The difference between two experiments, seed by seed.
 
     Attributes:
         runs: number of seeds that both have.
-        mean: mean difference of the accuracy that counts.
+        mean: mean difference of the accuracy.
         low: lower end of its 95 % confidence interval (Student's t); None for one run.
         high: upper end.
     """
@@ -166,13 +165,13 @@ class Difference:
 def paired_difference(
     rows: Sequence[Row], others: Sequence[Row], groups: int | None = None
 ) -> Difference | None:
-    """The differences of runs with the same seed; None if there are none.
+    """Return the difference over runs with the same seed; None if there are none.
 
     Args:
-        rows: of one experiment.
-        others: of another one.
-        groups: where seeds that leave the same remainder go on with one network, the number of
-            networks: the means over their seeds are what the interval takes as independent.
+        rows: rows of one experiment.
+        others: rows of the other experiment.
+        groups: number of networks that fine-tuning started from. Seeds with the same remainder
+            share a network, so the interval takes the means over their seeds as independent.
     """
     by_seed = {row.seed: row.accuracy for row in others}
     pairs = {row.seed: row.accuracy - by_seed[row.seed] for row in rows if row.seed in by_seed}
@@ -186,7 +185,7 @@ def paired_difference(
 
 
 def mean_difference(differences: Sequence[float]) -> Difference:
-    """The mean of independent differences, one a run, with its interval."""
+    """Return the mean of independent differences, with its 95 % interval."""
     count, mean, deviation = dataclasses.astuple(spread(differences))
     if deviation is None:
         return Difference(count, mean, None, None)

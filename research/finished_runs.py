@@ -1,4 +1,4 @@
-"""Networks of finished runs, to measure once more."""
+"""The networks of finished runs."""
 
 import pathlib
 
@@ -11,17 +11,17 @@ from kbnn.runs.run_model import load_data
 
 
 def load(run: pathlib.Path) -> tuple[keras.Model, Splits]:
-    """A run's network and its data."""
+    """Load the network and the data of a run."""
     folder = RunFolder(run)
     return keras.models.load_model(folder.model_file, compile=False), load_data(folder.config())
 
 
 def name(run: pathlib.Path) -> str:
-    """A run's folder, relative to the folder of all runs: mode, experiment and seed."""
+    """Return the name of a run in tables: mode, experiment and seed."""
     return "/".join(run.parts[-3:])
 
 
 def accuracy(model: keras.Model, data: tf.data.Dataset) -> float:
-    """The share of images that a model classifies as they are labelled."""
+    """Return the accuracy of a model."""
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     return round(model.evaluate(data, verbose=0, return_dict=True)["accuracy"], 4)

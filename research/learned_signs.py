@@ -1,18 +1,18 @@
-"""Measures whether the mappings of learned signs decide well, and how many signs are wrong alone.
+"""Measures what learned signs are worth, and how many single signs are wrong.
 
-    python -m research.learned_signs decided runs/final/fashion-tuned-lns/seed_* \
+    python -m research.learned_signs compare runs/final/fashion-tuned-lns/seed_* \
         --file results/learned_signs.csv
     python -m research.learned_signs summary results/learned_signs.csv
     python -m research.learned_signs rates runs/final/fashion-pretrained/seed_* \
         --file results/noise_rates.csv
 
-`decided`: of each run, the share of binary weights that have another sign than the latent weight,
-and the accuracy on the validation images with these signs and with those of the latent weights,
-each with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images). `summary` has
-the means of each experiment, and a 95 % interval of what the signs of the mappings are worth.
+`compare` measures, for each run, the share of binary weights whose learned sign differs from the
+sign of the latent weight, and the validation accuracy with either signs. Both networks have their
+batch normalization recalibrated on training images (`kbnn.recalibrate_batch_norm`). `summary` shows
+the means of each experiment, and what the learned signs are worth with a 95 % interval.
 
-`rates`: of each run, the share of signs whose flip lowers the loss on training images, layer by
-layer (`kbnn.techniques.estimate_noise_rate`).
+`rates` flips signs one at a time. For each layer of each run it gives the share of flips that lower
+the loss on training images (`kbnn.training.estimate_noise_rate`).
 """
 
 import csv
@@ -32,22 +32,22 @@ from research.accuracy_table import mean_difference
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
 Runs = Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")]
-File = Annotated[pathlib.Path, typer.Option(help="The table; it is replaced.")]
+File = Annotated[pathlib.Path, typer.Option(help="The table to write.")]
 
 
 @dataclasses.dataclass(frozen=True)
-class Decided:
-    """What the mappings of a run decide, and what it is worth.
+class Comparison:
+    """The learned signs of a run beside the signs of its latent weights.
 
     Attributes:
-        run: its folder, relative to the folder of all runs.
+        run: its folder: mode, experiment and seed.
         weights: number of its binary weights.
-        decided: share of them whose sign is not that of the latent weight.
-        learned: accuracy on the validation images with the signs of the mappings.
-        latent: the same with those of the latent weights.
-        validation_images: on which it was measured.
-        batches: of training images, on which the statistics were measured.
-        commit: the state of the repository.
+        decided: share of them whose learned sign differs from the latent weight's.
+        learned: validation accuracy with the learned signs.
+        latent: validation accuracy with the signs of the latent weights.
+        validation_images: number of validation images.
+        batches: number of training batches for batch normalization.
+        commit: of the repository.
     """
 
     run: str
@@ -62,17 +62,17 @@ class Decided:
 
 @dataclasses.dataclass(frozen=True)
 class Rate:
-    """How many of a kernel's signs are wrong, each by itself.
+    """The share of a kernel's signs that are wrong.
 
     Attributes:
-        run: its folder, relative to the folder of all runs.
+        run: its folder: mode, experiment and seed.
         kernel: its name.
-        rate: share of the signs tried whose flip lowers the loss.
+        rate: share of flips that lower the loss.
         low: lower end of its 95 % confidence interval.
         high: upper end.
-        tried: number of signs.
-        images: training images that the loss is of.
-        commit: the state of the repository.
+        tried: number of signs that were flipped.
+        images: number of training images in the loss.
+        commit: of the repository.
     """
 
     run: str
@@ -86,22 +86,22 @@ class Rate:
 
 
 @app.command()
-def decided(
+def compare(
     runs: Runs,
     file: File,
     batches: Annotated[int, typer.Option(help="Batches of training images.")] = 200,
 ) -> None:
-    """Compare the signs of the mappings with those of the latent weights."""
+    """Compare learned signs with the signs of the latent weights."""
     rows = []
     for run in runs:
-        rows.append(decided_by(run, batches))
+        rows.append(compare_signs(run, batches))
         print(rows[-1], flush=True)
     tables.write(rows, file)
 
 
 @app.command()
-def summary(file: Annotated[pathlib.Path, typer.Argument(help="A table of `decided`.")]) -> None:
-    """Show the means over each experiment's runs, in percent."""
+def summary(file: Annotated[pathlib.Path, typer.Argument(help="A table of `compare`.")]) -> None:
+    """Show the mean over each experiment's runs, in percent."""
     of_experiments: dict[str, list[dict[str, str]]] = {}
     with file.open(newline="") as lines:
         for row in csv.DictReader(lines):
@@ -125,17 +125,17 @@ def rates(
     images: Annotated[int, typer.Option(help="Training images.")] = 5000,
     samples: Annotated[int, typer.Option(help="Signs to try in each layer.")] = 200,
 ) -> None:
-    """Flip signs, one at a time."""
+    """Flip signs one at a time, and count the flips that lower the loss."""
     rows = []
     for run in runs:
-        found = rates_of(run, images, samples)
+        found = measure_rates(run, images, samples)
         print(*found, sep="\n", flush=True)
         rows += found
     tables.write(rows, file)
 
 
-def decided_by(run: pathlib.Path, batches: int) -> Decided:
-    """What the mappings of a run decide."""
+def compare_signs(run: pathlib.Path, batches: int) -> Comparison:
+    """Return the comparison for a run."""
     model, splits = finished_runs.load(run)
     learned = kbnn.converters.freeze(model)
     latent = kbnn.requantize(model, kernel_quantizer="ste_sign")
@@ -147,11 +147,11 @@ def decided_by(run: pathlib.Path, batches: int) -> Decided:
         weights += real.size
         kernel = getattr(plain[name][0], KERNEL_QUANTIZERS[argument])
         getattr(kernel, "latent_variable", kernel).assign(real)
-    # The same images for both: the pipeline draws others for each pass.
+    # Both networks get the same images; the pipeline draws others for each pass.
     images = [batch for batch, _ in splits.train.take(batches)]
     for network in (learned, latent):
         kbnn.recalibrate_batch_norm(network, images)
-    return Decided(
+    return Comparison(
         run=finished_runs.name(run),
         weights=weights,
         decided=round(differing / weights, 5),
@@ -163,8 +163,8 @@ def decided_by(run: pathlib.Path, batches: int) -> Decided:
     )
 
 
-def rates_of(run: pathlib.Path, count: int, samples: int) -> list[Rate]:
-    """The rates of a run's layers."""
+def measure_rates(run: pathlib.Path, count: int, samples: int) -> list[Rate]:
+    """Return the rate of each binary kernel of a run."""
     model, splits = finished_runs.load(run)
     images, labels = next(iter(splits.train.unbatch().take(count).batch(count)))
     found = kbnn.techniques.estimate_noise_rate(model, images, labels, samples=samples)

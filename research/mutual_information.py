@@ -1,11 +1,10 @@
-"""Measures how much binary activations tell of their real-valued sources, in trained networks.
+"""Measures the mutual information of binary and real-valued activations in trained networks.
 
     python -m research.mutual_information RUN ... --file results/mutual_information.csv
 
-The networks stay as they are. At the input of the last binary layer, two fresh embedding heads are
-trained on training images by InfoNCE, with one budget for all networks; the bound of the mutual
-information, in nats, is InfoNCE's on the test images, in batches of one size and with no class left
-out. It is at most the logarithm of the batch's size.
+The networks stay as they are. Two new embedding heads are trained by InfoNCE at the input of the
+last binary layer, on training images and with the same budget for every network. The result is
+InfoNCE's lower bound on the test images, in nats. It cannot exceed the logarithm of the batch size.
 """
 
 import dataclasses
@@ -30,20 +29,20 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What the activations of a run's network tell of each other.
+    """The mutual information of a run's activations.
 
     Attributes:
-        run: its folder, relative to the folder of all runs.
-        layer: whose input it is.
-        bound: of the mutual information, in nats, on the test images; mean over batches.
-        bound_of_training: the same on the training images: how far the heads are from overfitting.
-        distinct_codes: share of different binary codes among the test images.
-        steps: of the heads' training.
-        batch_size: of training and of the bound.
-        temperature: of both.
+        run: its folder: mode, experiment and seed.
+        layer: the layer whose input is measured.
+        bound: lower bound on the test images, in nats; mean over batches.
+        bound_of_training: the same on the training images, which shows overfitting of the heads.
+        distinct_codes: number of distinct binary codes, divided by the number of test images.
+        steps: training steps of the heads.
+        batch_size: images of a batch, in training and in the bound.
+        temperature: of InfoNCE, in both.
         embedding: size of the embeddings.
-        test_images: on which the bound was measured.
-        commit: the state of the repository.
+        test_images: number of test images.
+        commit: of the repository.
     """
 
     run: str
@@ -65,14 +64,18 @@ Activations = tuple[np.ndarray, np.ndarray]
 @app.command()
 def main(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")],
-    file: Annotated[pathlib.Path | None, typer.Option(help="Table to append to.")] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Of the heads' training.")] = 500,
+    file: Annotated[
+        pathlib.Path | None, typer.Option(help="The table to which the rows are added.")
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps of the heads.")] = 500,
     batch_size: Annotated[int, typer.Option(min=2, help="Images of a batch.")] = 2048,
-    temperature: Annotated[float, typer.Option(help="Of the loss.")] = 0.1,
+    temperature: Annotated[float, typer.Option(help="Temperature of InfoNCE.")] = 0.1,
     embedding: Annotated[int, typer.Option(min=1, help="Size of the embeddings.")] = 128,
-    images: Annotated[int, typer.Option(min=2, help="Training images, at most.")] = 20_000,
+    images: Annotated[
+        int, typer.Option(min=2, help="Number of training images, at most.")
+    ] = 20_000,
 ) -> None:
-    """Measure runs, one after another, and show the rows."""
+    """Measure runs one after another, and print their rows."""
     for run in runs:
         keras.utils.set_random_seed(0)
         splits = load_data(RunFolder(run).config())
@@ -82,7 +85,7 @@ def main(
             collect(network, data, most)
             for data, most in ((splits.train, images), (splits.test, None))
         )
-        heads = trained_heads(
+        heads = train_heads(
             train, steps=steps, batch_size=batch_size, temperature=temperature, embedding=embedding
         )
         measured = {"batch_size": batch_size, "temperature": temperature}
@@ -91,7 +94,7 @@ def main(
             layer=layer,
             bound=round(bound(heads, test, **measured), 4),
             bound_of_training=round(bound(heads, train, **measured), 4),
-            distinct_codes=round(distinct(test[0]), 4),
+            distinct_codes=round(share_of_distinct_codes(test[0]), 4),
             steps=steps,
             embedding=embedding,
             test_images=len(test[0]),
@@ -104,17 +107,17 @@ def main(
 
 
 def activations_of(model: keras.Model) -> tuple[str, keras.Model]:
-    """The layer that signs the input of the last binary one, and a network of input and signs."""
-    layer = last_contrastable_layer(model)
+    """Return the layer that binarizes the last binary input, and a network of signs and values."""
+    layer = last_tap(model)
     if getattr(layer, "input_quantizer", None) is not None:
         real, quantizer = layer.input, layer.input_quantizer
         return layer.name, keras.Model(model.input, [quantizer(real), real])
-    # Binary batch normalization compares; what it compares is normalized by `normalized`.
-    return layer.name, keras.Model(model.input, [layer.output, _Normalized(layer)(layer.input)])
+    # Binary batch normalization never computes the normalized values: it compares with thresholds.
+    return layer.name, keras.Model(model.input, [layer.output, _Normalization(layer)(layer.input)])
 
 
-class _Normalized(keras.layers.Layer):
-    """What stands between the normalization and the sign of a binary batch normalization."""
+class _Normalization(keras.layers.Layer):
+    """The values before the sign of a binary batch normalization."""
 
     def __init__(self, layer: kbnn.layers.BinaryBatchNormalization) -> None:
         super().__init__(trainable=False)
@@ -125,7 +128,7 @@ class _Normalized(keras.layers.Layer):
 
 
 def collect(network: keras.Model, data: tf.data.Dataset, most: int | None) -> Activations:
-    """Binary and real activations of images, as int8 and float16 to save memory."""
+    """Return binary and real activations of images, as int8 and float16 to save memory."""
     binary, real, count = [], [], 0
     for batch in data:
         signs, values = network(batch[0], training=False)
@@ -137,10 +140,10 @@ def collect(network: keras.Model, data: tf.data.Dataset, most: int | None) -> Ac
     return np.concatenate(binary)[:most], np.concatenate(real)[:most]
 
 
-def trained_heads(
+def train_heads(
     train: Activations, *, steps: int, batch_size: int, temperature: float, embedding: int
 ) -> list[keras.layers.Layer]:
-    """Two heads, for binary and real activations, trained by InfoNCE on random batches."""
+    """Train two heads, for binary and real activations, by InfoNCE on random batches."""
     heads = [kbnn.layers.EmbeddingHead(embedding, "flatten") for _ in range(2)]
     for head, values in zip(heads, train, strict=True):
         head.build((None, *values.shape[1:]))
@@ -169,7 +172,7 @@ def bound(
     batch_size: int,
     temperature: float,
 ) -> float:
-    """InfoNCE's bound, in nats: the mean over whole batches, in an order that is drawn once."""
+    """Return InfoNCE's lower bound, in nats: the mean over whole batches in a fixed order."""
     order = np.random.default_rng(1).permutation(len(activations[0]))
     size = min(batch_size, len(order))
     found = []
@@ -184,8 +187,8 @@ def bound(
     return float(np.mean(found))
 
 
-def distinct(binary: np.ndarray) -> float:
-    """The share of codes that are different."""
+def share_of_distinct_codes(binary: np.ndarray) -> float:
+    """Return the number of distinct codes, divided by the number of codes."""
     return len(np.unique(binary.reshape(len(binary), -1), axis=0)) / len(binary)
 
 

@@ -1,18 +1,18 @@
-"""Trains an experiment where there is JAX and a GPU, but no TensorFlow.
+"""Trains an experiment on a machine with JAX and a GPU but without TensorFlow.
 
     python -m research.paper_scale export fashion-ste_sign --seed 0 --out step --tool TOOL
-    # there: the command that `export` printed, which trains step/train on step/data.npz
+    # on that machine, in a copy of step/: the command that `export` printed
     python -m research.paper_scale import fashion-ste_sign --seed 0 --from step --tool TOOL \\
         --machine "a GPU"
 
 TOOL is a folder with export_step.py, which writes a compiled step and reads variables back, and
-run_step.py and train_loop.py, which train it under JAX; it is no part of kbnn.
+with run_step.py and train_loop.py, which train that step under JAX. It is not part of kbnn.
 
-What `export` writes is the experiment's own step: model, quantizers, losses, optimizer, initial
-weights. The loop's part is the order of the images, the augmentation and the schedule. It differs
-from `kbnn train` in three details: random numbers are its own, the border of a random crop has the
-mean colour instead of black, and a cosine ends at 0 in the last step instead of one step later.
-The images held out for validation are what it calls test images; the real ones stay here.
+`export` writes the step that `kbnn train` would run: model, quantizers, losses, optimizer, initial
+weights. The loop adds the order of the images, the augmentation and the schedule. It differs from
+`kbnn train` in three details: it draws other random numbers, the border of a random crop has the
+mean colour instead of black, and a cosine schedule reaches 0 in the last step instead of one step
+later. The loop's test images are the validation images; the real test images are not exported.
 """
 
 import csv
@@ -37,15 +37,13 @@ from research.experiments import EXPERIMENTS
 from research.experiments.run_config import run_config, settings_without_paths
 
 TOOL_FILES = ("export_step.py", "run_step.py", "train_loop.py")
-# What kbnn's settings are called in the loop's arguments; it cannot crop or flip alone.
+# The loop's arguments for kbnn's settings. It crops and flips, or does neither.
 _AUGMENT = {"none": ["--no-augment"], "both": []}
 _SCHEDULES = {"cosine": "cosine:{rate}:0", "constant": "linear:{rate}:{rate}"}
 
 Experiment = Annotated[str, typer.Argument(help="A name from research/experiments.")]
-Seed = Annotated[int, typer.Option(help="Of the initial weights and the validation split.")]
-DataDir = Annotated[
-    pathlib.Path | None, typer.Option(help="The data, where they are not found by name.")
-]
+Seed = Annotated[int, typer.Option(help="Seed of the initial weights and of the validation split.")]
+DataDir = Annotated[pathlib.Path | None, typer.Option(help="Folder or file of the data.")]
 Tool = Annotated[pathlib.Path, typer.Option(help=f"A folder with {', '.join(TOOL_FILES)}.")]
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
@@ -61,16 +59,16 @@ def export_run(
     data: Annotated[
         pathlib.Path | None,
         typer.Option(
-            help="An .npz with x_train, y_train, x_test and y_test that the loop will use; "
-            "by default the experiment's images are written for it."
+            help="An .npz file with x_train, y_train, x_test and y_test for the loop; "
+            "by default the experiment's images are written."
         ),
     ] = None,
 ) -> None:
-    """Write the steps of an experiment, and print the command that trains it."""
+    """Write the steps of an experiment and print the command that trains it."""
     config = _config(experiment, seed, data_dir)
     exporter = load_tool(tool)
     check_exportable(config)
-    # The order of a training run: the seed gives the weights that it would begin with.
+    # In the order of a training run, so that the seed gives the same initial weights.
     keras.utils.set_random_seed(config.seed)
     splits = load_data(config)
     model = build_model(config)
@@ -80,7 +78,7 @@ def export_run(
         data = out / "data.npz"
         write_images(splits.train, splits.validation, data)
     with np.load(data, allow_pickle=False) as arrays:
-        normalization = exported_step.Normalization.of(arrays["x_train"])
+        normalization = exported_step.Normalization.from_images(arrays["x_train"])
         validation_images = len(arrays["x_test"])
     export_steps(
         *(exporter, model, normalization, out),
@@ -108,16 +106,17 @@ def export_run(
 def import_run(
     experiment: Experiment,
     folder: Annotated[
-        pathlib.Path, typer.Option("--from", help="What `export` wrote, with trained.npz and .csv.")
+        pathlib.Path,
+        typer.Option("--from", help="The exported folder, with trained.npz and trained.csv."),
     ],
     tool: Tool,
-    machine: Annotated[str, typer.Option(help="Where it was trained.")],
+    machine: Annotated[str, typer.Option(help="Description of the machine that trained.")],
     seed: Seed = 0,
     data_dir: DataDir = None,
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
     runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = accuracy.RUNS,
 ) -> None:
-    """Make a run of trained variables, convert it, and add its row to results/accuracy.csv."""
+    """Turn trained variables into a run, convert it, and add its row to results/accuracy.csv."""
     config = _config(experiment, seed, data_dir)
     exporter = load_tool(tool)
     exported = json.loads((folder / "export.json").read_text())
@@ -128,11 +127,11 @@ def import_run(
         )
     if (experiment, "final", seed) in {row.key for row in accuracy_table.read(file)}:
         raise typer.BadParameter(
-            f"Expected a run that {file} has not. Received: {experiment}, seed {seed}"
+            f"Expected a run that is not in {file} yet. Received: {experiment}, seed {seed}"
         )
-    seconds = trained_seconds(folder / "trained.csv", config.epochs)
+    seconds = training_seconds(folder / "trained.csv", config.epochs)
     model = build_model(config)
-    load_trained(exporter, folder / "trained.npz", model)
+    load_trained_variables(exporter, folder / "trained.npz", model)
     run = RunFolder(runs / "final" / experiment / f"seed_{seed}")
     run.create(config)
     model.save(run.model_file)
@@ -150,7 +149,7 @@ def import_run(
 
 
 def load_tool(folder: pathlib.Path) -> ModuleType:
-    """The module export_step of a folder that has all the tool's files."""
+    """Import the module export_step from a folder that has all files of the tool."""
     missing = [name for name in TOOL_FILES if not (folder / name).is_file()]
     if missing:
         raise typer.BadParameter(
@@ -164,7 +163,7 @@ def load_tool(folder: pathlib.Path) -> ModuleType:
 
 
 def check_exportable(config: RunConfig) -> None:
-    """Raise unless the loop can do what the settings ask for."""
+    """Raise typer.BadParameter if the loop cannot train with these settings."""
     if config.preprocessing != "inside":
         raise typer.BadParameter(
             'Expected an experiment with preprocessing="inside", whose model takes bytes. '
@@ -183,7 +182,7 @@ def check_exportable(config: RunConfig) -> None:
 
 
 def write_images(train: tf.data.Dataset, validation: tf.data.Dataset, file: pathlib.Path) -> None:
-    """Write training images, and those held out as the loop's test images."""
+    """Write the training images, and the validation images as the loop's test images."""
     arrays = {}
     for name, dataset in (("train", train), ("test", validation)):
         images, labels = zip(*dataset.as_numpy_iterator(), strict=True)
@@ -200,28 +199,28 @@ def export_steps(
     batch_size: int,
     eval_batch_size: int,
 ) -> None:
-    """Write the training and the evaluation step of a compiled model."""
+    """Write the training step and the evaluation step of a compiled model."""
     for name, make, size in (
         ("train", exported_step.train_step, batch_size),
         ("eval", exported_step.eval_step, eval_batch_size),
     ):
         step = make(model, normalization)
         example = (tf.zeros((size, *model.input_shape[1:])), tf.zeros((size,), tf.int64))
-        # Keras makes the variables of metrics when the step is traced first.
+        # Keras creates the variables of metrics when it first traces the step.
         step.get_concrete_function(*example)
         variables = exported_step.variables(model)
         spec = exporter.export_step(step, example, variables, out / name)
         unknown = sorted(set(spec["names"]) - set(variables))
         if unknown:
-            # The loop hands variables from step to step by name.
+            # The loop passes variables from step to step by name.
             raise ValueError(
-                f"Expected the {name} step to use variables of the model, its optimizer and its "
-                f"metrics alone. Received: {unknown} besides"
+                f"Expected the {name} step to use only variables of the model, its optimizer and "
+                f"its metrics. Received: {unknown}"
             )
 
 
 def loop_command(config: RunConfig, data: str) -> list[str]:
-    """The command that trains, in the folder of the export."""
+    """Return the command that trains in the exported folder."""
     rate = _SCHEDULES[config.schedule].format(rate=config.learning_rate)
     return [
         *("python", "train_loop.py", "--train", "train", "--eval", "eval", "--data", data),
@@ -231,8 +230,8 @@ def loop_command(config: RunConfig, data: str) -> list[str]:
     ]
 
 
-def trained_seconds(log: pathlib.Path, epochs: int) -> float:
-    """The wall time in the loop's log, which must have all epochs."""
+def training_seconds(log: pathlib.Path, epochs: int) -> float:
+    """Return the wall time in the loop's log, which must have all epochs."""
     with log.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
     if len(rows) != epochs:
@@ -240,13 +239,15 @@ def trained_seconds(log: pathlib.Path, epochs: int) -> float:
     return float(rows[-1]["seconds"])
 
 
-def load_trained(exporter: ModuleType, file: pathlib.Path, model: keras.Model) -> None:
-    """Give the model the values that the loop saved."""
+def load_trained_variables(exporter: ModuleType, file: pathlib.Path, model: keras.Model) -> None:
+    """Load the variables that the loop saved into the model."""
     variables = exported_step.model_variables(model)
     with np.load(file, allow_pickle=False) as saved:
         missing = sorted(set(variables) - set(saved.files))
     if missing:
-        raise typer.BadParameter(f"Expected {file} to have {missing}. Received: a file without")
+        raise typer.BadParameter(
+            f"Expected {file} to have the variables {missing}. Received: a file without them"
+        )
     exporter.load_variables(file, variables)
 
 

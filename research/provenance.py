@@ -1,4 +1,4 @@
-"""Where and on what a number was measured."""
+"""Where, when and by which code a number was measured."""
 
 import datetime
 import os
@@ -10,7 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def machine() -> str:
-    """Processor and number of cores."""
+    """Return the processor and the number of cores."""
     names = [platform.processor() or platform.machine()]
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -20,14 +20,14 @@ def machine() -> str:
 
 
 def commit() -> str:
-    """The commit of the repository, with "+" if tracked files other than results differ from it."""
+    """Return the commit, with "+" if tracked files outside results/ differ from it."""
     head = _git("rev-parse", "--short=12", "HEAD")
     status = ("status", "--porcelain", "--untracked-files=no")
     return head + ("+" if _git(*status, "--", ".", ":!results") else "")
 
 
 def today() -> str:
-    """The date, in Greenwich."""
+    """Return the date (UTC)."""
     return datetime.datetime.now(datetime.timezone.utc).date().isoformat()
 
 

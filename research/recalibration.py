@@ -1,11 +1,12 @@
-"""Measures what moving statistics of the smooth network cost the network of signs.
+"""Measures how much accuracy the moving statistics of a smooth network cost the network of signs.
 
     python -m research.recalibration runs/final/fashion-smooth-tanh/seed_* \
         --file results/recalibration.csv
 
-Batch normalizations follow the network that trains; where its signs are smooth, that is not the
-network that ships. For each run: accuracy on the validation images of both networks, and of the
-network of signs with statistics of its own (`kbnn.recalibrate_batch_norm`, on training images).
+Batch normalization collects its statistics from the network that trains. If the signs of that
+network are smooth, the network that ships is another one. For each run, the table has the
+validation accuracy of the smooth network, of the network of signs, and of the network of signs
+after `kbnn.recalibrate_batch_norm` on training images.
 """
 
 import dataclasses
@@ -22,16 +23,16 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """Accuracies of a run's networks on the validation images.
+    """The validation accuracy of a run's networks.
 
     Attributes:
-        run: its folder, relative to the folder of all runs.
-        smooth: of the network as it trained.
-        signs: of the network of signs, as it ships.
-        recalibrated: of the network of signs with statistics of its own.
-        validation_images: on which all was measured.
-        batches: of training images, on which the statistics were measured.
-        commit: the state of the repository.
+        run: its folder: mode, experiment and seed.
+        smooth: accuracy of the network as it trained.
+        signs: accuracy of the network of signs, as it ships.
+        recalibrated: accuracy of the network of signs after recalibration.
+        validation_images: number of validation images.
+        batches: number of training batches for the recalibration.
+        commit: of the repository.
     """
 
     run: str
@@ -46,19 +47,19 @@ class Row:
 @app.command()
 def main(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")],
-    file: Annotated[pathlib.Path, typer.Option(help="The table; it is replaced.")],
+    file: Annotated[pathlib.Path, typer.Option(help="The table to write.")],
     batches: Annotated[int, typer.Option(help="Batches of training images.")] = 50,
 ) -> None:
-    """Measure runs, and write a row for each."""
+    """Measure runs and write a row for each."""
     rows = []
     for run in runs:
-        rows.append(measured(run, batches))
+        rows.append(measure(run, batches))
         print(rows[-1], flush=True)
     tables.write(rows, file)
 
 
-def measured(run: pathlib.Path, batches: int) -> Row:
-    """The row of a run."""
+def measure(run: pathlib.Path, batches: int) -> Row:
+    """Return the row of a run."""
     model, splits = finished_runs.load(run)
     smooth = finished_runs.accuracy(kbnn.techniques.smooth_network(model), splits.validation)
     signs = finished_runs.accuracy(model, splits.validation)

@@ -1,11 +1,11 @@
-"""Measures how far the classes lie apart in the features of trained networks, and draws them.
+"""Measures how far apart the classes are in the features of trained networks, and draws them.
 
     python -m research.separation RUN ... --file results/separation.csv --picture features.png
 
-Features are the inputs of a network's last dense layer, standardized, of the test images. Two
-numbers: the scatter between the classes' means divided by that within the classes (traces of the
-two matrices), and the accuracy of a linear probe, a logistic regression on the features of training
-images. The picture is t-SNE of the first test images.
+The features are the standardized inputs of a network's last dense layer, on the test images. Two
+numbers describe them: the scatter between the classes divided by the scatter within them (traces of
+the two matrices), and the accuracy of a linear probe, which is a logistic regression on the
+features of training images. The picture is a t-SNE of the first test images.
 """
 
 import dataclasses
@@ -28,16 +28,16 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """How far the classes of a run's network lie apart.
+    """How far apart the classes are in a run's network.
 
     Attributes:
-        run: its folder, relative to the folder of all runs.
-        scatter_ratio: trace of the between-class scatter, divided by that of the within-class one.
-        probe_accuracy: of a linear probe on the test images.
-        features: number of them.
-        probe_images: on which the probe was trained.
-        test_images: on which all was measured.
-        commit: the state of the repository.
+        run: its folder: mode, experiment and seed.
+        scatter_ratio: trace of the scatter between classes, divided by the trace within classes.
+        probe_accuracy: test accuracy of a linear probe.
+        features: number of features.
+        probe_images: number of training images for the probe.
+        test_images: number of test images.
+        commit: of the repository.
     """
 
     run: str
@@ -52,20 +52,24 @@ class Row:
 @app.command()
 def main(
     runs: Annotated[list[pathlib.Path], typer.Argument(help="Folders of finished runs.")],
-    file: Annotated[pathlib.Path | None, typer.Option(help="Table to append to.")] = None,
-    picture: Annotated[pathlib.Path | None, typer.Option(help="PNG to draw.")] = None,
-    probe_images: Annotated[int, typer.Option(help="Training images of the probe.")] = 10_000,
-    shown: Annotated[int, typer.Option(help="Test images in the picture.")] = 2_000,
+    file: Annotated[
+        pathlib.Path | None, typer.Option(help="The table to which the rows are added.")
+    ] = None,
+    picture: Annotated[pathlib.Path | None, typer.Option(help="The PNG file to draw.")] = None,
+    probe_images: Annotated[
+        int, typer.Option(help="Number of training images for the probe.")
+    ] = 10_000,
+    shown: Annotated[int, typer.Option(help="Number of test images in the picture.")] = 2_000,
 ) -> None:
-    """Measure runs, and draw their features side by side."""
+    """Measure runs and draw their features side by side."""
     points = {}
     for run in runs:
         model, splits = finished_runs.load(run)
-        network = penultimate(model)
+        network = penultimate_network(model)
         train, test = features(network, splits.train, probe_images), features(network, splits.test)
         row = Row(
             run=finished_runs.name(run),
-            scatter_ratio=round(scatter_ratio(*standardized(train, test)), 4),
+            scatter_ratio=round(scatter_ratio(*standardize(train, test)), 4),
             probe_accuracy=round(probe_accuracy(train, test), 4),
             features=test[0].shape[1],
             probe_images=len(train[0]),
@@ -76,7 +80,7 @@ def main(
         if file is not None:
             tables.append(row, file)
         if picture is not None:
-            values, labels = standardized(train, test)
+            values, labels = standardize(train, test)
             flat = TSNE(random_state=0).fit_transform(values[:shown])
             points[row.run] = (flat, labels[:shown])
     if picture is not None:
@@ -86,14 +90,14 @@ def main(
 Features = tuple[np.ndarray, np.ndarray]
 
 
-def penultimate(model: keras.Model) -> keras.Model:
-    """The model up to the input of its last dense layer."""
-    last = [layer for layer in kbnn.graph.layers_of(model) if hasattr(layer, "units")][-1]
+def penultimate_network(model: keras.Model) -> keras.Model:
+    """Return the model up to the input of its last dense layer."""
+    last = [layer for layer in kbnn.training.layers_of(model) if hasattr(layer, "units")][-1]
     return keras.Model(model.input, last.input)
 
 
 def features(network: keras.Model, data: tf.data.Dataset, most: int | None = None) -> Features:
-    """A network's outputs, `(images, features)`, and the labels."""
+    """Return a network's outputs, `(images, features)`, and the labels."""
     values, labels, count = [], [], 0
     for images, classes in data:
         values.append(network(images, training=False).numpy())
@@ -104,13 +108,13 @@ def features(network: keras.Model, data: tf.data.Dataset, most: int | None = Non
     return np.concatenate(values)[:most], np.concatenate(labels)[:most]
 
 
-def standardized(train: Features, test: Features) -> Features:
-    """Test features, each with mean 0 and variance 1 over the training images."""
+def standardize(train: Features, test: Features) -> Features:
+    """Scale the test features so that training features have mean 0 and variance 1."""
     return StandardScaler().fit(train[0]).transform(test[0]), test[1]
 
 
 def scatter_ratio(values: np.ndarray, labels: np.ndarray) -> float:
-    """The trace of the scatter between the classes, divided by that within them."""
+    """Return the trace of the scatter between the classes, divided by the trace within them."""
     mean = values.mean(axis=0)
     between = within = 0.0
     for label in np.unique(labels):
@@ -121,14 +125,14 @@ def scatter_ratio(values: np.ndarray, labels: np.ndarray) -> float:
 
 
 def probe_accuracy(train: Features, test: Features) -> float:
-    """The share of test images that a logistic regression on training features classifies."""
+    """Return the test accuracy of a logistic regression on training features."""
     scaler = StandardScaler().fit(train[0])
     probe = LogisticRegression(max_iter=2000).fit(scaler.transform(train[0]), train[1])
     return float(probe.score(scaler.transform(test[0]), test[1]))
 
 
 def draw(points: dict[str, Features], picture: pathlib.Path) -> None:
-    """The features of each run in the plane, side by side, a colour for each class."""
+    """Draw the features of each run side by side, with a colour for each class."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5 * len(points), 5), layout="constrained")

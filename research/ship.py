@@ -1,9 +1,9 @@
-"""Puts the model of a finished run, its device file and a model card into a folder of examples/.
+"""Copies the model of a finished run and its device file to a folder, with a model card.
 
     python -m research.ship fashion-ste_sign --real fashion-float --to examples/fashion_mnist
 
-The run is that of seed 0, whatever the other seeds reached. The numbers of the card are those of
-results/accuracy.csv.
+The model is always the model of seed 0, whatever the other seeds reached. The numbers on the card
+come from results/accuracy.csv.
 """
 
 import json
@@ -25,8 +25,8 @@ SEED = 0
 CARD = """# {title}
 
 A binary network for {data}: `{model}` with `{input_quantizer}` inputs and `{kernel_quantizer}`
-kernels, in `model.keras` (needs tf-keras, Larq and kbnn) and in `model.tflite` (Larq Compute
-Engine). Written by `research/ship.py` from the experiment `{experiment}`, seed {seed}.
+kernels. `model.keras` needs tf-keras, Larq and kbnn; `model.tflite` is for Larq Compute Engine.
+`python -m research.ship` wrote this folder from the experiment `{experiment}`, seed {seed}.
 
 | | |
 |---|---|
@@ -47,8 +47,8 @@ Engine). Written by `research/ship.py` from the experiment `{experiment}`, seed 
 | this network in Keras | {keras_accuracy} | {keras_spread} |
 | this network on the device (LCE's interpreter) | {device_accuracy} | {device_spread} |
 
-Same class from Keras and from the device file: {agreement} of the images. All seeds' numbers stand
-in `results/accuracy.csv`.
+Keras and the device file give the same class for {agreement} of the images.
+`results/accuracy.csv` has the numbers of all seeds.
 
 ## Use
 
@@ -61,13 +61,13 @@ test = kbnn.data.load("{dataset}", normalize="{normalize}").test
 print(kbnn.converters.verify(model, "model.tflite", test))
 ```
 
-On a device, with kbnn-runtime: `kbnn-run classify model.tflite photo.jpg`. `model.json` tells it
-how images become inputs, and the names of the classes.
+On a device with kbnn-runtime, run `kbnn-run classify model.tflite photo.jpg`. It reads from
+`model.json` how an image becomes an input, and the names of the classes.
 
 ## Limits
 
-Trained on images of the data set alone, without augmentation; nothing is known of its behaviour on
-other images. The data: Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017), MIT licence.
+The model was trained only on images of the data set, without augmentation. How it behaves on
+other images is unknown. The data set is Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017), MIT licence.
 """
 
 
@@ -78,7 +78,7 @@ def main(
     runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = ROOT / "runs",
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
 ) -> None:
-    """Copy model and device file of a run, and write their card and sidecar."""
+    """Copy model and device file of a run, and write the model card and the sidecar."""
     rows = [row for row in accuracy_table.read(file) if row.mode == "final"]
     own, others = ([row for row in rows if row.experiment == name] for name in (experiment, real))
     shipped = next((row for row in own if row.seed == SEED), None)
@@ -100,7 +100,7 @@ def main(
 
 
 def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> str:
-    """The model card's text."""
+    """Return the text of the model card."""
     settings = json.loads(shipped.settings)
     profile = lq.models.ModelProfile(kbnn.converters.freeze(model))
     info = kbnn.data.describe(settings["data"])
@@ -126,11 +126,11 @@ def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> s
         real_bytes=real[0].file_bytes,
         versions=", ".join(f"{k} {v}" for k, v in json.loads(shipped.versions).items()),
         runs=len(own),
-        real_accuracy=_spread([row.keras_accuracy for row in real]),
+        real_accuracy=_format_spread([row.keras_accuracy for row in real]),
         keras_accuracy=f"{shipped.keras_accuracy:.4f}",
-        keras_spread=_spread([row.keras_accuracy for row in own]),
+        keras_spread=_format_spread([row.keras_accuracy for row in own]),
         device_accuracy=f"{shipped.device_accuracy:.4f}",
-        device_spread=_spread([row.device_accuracy for row in own]),
+        device_spread=_format_spread([row.device_accuracy for row in own]),
         agreement=f"{shipped.class_agreement:.4f}",
     )
 
@@ -148,7 +148,7 @@ _SETTINGS = (
 )
 
 
-def _spread(values: list[float | None]) -> str:
+def _format_spread(values: list[float | None]) -> str:
     found = accuracy_table.spread([value for value in values if value is not None])
     deviation = "" if found.deviation is None else f" +- {found.deviation:.4f}"
     return f"{found.mean:.4f}{deviation}"

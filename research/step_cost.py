@@ -1,24 +1,22 @@
-"""Measures time per step and peak memory of training, against the plain Larq step.
+"""Measures the time and the peak memory of training steps against a plain Larq step.
 
     python -m research.step_cost run                        # writes results/step_cost.csv
-    python -m research.step_cost run residual-reactnet      # some; shows them
+    python -m research.step_cost run residual-reactnet      # shows some
     python -m research.step_cost memory chain-ste_sign
 
-Time: the variants take turns in one process, and each turn is divided by the turn that the
-baseline had in the same round. Processor time is the steadier ratio where the machine has other
-work; it does not see a step that leaves processors idle, which wall time does. Milliseconds depend
-on what else the machine does.
+Time: the variants take turns in one process, and each turn is divided by the baseline's turn in
+the same round. On a machine that has other work, processor time gives the steadier ratio. It does
+not show that a step leaves processors idle; wall time does. Milliseconds depend on other work.
 
-Memory: the peak of what TensorFlow's allocator has handed out during a step (weights, optimizer,
-activations, gradients, the batch), of each variant in a process of its own. Operations run one at a
-time there, so that the order of threads has no part in it; the number repeats to about 5 %. The
-resident set of the process would say little: most of it is TensorFlow and the tracing of the graph.
+Memory: the peak of TensorFlow's allocator during a step (weights, optimizer, activations,
+gradients, the batch), with a fresh process for each variant. Operations run one at a time there, so
+that the order of threads does not matter; the number repeats to about 5 %. The resident memory of
+the process would say little, because most of it is TensorFlow and the tracing of the graph.
 
-The table is one run: its rows were measured in turns, so the next run replaces the file.
+All rows of a table come from one run, so the next run replaces the file.
 """
 
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
@@ -41,7 +39,7 @@ from research.step_timing import Turn
 from research.step_variants import USUAL, VARIANTS, with_baselines
 
 FILE = provenance.ROOT / "results" / "step_cost.csv"
-# Of the data set that a memory bank in a variant has rows for.
+# Rows of the memory bank in a variant.
 _SAMPLES = 60_000
 _MEMORY_STEPS = 10
 _WIDTH = 125  # of the table, in a pipe too
@@ -55,24 +53,24 @@ class Row:
 
     Attributes:
         variant: its name in `step_variants.VARIANTS`.
-        baseline: what it is divided by; a baseline is divided by itself.
-        cpu_ratio: processor time, divided by the baseline's; median over the rounds.
+        baseline: the variant by which it is divided; a baseline is divided by itself.
+        cpu_ratio: processor time, divided by the baseline's; median of the rounds.
         cpu_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
-        cpu_ratio_upper_quartile: a quarter of the rounds have a larger one.
+        cpu_ratio_upper_quartile: a quarter of the rounds have a larger ratio.
         wall_ratio: the same for wall time.
         wall_ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
-        wall_ratio_upper_quartile: a quarter of the rounds have a larger one.
-        wall_milliseconds: per step, median over the rounds; machines are shared, so a rough number.
+        wall_ratio_upper_quartile: a quarter of the rounds have a larger ratio.
+        wall_milliseconds: wall time of a step, median of the rounds; depends on other work.
         memory_ratio: peak memory, divided by the baseline's.
-        peak_bytes: of TensorFlow's allocator during a step.
+        peak_bytes: peak of TensorFlow's allocator during a step.
         rounds: turns of each variant.
-        steps: in a turn.
+        steps: timed steps in a turn.
         batch_size: images of a step.
         image_shape: height x width x channels.
-        versions: of the packages that the numbers depend on, as JSON.
+        versions: versions of the packages that the numbers depend on, as JSON.
         machine: processor and number of cores.
-        commit: the state of the repository; "+" behind it if files were changed.
-        date: of the run.
+        commit: commit of the repository; "+" means that files had been edited.
+        date: day of the run.
     """
 
     variant: str
@@ -100,7 +98,7 @@ class Row:
 def run(
     variants: Annotated[
         list[str] | None,
-        typer.Argument(help="As in step_variants.py; by default all but large ones."),
+        typer.Argument(help="Names from step_variants.py; by default all that are not large."),
     ] = None,
     rounds: Annotated[int, typer.Option(min=2, help="Turns of each variant.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps in a turn.")] = 5,
@@ -113,10 +111,10 @@ def run(
     """Measure variants and their baselines, and show the table."""
     _check_names(variants or [])
     names = with_baselines(variants or USUAL)
-    # Every model is traced once; TensorFlow takes them for one function that is traced again.
+    # TensorFlow takes the models for one function that is traced again and again, and warns.
     tf.get_logger().setLevel("ERROR")
-    # Before the times: TensorFlow has begun no threads yet that would compete.
-    peaks = {name: _peak_in_own_process(name, batch_size) for name in names}
+    # Before the times, because TensorFlow has not started threads yet that would compete.
+    peaks = {name: _measure_peak(name, batch_size) for name in names}
     models = {name: VARIANTS[name].model() for name in names}
     turns = step_timing.take_turns(
         {name: training_step(model, batch_size) for name, model in models.items()},
@@ -129,18 +127,18 @@ def run(
     table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
     if file or names == USUAL:
         tables.write(table, file or FILE)
-    Console(width=_WIDTH).print(_shown(table))
+    Console(width=_WIDTH).print(_render(table))
 
 
 @app.command()
 def memory(
-    variant: Annotated[str, typer.Argument(help="As in step_variants.py.")],
+    variant: Annotated[str, typer.Argument(help="A name from step_variants.py.")],
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
 ) -> None:
     """Print the peak memory of a variant's step, in bytes."""
     _check_names([variant])
-    # TensorFlow's ordinary allocator on a CPU keeps no statistics; this one does. It is read when
-    # the first tensor is made.
+    # The default allocator on a CPU keeps no statistics; this one does. TensorFlow reads the
+    # variable when it creates the first tensor.
     os.environ["TF_CPU_ALLOCATOR_USE_BFC"] = "true"
     tf.config.threading.set_inter_op_parallelism_threads(1)
     step = training_step(VARIANTS[variant].model(), batch_size)
@@ -152,7 +150,7 @@ def memory(
 
 
 def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
-    """What `fit` runs for a batch, always the same one; returns the loss."""
+    """Return the step that `fit` runs, on one batch that stays the same; it returns the loss."""
     keras.utils.set_random_seed(0)
     shipped = model_of(model)
     images = tf.random.uniform((batch_size, *shipped.input_shape[1:]), -1.0, 1.0)
@@ -162,7 +160,7 @@ def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
         batch.append(tf.random.shuffle(tf.range(_SAMPLES, dtype=tf.int64))[:batch_size])
     batches = iter(tf.data.Dataset.from_tensors(tuple(batch)).repeat())
     train = model.make_train_function()
-    # Reading the loss waits for the step where a device runs it in the background.
+    # Reading the loss waits for a step that a device runs in the background.
     return lambda: float(train(batches)["loss"])
 
 
@@ -174,12 +172,12 @@ def rows(
     steps: int,
     batch_size: int,
 ) -> list[Row]:
-    """The table of what was measured."""
+    """Return the rows of the table."""
     measured_on = {
         "versions": json.dumps(versions()),
         "machine": provenance.machine(),
         "commit": provenance.commit(),
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "date": provenance.today(),
     }
     table = []
     for name, own in turns.items():
@@ -188,8 +186,8 @@ def rows(
             Row(
                 variant=name,
                 baseline=baseline,
-                **_ratio("cpu", own, turns[baseline]),
-                **_ratio("wall", own, turns[baseline]),
+                **_ratio_columns("cpu", own, turns[baseline]),
+                **_ratio_columns("wall", own, turns[baseline]),
                 wall_milliseconds=round(1000 * statistics.median(turn.wall for turn in own), 3),
                 memory_ratio=round(peaks[name] / peaks[baseline], 4),
                 peak_bytes=peaks[name],
@@ -203,8 +201,8 @@ def rows(
     return table
 
 
-def _ratio(clock: str, own: list[Turn], baseline: list[Turn]) -> dict[str, float]:
-    """The three columns of a clock's ratio."""
+def _ratio_columns(clock: str, own: list[Turn], baseline: list[Turn]) -> dict[str, float]:
+    """Return the three columns of one clock."""
     found = step_timing.ratio(
         [getattr(turn, clock) for turn in own], [getattr(turn, clock) for turn in baseline]
     )
@@ -221,7 +219,7 @@ def _check_names(names: list[str]) -> None:
         raise typer.BadParameter(f"Expected {', '.join(VARIANTS)}. Received: {unknown}")
 
 
-def _peak_in_own_process(name: str, batch_size: int) -> int:
+def _measure_peak(name: str, batch_size: int) -> int:
     command = [
         sys.executable,
         "-m",
@@ -241,7 +239,7 @@ def _peak_in_own_process(name: str, batch_size: int) -> int:
     return int(done.stdout)
 
 
-def _shown(table: list[Row]) -> Table:
+def _render(table: list[Row]) -> Table:
     shown = Table(title="Cost of a training step, divided by the baseline's: median, quartiles")
     for heading in ("variant", "baseline", "processor", "wall", "ms", "memory", "peak MB"):
         shown.add_column(heading)

@@ -1,4 +1,4 @@
-"""Times of steps that take turns, and what they say about each other."""
+"""Times steps in turns, and compares them."""
 
 import dataclasses
 import statistics
@@ -11,8 +11,8 @@ class Turn:
     """Mean seconds per step in a turn.
 
     Attributes:
-        wall: as a clock on the wall has it.
-        cpu: of all threads of this process; other processes have little part in it.
+        wall: wall time.
+        cpu: processor time of all threads of this process, which other processes hardly affect.
     """
 
     wall: float
@@ -28,19 +28,19 @@ def take_turns(
     wall_clock: Callable[[], float] = time.perf_counter,
     cpu_clock: Callable[[], float] = time.process_time,
 ) -> dict[str, list[Turn]]:
-    """Time every step once a round, so that a load on the machine meets all of them alike.
+    """Time every step once in each round, so that other work on the machine affects all alike.
 
     Args:
         steps: functions that run one training step to its end.
-        rounds: how often each takes its turn.
-        steps_per_round: timed steps in a turn. One more, before them, is not timed: it finds
-            caches and memory as the step before left them.
-        warm_up: steps of each before the first round; tracing falls in here.
+        rounds: number of rounds.
+        steps_per_round: timed steps in a turn. One more step runs before them without being timed,
+            because it finds caches and memory as another step left them.
+        warm_up: steps of each function before the first round, tracing included.
         wall_clock: returns seconds.
         cpu_clock: returns seconds of processor time.
 
     Returns:
-        For each step, its turns.
+        The turns of each step.
     """
     for step in steps.values():
         _repeat(step, warm_up)
@@ -60,9 +60,9 @@ class Ratio:
     """How much longer a step takes than its baseline.
 
     Attributes:
-        median: of the ratios of the rounds.
+        median: median ratio of the rounds.
         lower_quartile: a quarter of the rounds have a smaller ratio.
-        upper_quartile: a quarter of the rounds have a larger one.
+        upper_quartile: a quarter of the rounds have a larger ratio.
     """
 
     median: float

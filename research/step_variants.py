@@ -1,6 +1,6 @@
 """The training steps whose cost is measured: one line each.
 
-A variant's baseline has the same architecture, image and batch, and Larq's plain `ste_sign`.
+A baseline has the same architecture, images and batch size, and plain `ste_sign` from Larq.
 """
 
 import dataclasses
@@ -18,9 +18,9 @@ class Variant:
     """A training step.
 
     Attributes:
-        model: returns a compiled model that gives logits; its `make_train_function` is timed.
-        baseline: the variant that its cost is divided by; None for a baseline.
-        large: takes seconds per step, and is measured where it is named alone.
+        model: returns a compiled model with logits, whose `make_train_function` is timed.
+        baseline: the variant by which its cost is divided; None for a baseline.
+        large: whether a step takes seconds, so that it is measured only if it is named.
     """
 
     model: Callable[[], keras.Model]
@@ -29,47 +29,47 @@ class Variant:
 
 
 def chain(clip_norm: float | None = None, **options: object) -> keras.Model:
-    """VGG-tiny for images of Fashion-MNIST."""
-    return _compiled(kbnn.models.vgg_tiny(classifier_activation=None, **options), clip_norm)
+    """Return VGG-tiny for images of Fashion-MNIST."""
+    return _compile(kbnn.models.vgg_tiny(classifier_activation=None, **options), clip_norm)
 
 
 def residual(clip_norm: float | None = None, **options: object) -> keras.Model:
-    """A residual network of three stages of two convolutions, for images of CIFAR."""
+    """Return a residual network with three stages of two convolutions, for images of CIFAR."""
     model = kbnn.models.resnet(
         (1, 1, 1), (32, 32, 3), classes=10, width=16, classifier_activation=None, **options
     )
-    return _compiled(model, clip_norm)
+    return _compile(model, clip_norm)
 
 
 def resnet18(clip_norm: float | None = None, **options: object) -> keras.Model:
-    """ResNet-18 for images of CIFAR."""
+    """Return ResNet-18 for images of CIFAR."""
     options = {"stem": "small", "classifier_activation": None, **options}
-    return _compiled(kbnn.models.resnet18((32, 32, 3), classes=10, **options), clip_norm)
+    return _compile(kbnn.models.resnet18((32, 32, 3), classes=10, **options), clip_norm)
 
 
-def learned(network: Callable[..., keras.Model], mapping: str) -> keras.Model:
-    """A network that learns its signs under noisy supervision."""
+def with_learned_signs(network: Callable[..., keras.Model], mapping: str) -> keras.Model:
+    """Return a network that learns its signs under noisy supervision."""
     return network(kernel_quantizer=kbnn.quantizers.LearnedSign(mapping=mapping))
 
 
-def trained_by(
+def with_trainer(
     trainer: Callable[..., keras.Model], network: Callable[..., keras.Model] = chain
 ) -> keras.Model:
-    """A network that a trainer trains."""
-    return _compiled(trainer(network()), None)
+    """Return a network in a trainer."""
+    return _compile(trainer(network()), None)
 
 
-def taught(model: keras.Model) -> keras.Model:
-    """Its teacher is the same chain with real weights."""
+def with_teacher(model: keras.Model) -> keras.Model:
+    """Return a trainer whose teacher is the same chain with real weights."""
     teacher = kbnn.models.vgg_tiny(classifier_activation=None, **_REAL)
     return kbnn.trainers.DistillationTrainer(model, teacher)
 
 
 def contrast(negatives: str) -> keras.Model:
-    """A chain with a contrastive term, as it trains for Fashion-MNIST: labels are known."""
+    """Return a chain with a contrastive term, with the bank that Fashion-MNIST needs."""
     bank = {"rows": 60_000} if negatives == "bank" else {}
-    model = kbnn.techniques.with_contrast(chain(), negatives=negatives, **bank)
-    return _compiled(kbnn.trainers.Trainer(model, with_index=negatives == "bank"), None)
+    model = kbnn.training.with_contrast(chain(), negatives=negatives, **bank)
+    return _compile(kbnn.training.Trainer(model, indexed=negatives == "bank"), None)
 
 
 def _mixture(model: keras.Model) -> keras.Model:
@@ -77,7 +77,7 @@ def _mixture(model: keras.Model) -> keras.Model:
     return kbnn.trainers.LatentMixtureTrainer(model, share)
 
 
-def _compiled(model: keras.Model, clip_norm: float | None) -> keras.Model:
+def _compile(model: keras.Model, clip_norm: float | None) -> keras.Model:
     model.compile(
         keras.optimizers.Adam(0.005, global_clipnorm=clip_norm),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -112,15 +112,15 @@ VARIANTS = {
     ),
     **{
         f"chain-learned_sign-{mapping}": Variant(
-            functools.partial(learned, chain, mapping), "chain-ste_sign"
+            functools.partial(with_learned_signs, chain, mapping), "chain-ste_sign"
         )
         for mapping in MAPPINGS
     },
     **{
-        f"chain-latent_{name}": Variant(functools.partial(trained_by, trainer), "chain-ste_sign")
+        f"chain-latent_{name}": Variant(functools.partial(with_trainer, trainer), "chain-ste_sign")
         for name, trainer in _LATENT.items()
     },
-    "chain-teacher": Variant(functools.partial(trained_by, taught), "chain-ste_sign"),
+    "chain-teacher": Variant(functools.partial(with_trainer, with_teacher), "chain-ste_sign"),
     **{
         f"chain-contrast_{negatives}": Variant(
             functools.partial(contrast, negatives), "chain-ste_sign"
@@ -135,23 +135,25 @@ VARIANTS = {
     "resnet18-ste_sign": Variant(resnet18, large=True),
     **{
         f"resnet18-learned_sign-{mapping}": Variant(
-            functools.partial(learned, resnet18, mapping), "resnet18-ste_sign", large=True
+            functools.partial(with_learned_signs, resnet18, mapping),
+            "resnet18-ste_sign",
+            large=True,
         )
         for mapping in MAPPINGS
     },
     **{
         f"resnet18-latent_{name}": Variant(
-            functools.partial(trained_by, trainer, resnet18), "resnet18-ste_sign", large=True
+            functools.partial(with_trainer, trainer, resnet18), "resnet18-ste_sign", large=True
         )
         for name, trainer in _LATENT.items()
     },
 }
 
 USUAL = [name for name, variant in VARIANTS.items() if not variant.large]
-"""The variants that are measured where none is named."""
+"""The variants that are measured by default."""
 
 
 def with_baselines(names: list[str]) -> list[str]:
-    """The variants and the baselines that they need, each once, in the order of the table."""
+    """Return the variants and their baselines, each once, in the order of the table."""
     wanted = set(names) | {VARIANTS[name].baseline for name in names}
     return [name for name in VARIANTS if name in wanted]

@@ -18,7 +18,7 @@ def twin(
     )
 
 
-def taught(name: str, **terms: float) -> dict[str, Experiment]:
+def teacher_experiment(name: str, **terms: float) -> dict[str, Experiment]:
     """Return the experiment that learns from the real-valued network by these terms."""
     return group(
         "fashion-teacher-",
@@ -32,13 +32,13 @@ def taught(name: str, **terms: float) -> dict[str, Experiment]:
 
 
 EXPERIMENTS = {
-    **taught("w0.1-t4", distillation_weight=0.1, temperature=4),
-    **taught("w0.3-t1", distillation_weight=0.3, temperature=1),
-    **taught("w0.3-t4", distillation_weight=0.3, temperature=4),
-    **taught("w1-t1", distillation_weight=1, temperature=1),
-    **taught("w1-t4", distillation_weight=1, temperature=4),
-    **taught("w3-t1", distillation_weight=3, temperature=1),
-    **taught("contrast0.1", distillation_weight=0.0, teacher_contrast_weight=0.1),
+    **teacher_experiment("w0.1-t4", distillation_weight=0.1, temperature=4),
+    **teacher_experiment("w0.3-t1", distillation_weight=0.3, temperature=1),
+    **teacher_experiment("w0.3-t4", distillation_weight=0.3, temperature=4),
+    **teacher_experiment("w1-t1", distillation_weight=1, temperature=1),
+    **teacher_experiment("w1-t4", distillation_weight=1, temperature=4),
+    **teacher_experiment("w3-t1", distillation_weight=3, temperature=1),
+    **teacher_experiment("contrast0.1", distillation_weight=0.0, teacher_contrast_weight=0.1),
     **group(
         "fashion-latent-",
         FASHION,

@@ -48,15 +48,15 @@ def normalized(images, normalization):
 
 def test_every_byte_comes_back():
     images = np.arange(256 * 3).reshape(1, 16, 16, 3).astype(np.uint8)
-    normalization = Normalization.of(images)
-    undone = normalization.undone(tf.constant(normalized(images, normalization)))
+    normalization = Normalization.from_images(images)
+    undone = normalization.undo(tf.constant(normalized(images, normalization)))
     np.testing.assert_array_equal(undone, images)
 
 
 @pytest.mark.slow
 def test_a_train_step_is_that_of_fit(batches):
     ours, theirs = compiled(), compiled()
-    normalization = Normalization.of(batches[0][0])
+    normalization = Normalization.from_images(batches[0][0])
     step = exported_step.train_step(ours, normalization)
     for images, labels in zip(*batches, strict=True):
         loss = step(tf.constant(normalized(images, normalization)), tf.constant(labels))
@@ -69,7 +69,7 @@ def test_a_train_step_is_that_of_fit(batches):
 
 def test_constraints_hold_the_kernels(batches):
     model = compiled(learning_rate=10.0)
-    normalization = Normalization.of(batches[0][0])
+    normalization = Normalization.from_images(batches[0][0])
     step = exported_step.train_step(model, normalization)
     step(tf.constant(normalized(batches[0][0], normalization)), tf.constant(batches[1][0]))
     assert np.abs(model.get_layer("conv_1").kernel).max() == 1.0
@@ -78,7 +78,7 @@ def test_constraints_hold_the_kernels(batches):
 def test_the_eval_step_measures_the_network_that_ships(batches):
     model = compiled(input_quantizer=SoftInTraining())
     images, labels = batches[0][0], batches[1][0]
-    normalization = Normalization.of(images)
+    normalization = Normalization.from_images(images)
     before = model.get_weights()
     _, correct = exported_step.eval_step(model, normalization)(
         tf.constant(normalized(images, normalization)), tf.constant(labels)

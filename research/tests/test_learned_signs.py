@@ -17,7 +17,7 @@ def run_of(images, folder, **settings):
     return train_run(RunConfig(**config, **settings), folder, test=False)
 
 
-def measured(command, folder, table, *options):
+def measure(command, folder, table, *options):
     arguments = [command, str(folder), "--file", str(table), *options]
     done = CliRunner().invoke(learned_signs.app, arguments, catch_exceptions=False)
     assert done.exit_code == 0
@@ -29,7 +29,7 @@ def measured(command, folder, table, *options):
 def test_signs_of_the_mappings_and_of_the_latent_weights(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
     result = run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
-    (row,) = measured("decided", folder, tmp_path / "table.csv", "--batches", "3")
+    (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
     assert row["run"] == "final/learned/seed_0"
     layers = [kbnn.models.vgg_tiny(width=8).get_layer(f"conv_{i}") for i in (1, 2, 3)]
     sizes = {layer.name: layer.count_params() for layer in layers}
@@ -56,7 +56,7 @@ def test_each_accuracy_is_of_its_own_signs(images, tmp_path, monkeypatch):
 
     monkeypatch.setattr(finished_runs, "accuracy", agreement)
     # One batch of several, so that another pass has other images.
-    (row,) = measured("decided", folder, tmp_path / "table.csv", "--batches", "1")
+    (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "1")
     assert float(row["learned"]) < float(row["latent"]) == 1.0
     # What stands in front of all signs sees the same images.
     np.testing.assert_array_equal(*statistics)
@@ -66,7 +66,7 @@ def test_each_accuracy_is_of_its_own_signs(images, tmp_path, monkeypatch):
 def test_mappings_that_decide_nothing_are_worth_nothing(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
     run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1e-9)
-    (row,) = measured("decided", folder, tmp_path / "table.csv", "--batches", "3")
+    (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
     assert (float(row["decided"]), row["learned"]) == (0.0, row["latent"])
 
 
@@ -90,7 +90,7 @@ def test_the_rates_of_each_layer(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "trained" / "seed_0"
     run_of(images, folder)
     options = ("--images", "20", "--samples", "5")
-    rows = measured("rates", folder, tmp_path / "table.csv", *options)
+    rows = measure("rates", folder, tmp_path / "table.csv", *options)
     assert [row["kernel"] for row in rows] == ["conv_1/kernel", "conv_2/kernel", "conv_3/kernel"]
     for row in rows:
         assert (row["images"], row["tried"]) == ("20", "5")

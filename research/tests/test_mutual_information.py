@@ -24,7 +24,7 @@ def activations(rng, count, kinds, features=32):
 @pytest.mark.parametrize("kinds", [1, 4, 16])
 def test_the_bound_of_held_out_samples_comes_near_the_information(rng, kinds):
     train, test = activations(rng, 1000, kinds), activations(rng, 640, kinds)
-    heads = mutual_information.trained_heads(train, **BUDGET)
+    heads = mutual_information.train_heads(train, **BUDGET)
     found = mutual_information.bound(heads, test, **MEASURED)
     assert np.log(kinds) - 0.35 < found < np.log(kinds) + 0.05
 
@@ -33,13 +33,16 @@ def test_what_is_learned_by_heart_is_not_measured(rng):
     signs = rng.choice([-1, 1], (200, 64)).astype(np.int8)
     train = (signs, rng.normal(size=(200, 64)).astype(np.float16))
     test = (np.flip(signs, 0), rng.normal(size=(200, 64)).astype(np.float16))
-    heads = mutual_information.trained_heads(train, **{**BUDGET, "embedding": 64})
+    heads = mutual_information.train_heads(train, **{**BUDGET, "embedding": 64})
     assert mutual_information.bound(heads, train, **MEASURED) > 0.5
     assert mutual_information.bound(heads, test, **MEASURED) < 0.1
 
 
 def test_codes_are_counted():
-    assert mutual_information.distinct(np.int8([[1, 1], [1, -1], [1, 1], [-1, -1]])) == 0.75
+    assert (
+        mutual_information.share_of_distinct_codes(np.int8([[1, 1], [1, -1], [1, 1], [-1, -1]]))
+        == 0.75
+    )
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ from rich.table import Table
 
 from research import provenance
 from research.tables import write
-from runtime.benchmarks.assembly_loops import TARGET, Loop, loops, text_of, with_registers
+from runtime.benchmarks.assembly_loops import TARGET, Loop, assembly_text, assign_registers, loops
 
 FILE = provenance.ROOT / "results" / "arm_inner_loop.csv"
 CORES = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
@@ -96,7 +96,7 @@ def main(
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = FILE,
 ) -> None:
     """Analyse the loops, show the table and write it."""
-    found = {"kbnn": loops(_compiled(shlex.split(compiler)), _KERNELS.name)}
+    found = {"kbnn": loops(_compile_kernels(shlex.split(compiler)), _KERNELS.name)}
     if against:
         found["lce"] = [
             loop for name in _LCE_KERNELS for loop in lce_loops(against, name, compiler)
@@ -118,7 +118,7 @@ def main(
     for library, own in found.items():
         for loop in own:
             for core in CORES:
-                cycles, instructions = analysed(loop, core, llvm_mca)
+                cycles, instructions = analyse(loop, core, llvm_mca)
                 parts = loop.macs / 128
                 table.append(
                     Row(
@@ -135,7 +135,7 @@ def main(
                     )
                 )
     write(table, file)
-    Console(width=125).print(_shown(table))
+    Console(width=125).print(_render(table))
 
 
 def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
@@ -157,15 +157,17 @@ def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
     found = []
     for statement in re.findall(r"asm\s*(?:volatile)?\s*\((.*?)\)\s*;", expanded, re.DOTALL):
         # Others, such as what transforms and writes outputs, may have more operands than registers.
-        assembly = text_of(statement)
+        assembly = assembly_text(statement)
         own = (
-            loops(with_registers(assembly), name) if re.search(r"^\tcnt\s", assembly, re.M) else []
+            loops(assign_registers(assembly), name)
+            if re.search(r"^\tcnt\s", assembly, re.M)
+            else []
         )
         found += [loop for loop in own if loop not in found]
     return found
 
 
-def analysed(loop: Loop, core: str, llvm_mca: str) -> tuple[float, int]:
+def analyse(loop: Loop, core: str, llvm_mca: str) -> tuple[float, int]:
     """Cycles and instructions of a pass, in llvm-mca's model of a core."""
     text = "\n".join(("# LLVM-MCA-BEGIN", *loop.lines[:-1], "# LLVM-MCA-END"))
     # The branch goes back to a label that the text does not have: any other stands for it.
@@ -181,7 +183,7 @@ def analysed(loop: Loop, core: str, llvm_mca: str) -> tuple[float, int]:
     return int(numbers["Total Cycles"]) / _ITERATIONS, int(numbers["Instructions"]) // _ITERATIONS
 
 
-def _compiled(compiler: Sequence[str]) -> str:
+def _compile_kernels(compiler: Sequence[str]) -> str:
     with tempfile.TemporaryDirectory() as folder:
         assembly = pathlib.Path(folder, "kernels.s")
         _output([*compiler, *_FLAGS, f"-I{_NATIVE}", "-S", str(_KERNELS), "-o", str(assembly)], "")
@@ -207,7 +209,7 @@ def _version_line(llvm_mca: str) -> str:
     return next(line.strip() for line in lines if "version" in line)
 
 
-def _shown(table: list[Row]) -> Table:
+def _render(table: list[Row]) -> Table:
     shown = Table(title="Cycles per 128 binary multiply-accumulates (llvm-mca)")
     for heading in ("library", "source", "loop", "MACs", "instructions", *CORES):
         shown.add_column(heading)

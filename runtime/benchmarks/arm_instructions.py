@@ -135,7 +135,7 @@ def main(
         installed = folder / "installed"
         install_wheels([str(wheel)], ARCHITECTURES[_ARCHITECTURE], installed, dependencies=False)
         emulated_by = [qemu, "-cpu", _CORE]
-        emulated_by += ["-plugin", f"{built(compiler, folder)},out={folder / 'pages'}"]
+        emulated_by += ["-plugin", f"{build_plugin(compiler, folder)},out={folder / 'pages'}"]
         for name in names or NETWORKS:
             files = device_files.files(name)
             for engine, kind in ENGINES.items():
@@ -148,7 +148,7 @@ def main(
                     if done.returncode:
                         raise RuntimeError(f"{name}, {engine}: {done.stderr.strip()[-2000:]}")
                     about = json.loads(done.stdout.splitlines()[-1])
-                    counts.append(counted((folder / "pages").read_text(), *about["delegate"]))
+                    counts.append(sum_pages((folder / "pages").read_text(), *about["delegate"]))
                 macs = device_files.macs(files[kind].read_bytes())
                 table.append(
                     row(
@@ -159,10 +159,10 @@ def main(
     target = file or (None if names else FILE)
     if target:
         write(table, target)
-    Console(width=125).print(_shown(table))
+    Console(width=125).print(_render(table))
 
 
-def built(compiler: str, folder: pathlib.Path) -> pathlib.Path:
+def build_plugin(compiler: str, folder: pathlib.Path) -> pathlib.Path:
     """The plugin, compiled into a folder."""
     library = folder / "instruction_counter.so"
     command = [*shlex.split(compiler), "-std=c++17", "-O2", "-shared", "-fPIC"]
@@ -170,7 +170,7 @@ def built(compiler: str, folder: pathlib.Path) -> pathlib.Path:
     return library
 
 
-def counted(pages: str, first: int, last: int) -> Count:
+def sum_pages(pages: str, first: int, last: int) -> Count:
     """The sums of the plugin's lines: of all pages, and of those from an address to another."""
     counts = [tuple(map(int, line.split())) for line in pages.splitlines()]
     return Count(
@@ -214,7 +214,7 @@ def _first_line(command: list[str]) -> str:
     return done.stdout.splitlines()[0]
 
 
-def _shown(table: list[Row]) -> Table:
+def _render(table: list[Row]) -> Table:
     shown = Table(title=f"Instructions of an inference, in millions ({_CORE}, emulated)")
     for heading in ("model", "engine", "all", "in the delegate", "per 128 binary MACs"):
         shown.add_column(heading)

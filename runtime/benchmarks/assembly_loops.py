@@ -55,7 +55,7 @@ def loops(assembly: str, source: str) -> list[Loop]:
     return list(found.values())
 
 
-def with_registers(assembly: str) -> str:
+def assign_registers(assembly: str) -> str:
     """Give each named operand, `%[name]`, a register that the text does not name itself."""
     names = dict.fromkeys(re.findall(r"%\w?\[(\w+)\]", assembly))
     vectors = {
@@ -77,7 +77,7 @@ def with_registers(assembly: str) -> str:
     return re.sub(r"%(\w?)\[(\w+)\]", register, assembly)
 
 
-def text_of(statement: str) -> str:
+def assembly_text(statement: str) -> str:
     """The assembly of a statement: its string literals up to the operands, joined."""
     pieces = re.match(r'(?:\s*"(?:[^"\\]|\\.)*")*', statement)
     literals = re.findall(r'"((?:[^"\\]|\\.)*)"', pieces[0] if pieces else "")

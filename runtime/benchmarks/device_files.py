@@ -46,7 +46,7 @@ def files(name: str, cache: pathlib.Path | None = None) -> dict[str, pathlib.Pat
     Raises:
         RuntimeError: a binary layer was not recognised, or the converter failed.
     """
-    return {kind: _file(name, kind, cache or CACHE) for kind in KINDS}
+    return {kind: _device_file(name, kind, cache or CACHE) for kind in KINDS}
 
 
 def macs(content: bytes) -> Macs:
@@ -95,7 +95,7 @@ def _positions(operator: flatbuffer.Operator) -> int:
     return math.prod(operator.outputs[0].shape[:3])
 
 
-def _file(name: str, kind: str, cache: pathlib.Path) -> pathlib.Path:
+def _device_file(name: str, kind: str, cache: pathlib.Path) -> pathlib.Path:
     # Names that Keras counts up would make the same network another one.
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
@@ -104,7 +104,7 @@ def _file(name: str, kind: str, cache: pathlib.Path) -> pathlib.Path:
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     path = cache / f"{name}-{kind}-{digest}.tflite"
     if not path.exists():
-        networks.with_random_statistics(model)
+        networks.randomize_statistics(model)
         cache.mkdir(parents=True, exist_ok=True)
         if kind == "binary":
             converters.convert(model, path)
@@ -124,10 +124,10 @@ def _tensorflow_lite(model: keras.Model, *, int8: bool) -> bytes:
         converter.representative_dataset = lambda: ([image] for image in images)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    return _without_native_messages(converter)
+    return _convert_quietly(converter)
 
 
-def _without_native_messages(converter: "tf.lite.TFLiteConverter") -> bytes:
+def _convert_quietly(converter: "tf.lite.TFLiteConverter") -> bytes:
     """Convert with standard error put aside: the converter reports its progress there."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

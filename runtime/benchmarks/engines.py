@@ -140,7 +140,7 @@ def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) 
         threads: of the interpreter.
         folder: where the library that counts allocations is compiled to.
     """
-    counter = compiled("allocation_counter.cc", folder, "-shared", "-fPIC")
+    counter = compile_tool("allocation_counter.cc", folder, "-shared", "-fPIC")
     environment = _environment() | {
         "LD_PRELOAD": str(counter),
         "KBNN_ALLOCATION_COUNTER": str(counter),
@@ -169,13 +169,13 @@ class Peak:
 
 def peak(folder: pathlib.Path) -> Peak:
     """Measure this machine's peak of bit operations; `folder` is where the program is compiled."""
-    program = compiled("bit_peak.cc", folder)
+    program = compile_tool("bit_peak.cc", folder)
     done = subprocess.run([program], capture_output=True, text=True, check=True)
     found = {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
     return Peak(found.pop("clock"), found)
 
 
-def compiled(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path:
+def compile_tool(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path:
     """Compile a C++ file that lies beside this one into a folder: a program, or what flags say.
 
     Raises:

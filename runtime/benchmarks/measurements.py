@@ -154,7 +154,7 @@ SAME_NETWORK = ("instruction_set", "model")
 """The columns by which new rows replace the rows of an earlier run."""
 
 
-def measured_on() -> dict[str, str]:
+def provenance_columns() -> dict[str, str]:
     """The columns that say where, on what and when."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
@@ -166,7 +166,7 @@ def measured_on() -> dict[str, str]:
     }
 
 
-def rows(
+def timing_rows(
     model: str,
     threads: int,
     times: dict[str, Times],
@@ -185,7 +185,7 @@ def rows(
         files: for each engine what its file computes, and its size in bytes.
         kernels: the kernel set that kbnn-runtime chooses by itself.
         load: of the machine, when the run began.
-        provenance_columns: as `measured_on` gives them.
+        provenance_columns: as `provenance_columns` gives them.
     """
     baseline = times[BASELINE].seconds
     table = []
@@ -234,7 +234,7 @@ def operator_rows(
     total = sum(entry["milliseconds"] for entry in times)
     table = []
     for group in GROUPS:
-        members = [i for i, operator in enumerate(found) if group_of(operator.name) == group]
+        members = [i for i, operator in enumerate(found) if operator_group(operator.name) == group]
         if not members:
             continue
         milliseconds = sum(times[i]["milliseconds"] for i in members)
@@ -262,7 +262,7 @@ def operator_rows(
     return table
 
 
-def group_of(operator: str) -> str:
+def operator_group(operator: str) -> str:
     """The group of `GROUPS` that an operator belongs to, by its name in the file."""
     if operator == "LceBconv2d":
         return "binary"

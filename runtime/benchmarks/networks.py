@@ -58,10 +58,10 @@ def quicknet(
     image = keras.Input((size, size, 3), name="image")
     x = keras.layers.Conv2D(16, 3, strides=2, padding="same", use_bias=False)(image)
     x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
-    x = _halved(x, sections[0][0])
+    x = _halve(x, sections[0][0])
     for index, (channels, layers) in enumerate(sections):
         if index > 0:
-            x = _halved(keras.layers.ReLU()(x), channels)
+            x = _halve(keras.layers.ReLU()(x), channels)
         for _ in range(layers):
             branch = keras.layers.ReLU()(_convolution(x, channels, 3, 1, binary))
             x = keras.layers.Add()([x, keras.layers.BatchNormalization()(branch)])
@@ -80,7 +80,7 @@ def layer(binary: bool, size: int, channels: int, kernel: int, stride: int) -> k
     return keras.Model(image, keras.layers.BatchNormalization()(x), name="layer")
 
 
-def with_random_statistics(model: keras.Model, seed: int = 0) -> keras.Model:
+def randomize_statistics(model: keras.Model, seed: int = 0) -> keras.Model:
     """Give every batch normalization of a model random weights and statistics, in place."""
     draw = np.random.default_rng(seed)
     for normalization in model.layers:
@@ -126,7 +126,7 @@ def _convolution(x: Any, channels: int, kernel: int, stride: int, binary: bool) 
     return keras.layers.Conv2D(channels, kernel, **options)(x)
 
 
-def _halved(x: Any, channels: int) -> Any:
+def _halve(x: Any, channels: int) -> Any:
     x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same", use_bias=False)(x)
     x = keras.layers.Conv2D(channels, 1, use_bias=False)(x)
     return keras.layers.BatchNormalization()(x)

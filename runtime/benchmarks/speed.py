@@ -50,7 +50,7 @@ Names = Annotated[list[str] | None, typer.Argument(help="As in networks.py; by d
 @app.command()
 def convert(names: Names = None) -> None:
     """Convert the networks and their twins, where they are not yet."""
-    for name in _checked(names):
+    for name in _check_names(names):
         for kind, path in device_files.files(name).items():
             print(f"{name} {kind}: {path.stat().st_size:,} bytes, {path}")
 
@@ -69,13 +69,13 @@ def run(
     ] = None,
 ) -> None:
     """Measure, show the tables, and write them."""
-    chosen = _checked(names)
-    asked = _checked_kernels(kernels or [])
+    chosen = _check_names(names)
+    asked = _check_kernels(kernels or [])
     load = os.getloadavg()[0]
-    columns = measurements.measured_on()
+    columns = measurements.provenance_columns()
     times: list[Row] = []
     operators: list[OperatorRow] = []
-    files = {name: device_files.files(name) for name in _announced(chosen, "convert")}
+    files = {name: device_files.files(name) for name in _announce(chosen, "convert")}
     peak = engines.peak(device_files.CACHE)
     automatic = kbnn_runtime.available_kernels()[-1]
     kinds = ENGINES | {f"{BASELINE}-{kernel}": "binary" for kernel in asked}
@@ -84,7 +84,7 @@ def run(
             package: stack.enter_context(Worker())
             for package in sorted({engines.package(engine) for engine in kinds})
         }
-        for name in _announced(chosen, "time"):
+        for name in _announce(chosen, "time"):
             content = {kind: path.read_bytes() for kind, path in files[name].items()}
             about = {
                 engine: (device_files.macs(content[kind]), len(content[kind]))
@@ -95,7 +95,7 @@ def run(
                     engine: workers[engines.package(engine)].turn(engine, files[name][kind], count)
                     for engine, kind in kinds.items()
                 }
-                times += measurements.rows(
+                times += measurements.timing_rows(
                     name,
                     count,
                     engines.take_turns(turns, rounds),
@@ -124,19 +124,19 @@ def run(
         tables.update(operators, folder / "runtime_operators.csv", by=SAME_NETWORK)
         if memory:
             tables.update(memory, folder / "runtime_memory.csv", by=SAME_NETWORK)
-    for table in (_shown_times(times), _shown_operators(operators), _shown_memory(memory)):
+    for table in (_render_times(times), _render_operators(operators), _render_memory(memory)):
         if table.row_count:
             Console(width=_WIDTH).print(table)
 
 
-def _checked(names: list[str] | None) -> list[str]:
+def _check_names(names: list[str] | None) -> list[str]:
     unknown = sorted(set(names or []) - set(networks.MODELS))
     if unknown:
         raise typer.BadParameter(f"Expected {', '.join(networks.MODELS)}. Received: {unknown}")
     return list(dict.fromkeys(names or networks.MODELS))
 
 
-def _checked_kernels(kernels: list[str]) -> list[str]:
+def _check_kernels(kernels: list[str]) -> list[str]:
     available = kbnn_runtime.available_kernels()
     unknown = sorted(set(kernels) - set(available))
     if unknown:
@@ -147,7 +147,7 @@ def _checked_kernels(kernels: list[str]) -> list[str]:
     return list(dict.fromkeys(kernels))
 
 
-def _announced(names: list[str], work: str) -> Iterator[str]:
+def _announce(names: list[str], work: str) -> Iterator[str]:
     """The names one by one, each said on standard error when it begins."""
     for index, name in enumerate(names, 1):
         _progress.print(f"{work} {index}/{len(names)}: {name}")
@@ -158,7 +158,7 @@ def _memory(
     files: dict[str, pathlib.Path], threads: list[int], columns: dict[str, str]
 ) -> list[MemoryRow]:
     table = []
-    for engine in _announced(list(_MEMORY_ENGINES), f"memory of {_MEMORY_MODEL}"):
+    for engine in _announce(list(_MEMORY_ENGINES), f"memory of {_MEMORY_MODEL}"):
         file = files[ENGINES[engine]]
         for count in threads:
             found = engines.memory(engine, file, count, device_files.CACHE)
@@ -176,7 +176,7 @@ def _memory(
     return table
 
 
-def _shown_times(table: list[Row]) -> Table:
+def _render_times(table: list[Row]) -> Table:
     shown = Table(title="Inference of one image; divided by kbnn-runtime's: median, quartiles")
     for heading in ("model", "engine", "threads", "ms", "ratio"):
         shown.add_column(heading)
@@ -188,7 +188,7 @@ def _shown_times(table: list[Row]) -> Table:
     return shown
 
 
-def _shown_operators(table: list[OperatorRow]) -> Table:
+def _render_operators(table: list[OperatorRow]) -> Table:
     shown = Table(title="Operators of kbnn-runtime, each timed alone, 1 thread")
     for heading in ("model", "group", "operators", "ms", "share", "GMAC/s", "of the peak"):
         shown.add_column(heading)
@@ -201,7 +201,7 @@ def _shown_operators(table: list[OperatorRow]) -> Table:
     return shown
 
 
-def _shown_memory(table: list[MemoryRow]) -> Table:
+def _render_memory(table: list[MemoryRow]) -> Table:
     shown = Table(title="Memory beyond the imported package; allocations of malloc")
     for heading in (
         *("engine", "threads", "file MB", "loaded MB", "invoked MB"),

@@ -75,7 +75,7 @@ def main(
     if unknown:
         raise typer.BadParameter(f"Expected {', '.join(networks.MODELS)}. Received: {unknown}")
     load = os.getloadavg()[0]
-    columns = measurements.measured_on()
+    columns = measurements.provenance_columns()
     rows: list[Row] = []
     with ExitStack() as stack:
         workers = {
@@ -92,7 +92,7 @@ def main(
                 rows += [_row(name, engine, count, times, load, columns) for count in workers]
     if file is not None:
         tables.update(rows, file, by=measurements.SAME_NETWORK)
-    Console(width=100).print(_shown(rows))
+    Console(width=100).print(_render(rows))
 
 
 def _row(
@@ -121,7 +121,7 @@ def _row(
     )
 
 
-def _shown(rows: list[Row]) -> Table:
+def _render(rows: list[Row]) -> Table:
     shown = Table(title="Threads: time, and speed-up over one thread: median, quartiles")
     for heading in ("model", "engine", "threads", "ms", "speed-up"):
         shown.add_column(heading)

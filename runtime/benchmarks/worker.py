@@ -24,7 +24,7 @@ _ALLOCATIONS = "KBNN_ALLOCATION_COUNTER"
 _INVOCATIONS = 10
 
 
-def imported(engine: str) -> Any:
+def import_interpreter(engine: str) -> Any:
     """What an engine's interpreter is made with, after its package was imported."""
     if engine.startswith("lce-"):
         from larq_compute_engine.tflite.python.interpreter import Interpreter
@@ -47,7 +47,7 @@ def inference(engine: str, file: str, threads: int) -> Callable[[], None]:
         file: the model.
         threads: for the interpreter and the delegate.
     """
-    interpreter_class = imported(engine)
+    interpreter_class = import_interpreter(engine)
     if engine.startswith("lce-"):
         # The interpreter's own `predict` splits batches and shows a bar, which costs more than a
         # small layer; below it lies the call that runs one image.
@@ -111,7 +111,7 @@ def memory(engine: str, file: str, threads: int) -> dict[str, int]:
     Peaks are VmHWM of /proc/self/status, reset when the interpreter's package was imported.
     Allocations are counted by the library that `engines.memory` preloads.
     """
-    imported(engine)
+    import_interpreter(engine)
     counter = ctypes.CDLL(os.environ[_ALLOCATIONS])
     for function in ("all_allocations", "own_allocations"):
         getattr(counter, function).restype = ctypes.c_uint64

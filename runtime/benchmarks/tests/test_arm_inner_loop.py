@@ -33,7 +33,7 @@ def test_loops_that_count_bits_are_found():
 
 def test_operands_get_registers_that_the_text_does_not_use():
     text = "\tldr %q[a], [%[p]], #16\n\teor v0.16b, %[a].16b, %[b].16b\n\tsub w0, %w[n], #1"
-    assert assembly_loops.with_registers(text) == (
+    assert assembly_loops.assign_registers(text) == (
         "\tldr q1, [x1], #16\n\teor v0.16b, v1.16b, v2.16b\n\tsub w0, w2, #1"
     )
 
@@ -74,6 +74,6 @@ def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
 @pytest.mark.skipif(shutil.which("llvm-mca") is None, reason="needs LLVM")
 def test_a_chain_of_dependent_instructions_takes_their_latency():
     chain = Loop("s", "l", ("\tadd x0, x0, x1", "\tadd x0, x0, x1", "\tcbnz x2, .Lwhere"))
-    cycles, instructions = arm_inner_loop.analysed(chain, "cortex-a72", "llvm-mca")
+    cycles, instructions = arm_inner_loop.analyse(chain, "cortex-a72", "llvm-mca")
     assert instructions == 3
     assert 2.0 <= cycles < 2.1

@@ -12,8 +12,8 @@ from runtime.benchmarks.device_files import Macs
 
 def test_pages_of_the_delegate_are_counted_by_themselves():
     pages = "1 10\n2 200\n3 3000\n9 40000\n"
-    assert arm_instructions.counted(pages, 2 * 4096, 4 * 4096) == Count(43210, 3200)
-    assert arm_instructions.counted(pages, 0, 0) == Count(43210, 0)
+    assert arm_instructions.sum_pages(pages, 2 * 4096, 4 * 4096) == Count(43210, 3200)
+    assert arm_instructions.sum_pages(pages, 0, 0) == Count(43210, 0)
 
 
 def test_start_and_preparation_drop_out():
@@ -35,11 +35,11 @@ def test_the_plugin_counts_a_loop(tmp_path):
     )
     program, pages = tmp_path / "loop", tmp_path / "pages"
     subprocess.run(["c++", "-O1", "-static", str(source), "-o", str(program)], check=True)
-    plugin = arm_instructions.built("c++", tmp_path)
+    plugin = arm_instructions.build_plugin("c++", tmp_path)
     counts = []
     for given in ([], ["twice"]):
         command = ["qemu-x86_64", "-plugin", f"{plugin},out={pages}", str(program), *given]
         subprocess.run(command, check=True)
-        counts.append(arm_instructions.counted(pages.read_text(), 0, 0).all)
+        counts.append(arm_instructions.sum_pages(pages.read_text(), 0, 0).all)
     # Two instructions a pass, a million passes more.
     assert counts[1] - counts[0] == pytest.approx(2_000_000, abs=2_000)

@@ -52,7 +52,7 @@ def test_times_are_divided_by_the_turn_of_the_same_round():
         "float": Times([0.002, 0.008, 0.006], 4),
     }
     files = dict.fromkeys(times, (Macs(7, 8), 9))
-    table = measurements.rows(
+    table = measurements.timing_rows(
         "net", 2, times, files, kernels="avx512", load=0.5, provenance_columns=COLUMNS
     )
     own, avx2, unfused, real = table
@@ -116,7 +116,7 @@ def test_operators_are_grouped_and_set_against_the_peak(small, tmp_path):
     ],
 )
 def test_groups(operator, group):
-    assert measurements.group_of(operator) == group
+    assert measurements.operator_group(operator) == group
 
 
 def test_a_worker_reports_failures_and_lives_on(tmp_path):
@@ -149,7 +149,7 @@ def printed(program, preloaded):
 
 
 def test_allocations_are_counted_by_the_address_they_come_from(tmp_path):
-    counter = engines.compiled("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
+    counter = engines.compile_tool("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
     program = f"""
 import ctypes
 counter = ctypes.CDLL({str(counter)!r})
@@ -183,8 +183,8 @@ extern "C" int take_and_give() {
 }
 """
     (tmp_path / "library.cc").write_text(source)
-    library = engines.compiled(str(tmp_path / "library.cc"), tmp_path, "-shared", "-fPIC")
-    counter = engines.compiled("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
+    library = engines.compile_tool(str(tmp_path / "library.cc"), tmp_path, "-shared", "-fPIC")
+    counter = engines.compile_tool("allocation_counter.cc", tmp_path, "-shared", "-fPIC")
     program = f"""
 import ctypes, pathlib
 counter, library = ctypes.CDLL({str(counter)!r}), ctypes.CDLL({str(library)!r})
