@@ -1,19 +1,19 @@
-"""Cycles of the AArch64 inner loops, by static analysis, beside those of Larq Compute Engine.
+"""Analyses the cycles of AArch64 inner loops beside the loops of Larq Compute Engine.
 
     python -m runtime.benchmarks.arm_inner_loop --against FOLDER   # results/arm_inner_loop.csv
 
 FOLDER is a checkout of https://github.com/larq/compute-engine. Needs LLVM's llvm-mca (Debian's
 package llvm) and a C++ compiler for aarch64: Clang, or Zig's (pip install ziglang).
 
-kbnn's kernels are compiled, and of the assembly that comes out each innermost loop that counts bits
-(`cnt`) is analysed. LCE's loops are assembly within C++: their text is read from the checkout, its
-macros expanded by the preprocessor, and its operands given registers. Loops are found by their
-labels and branches; markers for llvm-mca are put around them in the text.
+kbnn's kernels are compiled, and each innermost loop of the assembly that counts bits (`cnt`) is
+analysed. LCE's loops are assembly in C++: their text is read from the checkout, the preprocessor
+expands its macros, and its operands get registers. Loops are found by their labels and branches,
+and are put between markers for llvm-mca.
 
-A `cnt` of 16 bytes counts 128 bits, so a loop's multiply-accumulates follow from its text. The
-analysis is that of LLVM's model of a core, with every load in the first cache and every branch
-predicted. It leaves out what stands around the loop: for kbnn the widening of the counts, once
-every 31 words of a patch or at its end; LCE's loops widen inside.
+A `cnt` of 16 bytes counts 128 bits, so the text of a loop gives its multiply-accumulates. The
+analysis uses LLVM's model of a core, with every load in the first cache and every branch predicted.
+It leaves out the code around the loop: kbnn widens its counts there, once every 31 words of a patch
+or at its end, while LCE's loops widen inside.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ FILE = provenance.ROOT / "results" / "arm_inner_loop.csv"
 CORES = ("cortex-a53", "cortex-a55", "cortex-a72", "cortex-a76")
 _NATIVE = provenance.ROOT / "runtime" / "native"
 _KERNELS = _NATIVE / "kernels" / "neon.cc"
-# As runtime/CMakeLists.txt has them.
+# The flags of runtime/CMakeLists.txt.
 _FLAGS = ("-std=c++17", "-O3", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off", "-fPIC", "-g0")
 _LCE_KERNELS = (
     "bgemm/kernels_aarch64.h",
@@ -56,18 +56,18 @@ class Row:
     """A loop on a core.
 
     Attributes:
-        library: kbnn or lce.
+        library: "kbnn" or "lce".
         source: the file of the loop.
-        loop: its label there.
-        core: as LLVM names it.
+        loop: its label in the file.
+        core: LLVM's name of the core.
         macs: binary multiply-accumulates of a pass.
-        instructions: of a pass.
-        cycles: of a pass, in the steady state.
-        cycles_per_128_macs: what to compare.
+        instructions: instructions of a pass.
+        cycles: cycles of a pass in the steady state.
+        cycles_per_128_macs: cycles for 128 multiply-accumulates, to compare loops.
         instructions_per_128_macs: the same for instructions.
-        versions: of the compiler and of llvm-mca, as JSON.
-        commit: the state of the repository; "+" behind it if files were changed.
-        date: of the run.
+        versions: versions of the compiler and of llvm-mca, as JSON.
+        commit: commit of the repository; "+" means that files had been edited.
+        date: day of the run.
     """
 
     library: str
@@ -90,12 +90,12 @@ def main(
         pathlib.Path | None, typer.Option(help="A checkout of larq/compute-engine.")
     ] = None,
     compiler: Annotated[
-        str, typer.Option(help='For aarch64, such as "python -m ziglang c++ -target ...".')
+        str, typer.Option(help='Compiler for aarch64, such as "python -m ziglang c++ -target ...".')
     ] = "clang++ --target=aarch64-linux-gnu",
-    llvm_mca: Annotated[str, typer.Option(help="The program.")] = "llvm-mca",
+    llvm_mca: Annotated[str, typer.Option(help="The program llvm-mca.")] = "llvm-mca",
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = FILE,
 ) -> None:
-    """Analyse the loops, show the table and write it."""
+    """Analyse the loops, show the table, and write it."""
     found = {"kbnn": loops(_compile_kernels(shlex.split(compiler)), _KERNELS.name)}
     if against:
         found["lce"] = [
@@ -103,7 +103,7 @@ def main(
         ]
     for library, own in found.items():
         if not own:
-            raise typer.BadParameter(f"Expected loops that count bits. Received none: {library}")
+            raise typer.BadParameter(f"Expected loops that count bits. Received: none in {library}")
     columns = {
         "versions": json.dumps(
             {
@@ -139,24 +139,24 @@ def main(
 
 
 def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
-    """The loops of a header of LCE's, by its path below larq_compute_engine/core.
+    """Return the loops of one of LCE's headers, by its path below larq_compute_engine/core.
 
     Raises:
         typer.BadParameter: the folder has no such header.
     """
     path = checkout / "larq_compute_engine" / "core" / name
     if not path.is_file():
-        raise typer.BadParameter(f"Expected a checkout with {path}. Received none there.")
+        raise typer.BadParameter(f"Expected a checkout with {path}. Received: one without it")
     text = "\n".join(
         line for line in path.read_text().splitlines() if not line.startswith("#include")
     )
-    # Of ruy's macros: offsets of members as text, and which of its optimizations are on.
+    # Macros of ruy: offsets of members as text, and the optimizations that are on.
     defined = ("-DRUY_STR(x)=RUY_STR_(x)", "-DRUY_STR_(x)=#x", "-DRUY_OPT(x)=1")
     command = [*shlex.split(compiler), "-E", "-P", "-x", "c++", *defined]
     expanded = _output([*command, "-DRUY_PLATFORM_NEON_64=1", "-"], text)
     found = []
     for statement in re.findall(r"asm\s*(?:volatile)?\s*\((.*?)\)\s*;", expanded, re.DOTALL):
-        # Others, such as what transforms and writes outputs, may have more operands than registers.
+        # Other statements, which transform outputs, may have more operands than there are registers.
         assembly = assembly_text(statement)
         own = (
             loops(assign_registers(assembly), name)
@@ -168,9 +168,9 @@ def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
 
 
 def analyse(loop: Loop, core: str, llvm_mca: str) -> tuple[float, int]:
-    """Cycles and instructions of a pass, in llvm-mca's model of a core."""
+    """Return the cycles and instructions of a pass, by llvm-mca's model of a core."""
     text = "\n".join(("# LLVM-MCA-BEGIN", *loop.lines[:-1], "# LLVM-MCA-END"))
-    # The branch goes back to a label that the text does not have: any other stands for it.
+    # The text does not have the label of the branch, so the branch gets a label before the loop.
     branch = TARGET.sub("0b", loop.lines[-1])
     text = text.replace("# LLVM-MCA-END", f"{branch}\n# LLVM-MCA-END").replace(
         "# LLVM-MCA-BEGIN", "# LLVM-MCA-BEGIN\n0:", 1
@@ -194,7 +194,7 @@ def _output(command: Sequence[str], text: str) -> str:
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
-        raise typer.BadParameter(f"Expected a program. Received {command[0]!r}: none") from error
+        raise typer.BadParameter(f"Cannot find the program {command[0]!r}") from error
     if done.returncode:
         raise RuntimeError(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
     return done.stdout

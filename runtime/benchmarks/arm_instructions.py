@@ -1,16 +1,17 @@
-"""Instructions of an inference on 64-bit ARM, counted under qemu's user emulation.
+"""Counts the instructions of an inference on 64-bit ARM, under qemu's user emulation.
 
     python runtime/build_wheels.py linux-aarch64       # pip install "./runtime[wheels]"
     python -m runtime.benchmarks.arm_instructions              # writes results/arm_instructions.csv
 
-Needs a Debian or a relative of it, its package qemu-user (QEMU up to 8.2), a C++ compiler, and the
-wheel of kbnn-runtime for aarch64. The first run downloads a Debian with Python and LiteRT.
+You need Debian or a distribution based on it, its package qemu-user (QEMU up to 8.2), a C++
+compiler, and the wheel of kbnn-runtime for aarch64. The first run downloads a Debian with Python
+and LiteRT.
 
-instruction_counter.cc counts what the emulated processor, a Cortex-A72 as in a Raspberry Pi 4,
-executes. Each file runs in two processes that differ in nothing but the number of inferences, and
-the difference of their counts is the inferences': start and preparation drop out. What lies in the
-delegate's library is kbnn's share. Counts say nothing of how long an instruction takes: that is
-arm_inner_loop.py's.
+instruction_counter.cc counts the instructions that the emulated processor executes, a Cortex-A72 as
+in a Raspberry Pi 4. Each file runs in two processes that differ only in the number of inferences.
+The difference of their counts belongs to the inferences, without start and preparation.
+Instructions in the delegate's library are kbnn's share. Counts do not say how long an instruction
+takes; arm_inner_loop.py does.
 """
 
 import dataclasses
@@ -39,7 +40,7 @@ from run_arm import wheel_for
 FILE = provenance.ROOT / "results" / "arm_instructions.csv"
 NETWORKS = ("resnet18", "quicknet", "vgg_small", "resnet20")
 ENGINES = {BASELINE: "binary", "float": "float", "int8": "int8"}
-"""Which of a network's files each one runs. LCE has no wheel for ARM."""
+"""The kind of file that each interpreter runs. LCE has no wheel for ARM."""
 
 _COUNTER = pathlib.Path(__file__).parent / "instruction_counter.cc"
 _ARCHITECTURE = "aarch64"
@@ -47,10 +48,10 @@ _CORE = "cortex-a72"
 _PAGE = 4096
 _CACHE = pathlib.Path.home() / ".cache" / "kbnn-runtime"
 _FEWER, _MORE = 1, 3
-# In the emulated process; prints where the delegate's code lies, and what runs there.
+# Runs in the emulated process, and prints the addresses of the delegate's code.
 _PROGRAM = """
 import importlib.metadata as metadata, json, os, sys
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # those of NumPy's wait in a loop, now long, now short
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # NumPy's threads wait in a loop
 from runtime.benchmarks import worker
 engine, file, count = sys.argv[1:]
 run = worker.inference(engine, file, 1)
@@ -67,20 +68,20 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A network, run by an engine.
+    """The instructions of a network in an interpreter.
 
     Attributes:
-        model: of `networks.MODELS`.
+        model: its name in `networks.MODELS`.
         engine: `kbnn-runtime`; `float` and `int8` are LiteRT with XNNPACK.
-        core: the emulated one.
-        instructions: of an inference, on one thread, input and output handed over.
-        delegate_instructions: those of them in kbnn's library.
+        core: the emulated core.
+        instructions: instructions of an inference on one thread, from input to output.
+        delegate_instructions: the instructions in kbnn's library.
         binary_macs: multiply-accumulates of one bit.
-        real_macs: of floats or int8.
-        delegate_instructions_per_128_macs: of the binary ones; empty for twins.
-        versions: of what was emulated and of the emulator, as JSON.
-        commit: the state of the repository; "+" behind it if files were changed.
-        date: of the run.
+        real_macs: multiply-accumulates of floats or int8.
+        delegate_instructions_per_128_macs: per 128 binary multiply-accumulates; empty for twins.
+        versions: versions of the emulated packages and of the emulator, as JSON.
+        commit: commit of the repository; "+" means that files had been edited.
+        date: day of the run.
     """
 
     model: str
@@ -98,7 +99,7 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Count:
-    """Instructions of a process: all, and those of the delegate's library."""
+    """The instructions of a process: all of them, and those in the delegate's library."""
 
     all: int
     delegate: int
@@ -107,22 +108,23 @@ class Count:
 @app.command()
 def main(
     names: Annotated[
-        list[str] | None, typer.Argument(help="As in networks.py; by default the networks.")
+        list[str] | None,
+        typer.Argument(help="Names from networks.py; by default the four networks."),
     ] = None,
-    qemu: Annotated[str, typer.Option(help="The program; one that takes plugins.")] = (
+    qemu: Annotated[str, typer.Option(help="The emulator, which must take plugins.")] = (
         "qemu-aarch64"
     ),
-    compiler: Annotated[str, typer.Option(help="For this machine.")] = "c++",
+    compiler: Annotated[str, typer.Option(help="Compiler for this machine.")] = "c++",
     dist: Annotated[pathlib.Path, typer.Option(help="Folder of the wheel.")] = (
         provenance.ROOT / "runtime" / "dist"
     ),
     cache: Annotated[pathlib.Path, typer.Option(help="Folder of the emulated Debian.")] = _CACHE,
     file: Annotated[
         pathlib.Path | None,
-        typer.Option(help=f"The table; by default {FILE}, if no network is named."),
+        typer.Option(help=f"The table; by default {FILE} unless networks are named."),
     ] = None,
 ) -> None:
-    """Count, show the table and write it."""
+    """Count instructions, show the table, and write it."""
     unknown = sorted(set(names or []) - set(networks.MODELS))
     if unknown:
         raise typer.BadParameter(f"Expected {', '.join(networks.MODELS)}. Received: {unknown}")
@@ -163,7 +165,7 @@ def main(
 
 
 def build_plugin(compiler: str, folder: pathlib.Path) -> pathlib.Path:
-    """The plugin, compiled into a folder."""
+    """Compile the plugin into a folder."""
     library = folder / "instruction_counter.so"
     command = [*shlex.split(compiler), "-std=c++17", "-O2", "-shared", "-fPIC"]
     subprocess.run([*command, "-fvisibility=hidden", str(_COUNTER), "-o", str(library)], check=True)
@@ -171,7 +173,7 @@ def build_plugin(compiler: str, folder: pathlib.Path) -> pathlib.Path:
 
 
 def sum_pages(pages: str, first: int, last: int) -> Count:
-    """The sums of the plugin's lines: of all pages, and of those from an address to another."""
+    """Sum the plugin's counts over all pages, and over the pages between two addresses."""
     counts = [tuple(map(int, line.split())) for line in pages.splitlines()]
     return Count(
         sum(count for _, count in counts),
@@ -187,7 +189,7 @@ def row(
     macs: device_files.Macs,
     versions: dict[str, str],
 ) -> Row:
-    """What an inference took, by the counts of two processes."""
+    """Return the row of an engine, from the counts of two processes."""
     delegate = (more.delegate - fewer.delegate) / (_MORE - _FEWER)
     return Row(
         model=model,
@@ -210,7 +212,7 @@ def _first_line(command: list[str]) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except FileNotFoundError as error:
-        raise typer.BadParameter(f"Expected a program. Received {command[0]!r}: none") from error
+        raise typer.BadParameter(f"Cannot find the program {command[0]!r}") from error
     return done.stdout.splitlines()[0]
 
 

@@ -6,7 +6,7 @@ import re
 _LABEL = re.compile(r"^([.\w$]+):")
 _BRANCH = re.compile(r"^\s+(?:b\.\w+|b(?:eq|ne|lt|gt|le|ge|lo|hi|ls|hs|cc|cs|mi|pl)|cbn?z|tbn?z)\s")
 TARGET = re.compile(r"([.\w$]+)\s*$")
-"""The last operand of a line: of a branch, where it goes."""
+"""The last operand of a line; for a branch, its target."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Loop:
     """An innermost loop that counts bits.
 
     Attributes:
-        source: the file that it comes from.
-        name: its label there.
-        lines: the assembly, without the label and with the branch.
+        source: the file of the loop.
+        name: its label in the file.
+        lines: the assembly, with the branch but without the label.
     """
 
     source: str
@@ -25,18 +25,18 @@ class Loop:
 
     @property
     def macs(self) -> int:
-        """Binary multiply-accumulates of a pass: 128 for each count of 16 bytes, 64 for 8."""
+        """Binary multiply-accumulates of a pass: 128 for each `cnt` of 16 bytes, 64 for 8 bytes."""
         counts = [line for line in self.lines if re.match(r"\s+cnt\s", line)]
         return sum(128 if ".16b" in line else 64 for line in counts)
 
 
 def loops(assembly: str, source: str) -> list[Loop]:
-    """The innermost loops of an assembly text that count bits, loops of the same instructions once.
+    """Return the innermost loops of an assembly text that count bits.
 
-    A loop is what stands between a label and the first branch back to it; it is innermost when no
-    other label stands between.
+    A loop is the text between a label and the first branch back to it. It is innermost if there is
+    no other label in it. Loops with the same instructions are returned once.
     """
-    # The same loop stands there for each type of output, with other registers in another order.
+    # The text has the same loop for each type of output, with other registers in another order.
     found: dict[tuple[str, ...], Loop] = {}
     label, body = "", list[str]()
     for line in assembly.splitlines():
@@ -56,7 +56,7 @@ def loops(assembly: str, source: str) -> list[Loop]:
 
 
 def assign_registers(assembly: str) -> str:
-    """Give each named operand, `%[name]`, a register that the text does not name itself."""
+    """Replace each named operand, `%[name]`, by a register that the text does not use."""
     names = dict.fromkeys(re.findall(r"%\w?\[(\w+)\]", assembly))
     vectors = {
         match
@@ -78,12 +78,12 @@ def assign_registers(assembly: str) -> str:
 
 
 def assembly_text(statement: str) -> str:
-    """The assembly of a statement: its string literals up to the operands, joined."""
+    """Return the assembly of an `asm` statement: its string literals before the operands."""
     pieces = re.match(r'(?:\s*"(?:[^"\\]|\\.)*")*', statement)
     literals = re.findall(r'"((?:[^"\\]|\\.)*)"', pieces[0] if pieces else "")
     joined = "".join(literals).replace("\\n", "\n").replace("\\t", "\t")
-    # Instructions begin with a blank, labels do not, as in a compiler's output.
-    # What an assembler would decide by a constant is for grouped convolutions and for outputs.
+    # Instructions begin with a blank and labels do not, as in a compiler's output. The conditional
+    # parts are for grouped convolutions and for outputs, so they are left out.
     lines, depth = [], 0
     for line in map(str.strip, joined.splitlines()):
         depth += line.startswith(".if")

@@ -1,4 +1,4 @@
-"""Device files of a network and its twins, converted once, and what they compute."""
+"""The files of a network and its twins, which are converted once, and their multiply-accumulates."""
 
 import dataclasses
 import hashlib
@@ -28,8 +28,8 @@ class Macs:
     """Multiply-accumulates of an image.
 
     Attributes:
-        binary: of one bit.
-        real: of floats or of int8.
+        binary: multiply-accumulates of one bit.
+        real: multiply-accumulates of floats or int8.
     """
 
     binary: int
@@ -37,20 +37,20 @@ class Macs:
 
 
 def files(name: str, cache: pathlib.Path | None = None) -> dict[str, pathlib.Path]:
-    """The files of a network of `networks.MODELS`, by kind; converted where they are not yet.
+    """Return the files of a network by kind, and convert those that are missing.
 
-    binary is kbnn's conversion; float and int8 are made by TensorFlow Lite's converter from the
-    float twin, int8 by post-training quantization on random images, its input and output int8.
-    A file is converted anew when the network or a version of a package is another.
+    "binary" is converted by kbnn. "float" and "int8" are the float twin, converted by TensorFlow
+    Lite; int8 by post-training quantization on random images, with int8 inputs and outputs. A file
+    is converted again if the network or the version of a package has changed.
 
     Raises:
-        RuntimeError: a binary layer was not recognised, or the converter failed.
+        RuntimeError: a binary layer was not recognised, or a converter failed.
     """
     return {kind: _device_file(name, kind, cache or CACHE) for kind in KINDS}
 
 
 def macs(content: bytes) -> Macs:
-    """Count the multiply-accumulates of a file's convolutions and dense layers, for its batch."""
+    """Count the multiply-accumulates of a file's convolutions and dense layers, for its batch size."""
     binary = real = 0
     for operator in flatbuffer.read(content).operators:
         if operator.name == "LceBconv2d":
@@ -61,12 +61,12 @@ def macs(content: bytes) -> Macs:
 
 
 def macs_of(operator: flatbuffer.Operator) -> int:
-    """Multiply-accumulates of an operator: of one with weights, 0 for any other."""
+    """Count the multiply-accumulates of an operator; 0 if it has no weights."""
     if operator.name == "LceBconv2d":
         packed = operator.inputs[1]
         if packed is None:
             raise ValueError("Expected an LceBconv2d with filters. Received one without.")
-        # A filter has the channels of its group, in whole words; the option counts all groups'.
+        # A filter has the channels of one group, in whole words; the option counts all groups.
         words = packed.shape[-1]
         channels = int(operator.options["channels_in"])
         groups = max(1, math.ceil(channels / 32) // words)
@@ -83,7 +83,7 @@ def macs_of(operator: flatbuffer.Operator) -> int:
 
 
 def binary_filter_bytes(content: bytes) -> int:
-    """The bytes of a file's binary filters, a bit a weight and whole words."""
+    """Return the size of a file's binary filters, which have one bit per weight in whole words."""
     return sum(
         4 * math.prod(operator.inputs[1].shape)
         for operator in flatbuffer.read(content).operators
@@ -96,7 +96,7 @@ def _positions(operator: flatbuffer.Operator) -> int:
 
 
 def _device_file(name: str, kind: str, cache: pathlib.Path) -> pathlib.Path:
-    # Names that Keras counts up would make the same network another one.
+    # Keras numbers layers through, so the same network would get other names.
     keras.backend.clear_session()
     keras.utils.set_random_seed(0)
     model = networks.MODELS[name](kind == "binary")
@@ -128,13 +128,13 @@ def _tensorflow_lite(model: keras.Model, *, int8: bool) -> bytes:
 
 
 def _convert_quietly(converter: "tf.lite.TFLiteConverter") -> bytes:
-    """Convert with standard error put aside: the converter reports its progress there."""
+    """Convert without standard error, where the converter reports its progress."""
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)
         with warnings.catch_warnings():
-            # That an int8 input comes without statistics: its range is calibrated.
+            # A warning that the int8 input has no statistics; calibration finds its range.
             warnings.filterwarnings("ignore", "Statistics for quantized inputs", UserWarning)
             return converter.convert()
     finally:

@@ -1,4 +1,4 @@
-"""The interpreters that are compared, each timed in a process of its package, turn by turn."""
+"""The interpreters that are compared, each timed in the process of its package."""
 
 import dataclasses
 import json
@@ -22,8 +22,8 @@ ENGINES = {
     "float": "float",
     "int8": "int8",
 }
-"""Which of a network's files each one runs. Unfused, each operator is computed alone; LCE's
-interpreter leaves XNNPACK out unless asked."""
+"""The kind of file that each interpreter runs. "unfused" computes each operator separately. LCE's
+interpreter uses XNNPACK only if it is told to."""
 
 _MOST_RUNS = 200
 
@@ -33,7 +33,7 @@ class EngineError(RuntimeError):
 
 
 class Worker:
-    """A process of `worker`, ended by `close` or at the end of a `with` block."""
+    """A process that runs worker.py, until `close` or the end of a `with` block."""
 
     def __init__(self) -> None:
         self._errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
@@ -47,27 +47,31 @@ class Worker:
         )
 
     def call(self, command: str, **arguments: Any) -> Any:
-        """Have the process run a command.
+        """Run a command in the process and return its result.
 
         Raises:
-            EngineError: it failed or died; with what it said last.
+            EngineError: the command failed or the process died; with its last message.
         """
         process = self._process
         if process.stdin is None or process.stdout is None:
-            raise EngineError("Expected the process to have pipes.")
+            raise EngineError("The process has no pipes.")
         try:
             process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
         except BrokenPipeError:
             line = ""
-        answer = json.loads(line) if line else {"error": f"it died (exit status {process.wait()})"}
+        answer = (
+            json.loads(line)
+            if line
+            else {"error": f"the process died (exit status {process.wait()})"}
+        )
         if "error" in answer:
             raise EngineError(f"`{command}` failed: {answer['error']}. {self._last_message()}")
         return answer["result"]
 
     def turn(self, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
-        """Load a file; a function for `take_turns` that runs it so many times."""
+        """Load a file and return a function for `take_turns`, which runs it several times."""
         self.call("load", engine=engine, file=str(file), threads=threads)
         return lambda count: self.call("seconds", engine=engine, count=count)
 
@@ -90,11 +94,11 @@ class Worker:
 
 @dataclasses.dataclass(frozen=True)
 class Times:
-    """What an engine took.
+    """The times of an engine.
 
     Attributes:
-        seconds: per inference, one number a turn.
-        runs: inferences of a turn.
+        seconds: time of an inference, one number for each round.
+        runs: number of inferences in a round.
     """
 
     seconds: list[float]
@@ -102,7 +106,7 @@ class Times:
 
 
 def package(engine: str) -> str:
-    """The process that an engine runs in: LCE's imports TensorFlow, the others nothing of it."""
+    """Return the process of an engine. LCE's interpreter imports TensorFlow, the others do not."""
     if engine.startswith("lce-"):
         return "lce"
     return BASELINE if engine.startswith(BASELINE) else "litert"
@@ -111,17 +115,17 @@ def package(engine: str) -> str:
 def take_turns(
     turn: Mapping[str, Callable[[int], float]], rounds: int, seconds: float = 0.02
 ) -> dict[str, Times]:
-    """Time every engine once a round, so that a load on the machine meets all of them alike.
+    """Time every engine once in each round, so that other work on the machine affects all alike.
 
     Args:
-        turn: for each engine a function that runs so many inferences, after one that is not timed,
-            and returns their mean in seconds.
-        rounds: how often each takes its turn.
-        seconds: a turn is as many inferences as fill them, from 1 to 200.
+        turn: for each engine a function of a number of inferences. It runs one inference more than
+            that, does not time the first one, and returns the mean of the others in seconds.
+        rounds: number of rounds.
+        seconds: length of a turn, which has 1 to 200 inferences.
     """
     runs = {}
     for engine, run in turn.items():
-        # Of three, the first one made ready for what it is not.
+        # The first inferences are slower than the others.
         estimate = min(run(1) for _ in range(3))
         runs[engine] = max(1, min(_MOST_RUNS, math.ceil(seconds / estimate)))
     taken: dict[str, list[float]] = {engine: [] for engine in turn}
@@ -132,13 +136,13 @@ def take_turns(
 
 
 def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) -> dict[str, int]:
-    """Memory and allocations of an engine, in a process of its own: see `worker.memory`.
+    """Measure memory and allocations of an engine in a fresh process, by `worker.memory`.
 
     Args:
-        engine: as in `ENGINES`.
+        engine: a name from `ENGINES`.
         file: the model.
-        threads: of the interpreter.
-        folder: where the library that counts allocations is compiled to.
+        threads: number of threads.
+        folder: where the library that counts allocations is compiled.
     """
     counter = compile_tool("allocation_counter.cc", folder, "-shared", "-fPIC")
     environment = _environment() | {
@@ -150,17 +154,17 @@ def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) 
         [*command, str(threads)], env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise EngineError(f"{engine} failed. It said: {done.stderr.strip()[-500:]}")
+        raise EngineError(f"{engine} failed: {done.stderr.strip()[-500:]}")
     return json.loads(done.stdout)
 
 
 @dataclasses.dataclass(frozen=True)
 class Peak:
-    """What one core of this machine can do at best.
+    """The peak of one core of this machine.
 
     Attributes:
-        clock: hertz, while one core works.
-        macs: binary multiply-accumulates a second, by kernel set: see bit_peak.cc.
+        clock: in hertz, while one core works.
+        macs: binary multiply-accumulates per second, by kernel set; see bit_peak.cc.
     """
 
     clock: float
@@ -168,7 +172,7 @@ class Peak:
 
 
 def peak(folder: pathlib.Path) -> Peak:
-    """Measure this machine's peak of bit operations; `folder` is where the program is compiled."""
+    """Measure the peak of this machine by a program that is compiled in a folder."""
     program = compile_tool("bit_peak.cc", folder)
     done = subprocess.run([program], capture_output=True, text=True, check=True)
     found = {name: float(value) for name, value in map(str.split, done.stdout.splitlines())}
@@ -176,7 +180,7 @@ def peak(folder: pathlib.Path) -> Peak:
 
 
 def compile_tool(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path:
-    """Compile a C++ file that lies beside this one into a folder: a program, or what flags say.
+    """Compile a C++ file of this folder to a program, or with flags to a library.
 
     Raises:
         EngineError: the compiler (CXX, or c++) failed.

@@ -1,4 +1,4 @@
-"""The tables of the runtime's benchmark, made of what was measured."""
+"""The rows of the runtime's tables."""
 
 import dataclasses
 import importlib.metadata
@@ -17,7 +17,7 @@ from runtime.benchmarks.engines import BASELINE, Peak, Times
 _PACKAGES = ("kbnn-runtime", "ai-edge-litert", "larq-compute-engine")
 _REAL = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 GROUPS = ("binary", "real", "glue")
-"""LceBconv2d; convolutions and dense layers of real values; all operators between."""
+"""LceBconv2d; real-valued convolutions and dense layers; all other operators."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,25 +26,25 @@ class Row:
 
     Attributes:
         model: its name in `networks.MODELS`.
-        engine: the interpreter, as in `engines.ENGINES`; with a kernel set behind it where
-            that was asked for.
+        engine: the interpreter, a name from `engines.ENGINES`; followed by a kernel set if one was
+            named.
         kernels: kbnn-runtime's kernel set; empty for the others.
-        threads: given to the interpreter. LCE's indirect kernel has one whatever it is given.
-        milliseconds: per inference, median over the turns.
-        ratio: divided by kbnn-runtime's turn in the same round: above 1 is slower than it. Median.
+        threads: number of threads. LCE's indirect kernel always has one.
+        milliseconds: time of an inference, median of the rounds.
+        ratio: that time divided by kbnn-runtime's in the same round; median. Above 1 is slower.
         ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
-        ratio_upper_quartile: a quarter of the rounds have a larger one.
-        rounds: turns of each engine.
-        runs: inferences of a turn.
+        ratio_upper_quartile: a quarter of the rounds have a larger ratio.
+        rounds: number of rounds.
+        runs: number of inferences in a round.
         binary_macs: multiply-accumulates of one bit in the file.
-        real_macs: of floats or int8.
+        real_macs: multiply-accumulates of floats or int8.
         file_bytes: size of the file.
-        load: the machine's load average of a minute when the run began: other work, if not 0.
-        versions: of the packages that the numbers depend on, as JSON.
+        load: load average of the last minute when the run began.
+        versions: versions of the packages that the numbers depend on, as JSON.
         machine: processor and number of cores.
-        instruction_set: the most that the processor has, as kbnn-runtime names its kernel sets.
-        commit: the state of the repository; "+" behind it if files were changed.
-        date: of the run.
+        instruction_set: the widest one of the processor, by the name of kbnn-runtime's kernel set.
+        commit: commit of the repository; "+" means that files had been edited.
+        date: day of the run.
     """
 
     model: str
@@ -70,24 +70,24 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class OperatorRow:
-    """The operators of a kind in a network, on one thread of kbnn-runtime.
+    """A group of operators in a network, on one thread of kbnn-runtime.
 
-    Each operator is timed alone, as a model of one operator (`kbnn_runtime.Profile` says what that
-    leaves out), so the milliseconds of the groups do not add up to the network's.
+    Each operator is timed as a model of one operator (`kbnn_runtime.Profile` says what that leaves
+    out), so the milliseconds of the groups do not add up to the network's.
 
     Attributes:
         model: its name in `networks.MODELS`.
-        group: of `GROUPS`.
+        group: one of `GROUPS`.
         kernels: kbnn-runtime's kernel set.
-        operators: how many.
-        milliseconds: their sum.
-        share: of the sum of all operators.
-        model_milliseconds: of the whole network, in the same run.
+        operators: number of operators.
+        milliseconds: the sum of their times.
+        share: that sum divided by the sum over all operators.
+        model_milliseconds: time of the whole network in the same run.
         macs: multiply-accumulates; 0 for glue.
-        gmacs_per_second: thousand millions of them a second.
-        peak_gmacs_per_second: of one core with these kernels, for the binary group: bit_peak.cc.
-        peak_share: the former divided by the latter.
-        clock_gigahertz: that the peak was measured at.
+        gmacs_per_second: 10^9 multiply-accumulates per second.
+        peak_gmacs_per_second: peak of one core with this kernel set, for binary operators.
+        peak_share: share of the peak that is reached.
+        clock_gigahertz: clock during the measurement of the peak.
         peak_bits_per_cycle: the peak divided by the clock.
         versions, machine, instruction_set, commit, date: as in `Row`.
     """
@@ -114,22 +114,22 @@ class OperatorRow:
 
 @dataclasses.dataclass(frozen=True)
 class MemoryRow:
-    """The memory of an interpreter, each in a fresh process.
+    """The memory of an interpreter in a fresh process.
 
     Attributes:
         model: its name in `networks.MODELS`.
         engine: the interpreter.
-        threads: given to it.
+        threads: number of threads.
         file_bytes: size of the file.
-        filter_bytes: of its binary filters, which the delegate holds in another order.
-        load_bytes: the most resident memory while the file was loaded and prepared, beyond what the
-            process had when the interpreter's package was imported.
-        invoke_bytes: the same up to the end of the inferences.
-        allocations: calls of malloc and its siblings per inference, by whomever: LiteRT, Python's
-            binding, the array of the output.
-        delegate_allocations: of ten inferences, those called from the delegate's own code.
-        delegate_bytes: the most that this code held of what it allocated, its filters with it;
-            0 for other engines.
+        filter_bytes: size of its binary filters, which the delegate holds in another order.
+        load_bytes: peak of resident memory until the file was prepared, beyond the memory of the
+            imported package.
+        invoke_bytes: the same until the end of the inferences.
+        allocations: calls of malloc and its siblings in an inference, by the delegate, LiteRT and
+            Python.
+        delegate_allocations: calls from the delegate's code in ten inferences.
+        delegate_bytes: the most memory that the delegate's code held, its filters included; 0 for
+            other engines.
         versions, machine, instruction_set, commit, date: as in `Row`.
     """
 
@@ -151,11 +151,11 @@ class MemoryRow:
 
 
 SAME_NETWORK = ("instruction_set", "model")
-"""The columns by which new rows replace the rows of an earlier run."""
+"""New rows replace the rows that have the same values in these columns."""
 
 
 def provenance_columns() -> dict[str, str]:
-    """The columns that say where, on what and when."""
+    """Return the columns that say where, when and by which versions a number was measured."""
     packages = {name: importlib.metadata.version(name) for name in _PACKAGES}
     return {
         "versions": json.dumps(versions() | packages),
@@ -176,16 +176,16 @@ def timing_rows(
     load: float,
     provenance_columns: dict[str, str],
 ) -> list[Row]:
-    """A row for each engine that took its turns.
+    """Return a row for each engine.
 
     Args:
         model: the network.
-        threads: of the interpreters.
-        times: of the engines; among them `BASELINE`, by whose turns the others are divided.
-        files: for each engine what its file computes, and its size in bytes.
-        kernels: the kernel set that kbnn-runtime chooses by itself.
-        load: of the machine, when the run began.
-        provenance_columns: as `provenance_columns` gives them.
+        threads: number of threads.
+        times: the times of the engines. The others are divided by the times of `BASELINE`.
+        files: for each engine the multiply-accumulates and the size of its file.
+        kernels: kbnn-runtime's default kernel set.
+        load: load average when the run began.
+        provenance_columns: the result of `provenance_columns`.
     """
     baseline = times[BASELINE].seconds
     table = []
@@ -226,11 +226,11 @@ def operator_rows(
     kernels: str,
     provenance_columns: dict[str, str],
 ) -> list[OperatorRow]:
-    """A row for each group of operators that a file has; `profile` is `kbnn_runtime`'s, as JSON."""
+    """Return a row for each group of operators in a file, from kbnn-runtime's profile as JSON."""
     found = flatbuffer.read(content).operators
     times = profile["operators"]
     if [operator.name for operator in found] != [entry["type"] for entry in times]:
-        raise ValueError(f"Expected a profile of {model}'s operators. Received one of others.")
+        raise ValueError(f"Expected a profile of {model}. Received: one with other operators")
     total = sum(entry["milliseconds"] for entry in times)
     table = []
     for group in GROUPS:
@@ -263,7 +263,7 @@ def operator_rows(
 
 
 def operator_group(operator: str) -> str:
-    """The group of `GROUPS` that an operator belongs to, by its name in the file."""
+    """Return the group of an operator, by its name in the file."""
     if operator == "LceBconv2d":
         return "binary"
     return "real" if operator in _REAL else "glue"

@@ -1,9 +1,9 @@
-"""The networks that the runtime is timed on, each with its float twin.
+"""The networks with which the runtime is timed, each with a float twin.
 
 A builder takes `binary`: True builds the binary network, False the same topology without quantizers
-and with ReLU where the signs were. Weights are random and batch normalization has random
-statistics, so that no sign stands at a tie and no channel is dead; the time of an operator does not
-depend on its values.
+and with ReLU in place of the signs. Weights and the statistics of batch normalization are random,
+so that no sign is a tie and no channel is dead. The time of an operator does not depend on its
+values.
 """
 
 import functools
@@ -23,17 +23,17 @@ _SECTIONS = ((64, 4), (128, 4), (256, 4), (512, 4))
 
 
 def resnet18(binary: bool, size: int = 224) -> keras.Model:
-    """Bi-Real ResNet-18 with the ImageNet stem."""
+    """Return Bi-Real ResNet-18 with the ImageNet stem."""
     return kbnn.models.resnet18((size, size, 3), **_quantizers(binary))
 
 
 def vgg_small(binary: bool) -> keras.Model:
-    """VGG-small for images of CIFAR: a chain, whose activations stay packed."""
+    """Return VGG-small for images of CIFAR: a chain, whose activations stay packed."""
     return kbnn.models.vgg_small(**_quantizers(binary))
 
 
 def resnet20(binary: bool) -> keras.Model:
-    """ResNet-20 for images of CIFAR: 16 to 64 channels."""
+    """Return ResNet-20 for images of CIFAR, with 16 to 64 channels."""
     return kbnn.models.resnet20(**_quantizers(binary))
 
 
@@ -43,11 +43,12 @@ def quicknet(
     sections: tuple[tuple[int, int], ...] = _SECTIONS,
     classes: int = 1000,
 ) -> keras.Model:
-    """A network like QuickNet: strided real stem, residual binary 3x3 convolutions, and between the
-    sections a real depthwise convolution that halves the image and a pointwise one.
+    """Return a network like QuickNet.
 
-    The plan is that of "Larq Compute Engine" (Bannink et al., 2021), section 4; the depthwise
-    kernels are random here, not those of a blur, and every section has four layers.
+    It has a strided real stem and residual binary 3x3 convolutions. Between its sections, a real
+    depthwise convolution halves the image and a pointwise convolution changes the channels. The
+    plan follows "Larq Compute Engine" (Bannink et al., 2021), section 4, except that the depthwise
+    kernels are random instead of a blur and that every section has four layers.
 
     Args:
         binary: False for the float twin.
@@ -71,9 +72,9 @@ def quicknet(
 
 
 def layer(binary: bool, size: int, channels: int, kernel: int, stride: int) -> keras.Model:
-    """One convolution and its batch normalization, of real values at both ends.
+    """Return one convolution with batch normalization, with real inputs and outputs.
 
-    The binary one begins with the sign of its input, which is an operator of its own.
+    The binary layer starts with an operator that takes the signs of its input.
     """
     image = keras.Input((size, size, channels), name="image")
     x = _convolution(image, channels, kernel, stride, binary)
@@ -81,7 +82,7 @@ def layer(binary: bool, size: int, channels: int, kernel: int, stride: int) -> k
 
 
 def randomize_statistics(model: keras.Model, seed: int = 0) -> keras.Model:
-    """Give every batch normalization of a model random weights and statistics, in place."""
+    """Set random weights and statistics in every batch normalization of a model."""
     draw = np.random.default_rng(seed)
     for normalization in model.layers:
         if isinstance(normalization, keras.layers.BatchNormalization):

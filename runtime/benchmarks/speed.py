@@ -1,19 +1,19 @@
-"""Times kbnn-runtime beside LCE's interpreter and LiteRT's float and int8 twins.
+"""Times kbnn-runtime beside LCE's interpreter, and LiteRT with float and int8 twins.
 
     python -m runtime.benchmarks.speed convert               # once: the files, into runs/runtime/
     python -m runtime.benchmarks.speed run                   # writes the three tables below
     python -m runtime.benchmarks.speed run resnet18 --rounds 5 --threads 1 --kernels avx2
 
-results/runtime.csv: a row per network, interpreter and number of threads. The interpreters take
-turns, and each turn is divided by the turn that kbnn-runtime had in the same round. A time holds
-the handing over of the input, the inference, and the fetching of the output.
+results/runtime.csv has a row for each network, interpreter and number of threads. The interpreters
+take turns, and each turn is divided by kbnn-runtime's turn in the same round. A time includes
+setting the input, the inference, and reading the output.
 
-results/runtime_operators.csv: where the time goes, by groups of operators, and how far the binary
-ones are from the peak of the machine. The peak is measured, not read from a data sheet: bit_peak.cc
-runs the instructions that a kernel set counts with (exclusive or, count of bits, addition) on
-registers alone, and a chain of additions of one cycle each gives the clock beside it.
+results/runtime_operators.csv shows where the time goes, by groups of operators, and how close the
+binary operators come to the peak of the machine. bit_peak.cc measures that peak: it runs the
+instructions with which a kernel set counts (exclusive or, count of bits, addition) on registers
+only, and a chain of additions of one cycle each, which gives the clock.
 
-results/runtime_memory.csv: resident memory and allocations of ResNet-18, in fresh processes.
+results/runtime_memory.csv has resident memory and allocations of ResNet-18, in fresh processes.
 
 If networks are named, their tables are only shown, unless --out names a folder. New rows replace
 the rows of the same networks and the same instruction set.
@@ -44,12 +44,12 @@ _WIDTH = 125  # of the tables, in a pipe too
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 _progress = Console(stderr=True, width=_WIDTH)
 
-Names = Annotated[list[str] | None, typer.Argument(help="As in networks.py; by default all.")]
+Names = Annotated[list[str] | None, typer.Argument(help="Names from networks.py; by default all.")]
 
 
 @app.command()
 def convert(names: Names = None) -> None:
-    """Convert the networks and their twins, where they are not yet."""
+    """Convert networks and their twins, unless they have been converted before."""
     for name in _check_names(names):
         for kind, path in device_files.files(name).items():
             print(f"{name} {kind}: {path.stat().st_size:,} bytes, {path}")
@@ -58,14 +58,16 @@ def convert(names: Names = None) -> None:
 @app.command()
 def run(
     names: Names = None,
-    rounds: Annotated[int, typer.Option(min=2, help="Turns of each interpreter.")] = 20,
-    threads: Annotated[list[int] | None, typer.Option(min=1, help="By default 1 and 2.")] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Number of rounds.")] = 20,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=1, help="Number of threads; by default 1 and 2.")
+    ] = None,
     kernels: Annotated[
-        list[str] | None, typer.Option(help="Kernel sets to time besides the one it chooses.")
+        list[str] | None, typer.Option(help="Kernel sets to time besides the default one.")
     ] = None,
     out: Annotated[
         pathlib.Path | None,
-        typer.Option(help="Folder of the tables; by default results/, if no network is named."),
+        typer.Option(help="Folder of the tables; by default results/ unless networks are named."),
     ] = None,
 ) -> None:
     """Measure, show the tables, and write them."""
@@ -148,7 +150,7 @@ def _check_kernels(kernels: list[str]) -> list[str]:
 
 
 def _announce(names: list[str], work: str) -> Iterator[str]:
-    """The names one by one, each said on standard error when it begins."""
+    """Yield the names, and print each one on standard error when its work begins."""
     for index, name in enumerate(names, 1):
         _progress.print(f"{work} {index}/{len(names)}: {name}")
         yield name

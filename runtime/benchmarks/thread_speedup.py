@@ -1,11 +1,11 @@
-"""Times networks on several threads beside one, in the same rounds.
+"""Times networks on several threads beside one thread, in the same rounds.
 
     python -m runtime.benchmarks.thread_speedup --file results/runtime_threads.csv
-    python -m runtime.benchmarks.thread_speedup resnet18 --threads 2 --threads 4    # shows them
+    python -m runtime.benchmarks.thread_speedup resnet18 --threads 2 --threads 4    # shows it
 
-Each number of threads has a process of its own, and all take turns; a turn lasts a tenth of a
-second, so that threads which fell asleep in another's turn do not count. The speed-up is the time
-of the turn on one thread divided by that of the turn in the same round.
+Each number of threads runs in a separate process, and the processes take turns. A turn lasts a
+tenth of a second, so that waking the threads does not matter. The speed-up is the time on one
+thread divided by the time on several threads in the same round.
 """
 
 import dataclasses
@@ -38,10 +38,10 @@ class Row:
     Attributes:
         model, engine, kernels, rounds, runs, load: as in `measurements.Row`.
         threads: given to the interpreter and the delegate.
-        milliseconds: per inference, median over the turns.
-        speedup: of one thread's turn in the same round, divided by this one's; median.
-        speedup_lower_quartile: a quarter of the rounds have a smaller one.
-        speedup_upper_quartile: a quarter of the rounds have a larger one.
+        milliseconds: time of an inference, median of the rounds.
+        speedup: time on one thread divided by this time, in the same round; median.
+        speedup_lower_quartile: a quarter of the rounds have a smaller speed-up.
+        speedup_upper_quartile: a quarter of the rounds have a larger speed-up.
         versions, machine, instruction_set, commit, date: as in `measurements.Row`.
     """
 
@@ -65,10 +65,17 @@ class Row:
 
 @app.command()
 def main(
-    names: Annotated[list[str] | None, typer.Argument(help="As in networks.py.")] = None,
-    threads: Annotated[list[int] | None, typer.Option(min=2, help="By default 2.")] = None,
-    rounds: Annotated[int, typer.Option(min=2, help="Turns of each.")] = 30,
-    file: Annotated[pathlib.Path | None, typer.Option(help="The table, if any.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names from networks.py; by default the four networks."),
+    ] = None,
+    threads: Annotated[
+        list[int] | None, typer.Option(min=2, help="Number of threads; by default 2.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=2, help="Number of rounds.")] = 30,
+    file: Annotated[
+        pathlib.Path | None, typer.Option(help="The table in which the rows are written.")
+    ] = None,
 ) -> None:
     """Measure, show the table, and write it."""
     unknown = sorted(set(names or []) - set(networks.MODELS))

@@ -1,11 +1,11 @@
-"""The process in which an interpreter is timed: `engines` is its client.
+"""The process in which an interpreter is timed, started by engines.py.
 
-Reads one JSON request a line from standard input and answers each with one JSON line. It imports
-nothing but the interpreter that it is asked for, so neither the threads nor the memory of another
-have a part in its numbers. `python worker.py memory ENGINE FILE THREADS` measures memory
-and ends.
+It reads JSON requests from standard input, one a line, and answers each with a line of JSON. It
+imports only the interpreter that a request names, so that the threads and the memory of other
+interpreters do not change its numbers. `python worker.py memory ENGINE FILE THREADS` measures
+memory and exits.
 
-Every interpreter is given its input, invoked, and asked for its output; the time holds all three.
+A time includes setting the input, the inference, and reading the output.
 """
 
 import ctypes
@@ -25,7 +25,7 @@ _INVOCATIONS = 10
 
 
 def import_interpreter(engine: str) -> Any:
-    """What an engine's interpreter is made with, after its package was imported."""
+    """Import the package of an engine and return its interpreter class."""
     if engine.startswith("lce-"):
         from larq_compute_engine.tflite.python.interpreter import Interpreter
 
@@ -33,24 +33,24 @@ def import_interpreter(engine: str) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     if engine.startswith("kbnn-runtime"):
-        import kbnn_runtime  # noqa: F401 - into memory
+        import kbnn_runtime  # noqa: F401 - loads it into memory
     return Interpreter
 
 
 def inference(engine: str, file: str, threads: int) -> Callable[[], None]:
-    """A function that runs a file once on numbers drawn at random.
+    """Return a function that runs a file once on random numbers.
 
     Args:
         engine: `kbnn-runtime`, with a kernel set `kbnn-runtime-KERNELS`, without fusion
             `kbnn-runtime-unfused`; `lce-default`, `lce-indirect`, `lce-indirect-xnnpack`; `float`,
             `int8`: LiteRT with XNNPACK.
         file: the model.
-        threads: for the interpreter and the delegate.
+        threads: number of threads of the interpreter and the delegate.
     """
     interpreter_class = import_interpreter(engine)
     if engine.startswith("lce-"):
-        # The interpreter's own `predict` splits batches and shows a bar, which costs more than a
-        # small layer; below it lies the call that runs one image.
+        # The interpreter's `predict` splits batches and shows a progress bar, which costs more than
+        # a small layer, so the call below it is used, which runs one image.
         interpreter = interpreter_class(
             pathlib.Path(file).read_bytes(),
             num_threads=threads,
@@ -88,7 +88,7 @@ def inference(engine: str, file: str, threads: int) -> Callable[[], None]:
 
 
 def random_image(shape: Any, kind: Any) -> np.ndarray:
-    """Numbers of a shape and type: floats from -1 to 1, or all int8."""
+    """Return random numbers: floats from -1 to 1, or int8 from the whole range."""
     draw = np.random.default_rng(0)
     if np.dtype(kind) == np.int8:
         return draw.integers(-128, 128, tuple(shape), dtype=np.int8)
@@ -96,7 +96,7 @@ def random_image(shape: Any, kind: Any) -> np.ndarray:
 
 
 def profile(file: str, runs: int) -> dict[str, Any]:
-    """kbnn-runtime's profile of a file, on one thread."""
+    """Return kbnn-runtime's profile of a file on one thread."""
     from kbnn_runtime import Interpreter
 
     interpreter = Interpreter(file, sidecar=None)
@@ -106,10 +106,10 @@ def profile(file: str, runs: int) -> dict[str, Any]:
 
 
 def memory(engine: str, file: str, threads: int) -> dict[str, int]:
-    """What loading a file and invoking it take, beyond what the process had before.
+    """Measure the memory for loading and running a file, beyond the memory of the process.
 
-    Peaks are VmHWM of /proc/self/status, reset when the interpreter's package was imported.
-    Allocations are counted by the library that `engines.memory` preloads.
+    Peaks are VmHWM in /proc/self/status, which is reset after the interpreter's package was
+    imported. The library that `engines.memory` preloads counts the allocations.
     """
     import_interpreter(engine)
     counter = ctypes.CDLL(os.environ[_ALLOCATIONS])
@@ -119,7 +119,7 @@ def memory(engine: str, file: str, threads: int) -> dict[str, int]:
     if engine.startswith("kbnn-runtime"):
         import kbnn_runtime
 
-        ctypes.CDLL(str(kbnn_runtime.library_path()))  # which the interpreter would load later
+        ctypes.CDLL(str(kbnn_runtime.library_path()))  # before the interpreter loads it
         counter.watch(*map(ctypes.c_void_p, delegate_range()))
     pathlib.Path("/proc/self/clear_refs").write_text("5")
     before = _resident("VmRSS")
@@ -147,7 +147,7 @@ def _resident(field: str) -> int:
 
 
 def delegate_range() -> tuple[int, int]:
-    """The addresses of the delegate's library; none where it is not loaded."""
+    """Return the addresses of the delegate's library; (0, 0) if it is not loaded."""
     lines = pathlib.Path("/proc/self/maps").read_text().splitlines()
     ranges = [line.split()[0].split("-") for line in lines if "kbnn_delegate" in line]
     ends = [int(end, 16) for pair in ranges for end in pair]
@@ -155,7 +155,7 @@ def delegate_range() -> tuple[int, int]:
 
 
 class Server:
-    """Answers requests; keeps the last file of each engine."""
+    """Answers requests, and keeps the last file of each engine loaded."""
 
     def __init__(self) -> None:
         self._runs: dict[str, Callable[[], None]] = {}
@@ -165,7 +165,7 @@ class Server:
         self._runs[engine] = inference(engine, file, threads)
 
     def seconds(self, engine: str, count: int) -> float:
-        """The mean of some runs, after one that is not timed: it finds the caches as they were."""
+        """Return the mean time of some runs, after one that fills the caches."""
         run = self._runs[engine]
         run()
         start = time.perf_counter()
@@ -178,7 +178,7 @@ class Server:
 
 
 def main() -> None:
-    # Native code prints to standard output too: answers get a descriptor of their own.
+    # Native code prints to standard output too, so answers get another descriptor.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     if sys.argv[1:2] == ["memory"]:
