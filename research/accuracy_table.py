@@ -32,7 +32,8 @@ class Row:
         keras_accuracy: test accuracy of the last epoch's model; None in screening.
         device_accuracy: test accuracy of the converted file, in LCE's interpreter.
         class_agreement: share of test images that get the same class from both.
-        smooth_accuracy: test accuracy of `kbnn.training.smooth_network`; None if no sign is smooth.
+        smooth_accuracy: test accuracy of `kbnn.techniques.smooth_network`; None if no sign is
+            smooth.
         smooth_agreement: share of test images that get the same class with smooth signs and with
             signs.
         file_bytes: size of the file.

@@ -12,7 +12,7 @@ batch normalization recalibrated on training images (`kbnn.recalibrate_batch_nor
 the means of each experiment, and what the learned signs are worth with a 95 % interval.
 
 `rates` flips signs one at a time. For each layer of each run it gives the share of flips that lower
-the loss on training images (`kbnn.training.estimate_noise_rate`).
+the loss on training images (`kbnn.techniques.estimate_noise_rate`).
 """
 
 import csv

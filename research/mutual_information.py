@@ -108,7 +108,7 @@ def main(
 
 def activations_of(model: keras.Model) -> tuple[str, keras.Model]:
     """Return the layer that binarizes the last binary input, and a network of signs and values."""
-    layer = last_tap(model)
+    layer = last_contrastable_layer(model)
     if getattr(layer, "input_quantizer", None) is not None:
         real, quantizer = layer.input, layer.input_quantizer
         return layer.name, keras.Model(model.input, [quantizer(real), real])

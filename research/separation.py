@@ -92,7 +92,7 @@ Features = tuple[np.ndarray, np.ndarray]
 
 def penultimate_network(model: keras.Model) -> keras.Model:
     """Return the model up to the input of its last dense layer."""
-    last = [layer for layer in kbnn.training.layers_of(model) if hasattr(layer, "units")][-1]
+    last = [layer for layer in kbnn.graph.layers_of(model) if hasattr(layer, "units")][-1]
     return keras.Model(model.input, last.input)
 
 

@@ -156,7 +156,7 @@ def training_step(model: keras.Model, batch_size: int) -> Callable[[], float]:
     images = tf.random.uniform((batch_size, *shipped.input_shape[1:]), -1.0, 1.0)
     labels = tf.random.uniform((batch_size,), 0, shipped.output_shape[-1], tf.int64)
     batch = [images, labels]
-    if getattr(model, "indexed", False):
+    if getattr(model, "with_index", False):
         batch.append(tf.random.shuffle(tf.range(_SAMPLES, dtype=tf.int64))[:batch_size])
     batches = iter(tf.data.Dataset.from_tensors(tuple(batch)).repeat())
     train = model.make_train_function()

@@ -68,8 +68,8 @@ def with_teacher(model: keras.Model) -> keras.Model:
 def contrast(negatives: str) -> keras.Model:
     """Return a chain with a contrastive term, with the bank that Fashion-MNIST needs."""
     bank = {"rows": 60_000} if negatives == "bank" else {}
-    model = kbnn.training.with_contrast(chain(), negatives=negatives, **bank)
-    return _compile(kbnn.training.Trainer(model, indexed=negatives == "bank"), None)
+    model = kbnn.techniques.with_contrast(chain(), negatives=negatives, **bank)
+    return _compile(kbnn.trainers.Trainer(model, with_index=negatives == "bank"), None)
 
 
 def _mixture(model: keras.Model) -> keras.Model:

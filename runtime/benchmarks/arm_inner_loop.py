@@ -156,7 +156,7 @@ def lce_loops(checkout: pathlib.Path, name: str, compiler: str) -> list[Loop]:
     expanded = _output([*command, "-DRUY_PLATFORM_NEON_64=1", "-"], text)
     found = []
     for statement in re.findall(r"asm\s*(?:volatile)?\s*\((.*?)\)\s*;", expanded, re.DOTALL):
-        # Other statements, which transform outputs, may have more operands than there are registers.
+        # Other statements transform outputs, and may have more operands than there are registers.
         assembly = assembly_text(statement)
         own = (
             loops(assign_registers(assembly), name)

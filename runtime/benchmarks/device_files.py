@@ -1,4 +1,4 @@
-"""The files of a network and its twins, which are converted once, and their multiply-accumulates."""
+"""The files of a network and its twins, which are converted once, and what they compute."""
 
 import dataclasses
 import hashlib
@@ -50,7 +50,7 @@ def files(name: str, cache: pathlib.Path | None = None) -> dict[str, pathlib.Pat
 
 
 def macs(content: bytes) -> Macs:
-    """Count the multiply-accumulates of a file's convolutions and dense layers, for its batch size."""
+    """Count multiply-accumulates in a file's convolutions and dense layers, for its batch size."""
     binary = real = 0
     for operator in flatbuffer.read(content).operators:
         if operator.name == "LceBconv2d":

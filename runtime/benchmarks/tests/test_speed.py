@@ -95,7 +95,7 @@ def test_operators_are_grouped_and_set_against_the_peak(small, tmp_path):
     assert binary.peak_share == round(binary.macs / 3e-3 / 1e9, 4)
     assert (binary.peak_bits_per_cycle, binary.clock_gigahertz) == (0.5, 2.0)
     assert (glue.macs, glue.peak_share) == (0, None)
-    with pytest.raises(ValueError, match="others"):
+    with pytest.raises(ValueError, match="other operators"):
         measurements.operator_rows(
             small,
             content,
