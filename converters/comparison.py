@@ -9,8 +9,8 @@ import tf_keras as keras
 from kbnn.converters import samples
 from kbnn.converters.parity import Parity
 from kbnn.converters.ties import TIE, Tie, TieProbe, largest_differences
+from kbnn.graph.calls import calls_of
 from kbnn.graph.freeze import freeze
-from kbnn.graph.rewrite import layers_of
 
 TOLERANCE = 1e-3
 """Largest difference of an output that rounding alone may make."""
@@ -245,8 +245,4 @@ def _traced(model: keras.Model) -> Callable[..., list[tf.Tensor]]:
 
 def is_chain(model: keras.Model) -> bool:
     """Whether no layer of a model takes more than one tensor."""
-    return not any(
-        len(tf.nest.flatten(node.input_tensors)) > 1
-        for layer in layers_of(model)
-        for node in layer.inbound_nodes
-    )
+    return all(len(call.producers) <= 1 for call in calls_of(model))

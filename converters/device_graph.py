@@ -7,7 +7,6 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.lint import (
     input_shapes,
     is_kernel_layer,
@@ -15,8 +14,9 @@ from kbnn.converters.lint import (
     pads,
     sees_signs_directly,
 )
-from kbnn.converters.padding import NEGATIVE, same_paddings
+from kbnn.graph.calls import Call, calls_of
 from kbnn.graph.larq_quantizers import is_sign
+from kbnn.graph.padding import NEGATIVE, same_paddings
 from kbnn.graph.precision import float32_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
 from kbnn.graph.signs import SIGN_PRESERVING_LAYERS

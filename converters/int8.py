@@ -11,8 +11,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters import samples
-from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.lint import is_kernel_layer, lint_layer
+from kbnn.graph.calls import Call, calls_of
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
 from kbnn.graph.rewrite import Replacement, rewrite
 

@@ -7,7 +7,6 @@ import numpy as np
 import tf_keras as keras
 
 from kbnn.converters import flatbuffer
-from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.device_graph import DenseAsConvolution
 from kbnn.converters.flatbuffer import Operator
 from kbnn.converters.lint import UNKNOWN_INPUT, LintResult, kernel_layers, lint_layer
@@ -21,6 +20,7 @@ from kbnn.converters.report import (
     Report,
     output_kind,
 )
+from kbnn.graph.calls import Call, calls_of
 
 LEFT_REAL = "LCE's converter left it real-valued"
 NOT_FOUND = "its operators were not found in the file"

@@ -6,9 +6,9 @@ import larq as lq
 import numpy as np
 import tf_keras as keras
 
-from kbnn.converters.padding import NEGATIVE, pads_nothing, same_paddings
 from kbnn.graph.freeze import freeze
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS
+from kbnn.graph.padding import NEGATIVE, pads_nothing, same_paddings
 from kbnn.graph.rewrite import layers_of
 from kbnn.graph.signs import SIGN_PRESERVING_LAYERS, inputs_are_binary, producers
 

@@ -4,7 +4,7 @@ import math
 
 import tf_keras as keras
 
-from kbnn.converters.calls import Call
+from kbnn.graph.calls import Call
 
 _TRANSPOSED = (
     keras.layers.Conv1DTranspose,

@@ -6,8 +6,8 @@ the convolution and the sign of whoever uses it.
 
 import tf_keras as keras
 
-from kbnn.converters.calls import Call
 from kbnn.converters.lint import is_kernel_layer
+from kbnn.graph.calls import Call
 from kbnn.graph.signs import inputs_are_binary, outputs_are_binary
 
 OUTPUT = "real outputs: it gives the model's output"

@@ -5,8 +5,8 @@ from collections import Counter
 
 import tf_keras as keras
 
-from kbnn.converters.calls import Call, calls_of
 from kbnn.converters.lint import is_kernel_layer, lint_layer
+from kbnn.graph.calls import Call, calls_of
 
 # Seen on files of 3 to 360 operators: tensors' names and shapes, operators' options, signature.
 _BYTES_PER_FILE = 1200

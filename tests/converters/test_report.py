@@ -8,6 +8,7 @@ import tf_keras as keras
 import kbnn
 from kbnn import converters
 from kbnn.converters import convert
+from kbnn.graph.calls import calls_of
 from tests.converters.networks import BINARY, SHAPE, chain, nested, one_layer, randomised, residual
 
 layers = keras.layers
@@ -138,7 +139,7 @@ def test_a_shared_layer_counts_each_use_and_says_which_are_packed(path):
 )
 def test_multiply_accumulates(layer, shape, macs):
     model = model_of(layer, shape)
-    calls = converters.calls.calls_of(model)
+    calls = calls_of(model)
     assert converters.macs.macs_of(calls) == macs
 
 
