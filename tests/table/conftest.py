@@ -1,12 +1,12 @@
-"""Assertions in the columns show their values, as those in tests do."""
+"""Assertions in the columns show their values, as assertions in test files do."""
 
 import pytest
 
 pytest.register_assert_rewrite(
-    "callback_columns",
-    "description",
-    "device_columns",
-    "file_columns",
-    "formula_columns",
-    "training_columns",
+    "tests.table.callback_columns",
+    "tests.table.description",
+    "tests.table.device_columns",
+    "tests.table.file_columns",
+    "tests.table.formula_columns",
+    "tests.table.training_columns",
 )

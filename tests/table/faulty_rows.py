@@ -15,7 +15,7 @@ from tests.table.table_rows import narrow_vgg, sign
 
 def registered(cls: type) -> type:
     """Known to Keras, and by its bare name to Larq, which looks it up in `.h5` files."""
-    keras.utils.register_keras_serializable("fakes")(cls)
+    keras.utils.register_keras_serializable("faulty")(cls)
     keras.utils.get_custom_objects()[cls.__name__] = cls
     return cls
 
@@ -93,7 +93,7 @@ class Unregistered(Healthy):
     pass
 
 
-@keras.utils.register_keras_serializable("fakes")
+@keras.utils.register_keras_serializable("faulty")
 class RegisteredInPackageOnly(Healthy):
     pass
 
@@ -222,12 +222,12 @@ def quantizer_row(name: str, cls: type) -> QuantizerRow:
         gradient=soft_gradient,
         alias="healthy",
         lacks={} if cls is Healthy else {"alias": "none of its own"},
-        module="fakes",
+        module=__name__,
     )
 
 
 def shift_row(name: str, cls: type) -> LayerRow:
-    return LayerRow(name, make=cls, forward=lambda x, shift: x + shift, module="fakes")
+    return LayerRow(name, make=cls, forward=lambda x, shift: x + shift, module=__name__)
 
 
 def callback_row(name: str, cls: type) -> CallbackRow:
@@ -235,7 +235,7 @@ def callback_row(name: str, cls: type) -> CallbackRow:
         name,
         make=lambda train: [kbnn.callbacks.ShuffleEpoch(train), cls()],
         model=narrow_vgg,
-        module="fakes",
+        module=__name__,
     )
 
 

@@ -25,7 +25,7 @@ class Row:
 
     name: str
     lacks: Mapping[str, str] = dataclasses.field(default_factory=dict, kw_only=True)
-    module: str = dataclasses.field(default="table_rows", kw_only=True)
+    module: str = dataclasses.field(default="tests.table.table_rows", kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,7 @@ class LayerRow(Row):
     takes_images: bool = False
 
 
-# The rows that stand in a network (see `subject.network`), which most columns look at.
+# The rows that stand in a network (see `small_network.network`), which most columns look at.
 ModelRow = QuantizerRow | LayerRow
 
 
