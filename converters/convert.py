@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._files import replace_file
 from kbnn.converters import lce, samples
 from kbnn.converters.device_graph import device_graph
 from kbnn.converters.int8 import first_calibration_images, quantize_real_layers
@@ -113,7 +114,7 @@ def convert(
             "Expected each binary layer to become an LCE binary operator. "
             f"Received: LCE's converter left {', '.join(map(repr, left))} real-valued."
         )
-    with lce.atomic_file(path) as temporary:
+    with replace_file(path) as temporary:
         temporary.write_bytes(content)
         if verify_data is not None:
             parity = verify(

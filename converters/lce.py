@@ -7,7 +7,6 @@ import json
 import os
 import pathlib
 import re
-import stat
 import subprocess
 import sys
 import tempfile
@@ -186,30 +185,6 @@ def check_file(content: bytes, name: str) -> None:
             f"Expected `{name}` to be a valid .tflite file. "
             f"Received: {len(content)} bytes that LiteRT refuses ({error})"
         ) from error
-
-
-@contextlib.contextmanager
-def atomic_file(path: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A temporary path beside `path` that takes its place if the block succeeds."""
-    path = pathlib.Path(path)
-    path = path.resolve()  # a link stays, and what it points to is replaced
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    try:
-        yield pathlib.Path(temporary)
-        os.chmod(temporary, _mode(path))
-        os.replace(temporary, path)
-    finally:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-
-
-def _mode(path: pathlib.Path) -> int:
-    """The permissions of the file that is there, or those of a new file."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
-    mask = os.umask(0)  # can only be read by being set
-    os.umask(mask)
-    return 0o666 & ~mask
 
 
 def _save(model: keras.Model, folder: str) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import tf_keras as keras
 
 from kbnn import _checks
-from kbnn.converters import lce, samples
+from kbnn._files import replace_file
+from kbnn.converters import samples
 from kbnn.graph.rewrite import gives_probabilities
 
 FORMAT = 1
@@ -59,7 +60,7 @@ def write_sidecar(
     _checks.check_model(model)
     sidecar = place(path)
     document = described(model, labels=labels, scale=scale, offset=offset)
-    with lce.atomic_file(sidecar) as temporary:
+    with replace_file(sidecar) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n")
     return sidecar
 

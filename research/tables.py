@@ -6,13 +6,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from kbnn.runs.folder import replace_file
+from kbnn._files import replace_file
 
 
 def write(rows: Sequence[Any], file: pathlib.Path) -> None:
     """Write rows of one dataclass in place of the file."""
     records = [dataclasses.asdict(row) for row in rows]
-    replace_file(file, lambda temporary: _write(records, temporary, header=True))
+    _replace(records, file)
 
 
 def append(row: Any, file: pathlib.Path) -> None:
@@ -42,11 +42,17 @@ def update(rows: Sequence[Any], file: pathlib.Path, *, by: Sequence[str]) -> Non
                 )
             kept = [record for record in reader if tuple(record[name] for name in by) not in keys]
     records = sorted([*kept, *new], key=lambda record: record[by[0]])
-    replace_file(file, lambda temporary: _write(records, temporary, header=True))
+    _replace(records, file)
 
 
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
+
+
+def _replace(records: Sequence[dict[str, Any]], file: pathlib.Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replace_file(file) as temporary:
+        _write(records, temporary, header=True)
 
 
 def _write(records: Sequence[dict[str, Any]], file: pathlib.Path, *, header: bool) -> None:

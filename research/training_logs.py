@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from kbnn.runs.folder import replace_file
+from kbnn._files import replace_file
 from research import provenance
 
 FILE = provenance.ROOT / "results" / "training_logs.csv.gz"
@@ -101,7 +101,9 @@ def write(logs: dict[Key, Log], file: pathlib.Path) -> None:
                     writer.writerow([*key, epoch["epoch"], measure, value])
     # Without a time stamp, the same content gives the same bytes.
     content = gzip.compress(text.getvalue().encode(), mtime=0)
-    replace_file(file, lambda temporary: temporary.write_bytes(content))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replace_file(file) as temporary:
+        temporary.write_bytes(content)
 
 
 @contextmanager

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
+from kbnn._files import replace_file
 from kbnn.runs.errors import RunFailed
-from kbnn.runs.folder import RunFolder, replace_file
+from kbnn.runs.folder import RunFolder
 
 
 class LogEpochs(keras.callbacks.Callback):
@@ -87,7 +88,8 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         best = best_epoch(self._run.log())
         if best is not None and best["epoch"] == epoch + 1:
-            replace_file(self._run.best_file, self._save)
+            with replace_file(self._run.best_file) as temporary:
+                self._save(temporary)
 
 
 def best_epoch(rows: list[dict[str, float]]) -> dict[str, float] | None:

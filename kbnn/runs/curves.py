@@ -2,14 +2,15 @@
 
 import pathlib
 
-from kbnn.runs.folder import replace_file
+from kbnn._files import replace_file
 from kbnn.techniques.self_binarizing.weight_histograms import plot_weight_histograms
 
 
 def draw_weights(file: pathlib.Path, path: pathlib.Path) -> None:
     """Draw the file of `kbnn.callbacks.WeightHistograms` as a PNG."""
     figure = plot_weight_histograms(file)
-    replace_file(path, lambda temporary: figure.savefig(temporary, format="png"))
+    with replace_file(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def draw(rows: list[dict[str, float]], path: pathlib.Path) -> bool:
@@ -34,5 +35,6 @@ def draw(rows: list[dict[str, float]], path: pathlib.Path) -> bool:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
         axes.legend()
-    replace_file(path, FigureCanvasAgg(figure).print_png)
+    with replace_file(path) as temporary:
+        FigureCanvasAgg(figure).print_png(temporary)
     return True

@@ -7,16 +7,14 @@ import json
 import os
 import pathlib
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
+from kbnn._files import UNFINISHED, replace_file
 from kbnn._version import __version__
 from kbnn.runs.errors import InputError
 from kbnn.runs.run_config import PLACES, RunConfig
 
-# Files under way lie in folders of this name; a process that was killed leaves them behind.
-_UNFINISHED = ".unfinished-"
 _PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy")
 
 
@@ -45,7 +43,7 @@ class RunFolder:
             return
         # A process killed before it wrote config.json leaves no run behind.
         if self.path.is_dir() and all(
-            entry.name.startswith(_UNFINISHED) for entry in self.path.iterdir()
+            entry.name.startswith(UNFINISHED) for entry in self.path.iterdir()
         ):
             return
         if self.config_file.exists():
@@ -118,19 +116,18 @@ class RunFolder:
 
     def write_log(self, rows: list[dict[str, float]]) -> None:
         """Write `log.csv`; numbers are written so that they read back as they were."""
-
-        def write(temporary: pathlib.Path) -> None:
-            with open(temporary, "w", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
-                writer.writeheader()
-                writer.writerows({key: repr(value) for key, value in row.items()} for row in rows)
-
-        replace_file(self.log_file, write)
+        with (
+            replace_file(self.log_file) as temporary,
+            open(temporary, "w", newline="") as file,
+        ):
+            writer = csv.DictWriter(file, list(rows[0]) if rows else ["epoch"])
+            writer.writeheader()
+            writer.writerows({key: repr(value) for key, value in row.items()} for row in rows)
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process left half-written."""
         of_tensorflow = self.latest.rglob("ckpt-*_temp")
-        for folder in [*self.path.rglob(f"{_UNFINISHED}*"), *of_tensorflow]:
+        for folder in [*self.path.rglob(f"{UNFINISHED}*"), *of_tensorflow]:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
@@ -174,16 +171,8 @@ def versions() -> dict[str, str]:
 
 def write_json(path: pathlib.Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    replace_file(path, lambda temporary: temporary.write_text(json.dumps(content, indent=2) + "\n"))
-
-
-def replace_file(path: pathlib.Path, write: Callable[[pathlib.Path], Any]) -> None:
-    """Have `write` make a file of the same suffix beside `path`, then let it take its place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=path.parent) as folder:
-        temporary = pathlib.Path(folder, path.name)
-        write(temporary)
-        os.replace(temporary, path)
+    with replace_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
 
 
 def _number(text: str) -> float:

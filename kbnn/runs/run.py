@@ -11,10 +11,11 @@ import tf_keras as keras
 
 from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
+from kbnn._files import replace_file
 from kbnn.runs import callbacks as run_callbacks
 from kbnn.runs import curves, model_source
 from kbnn.runs.errors import InputError, RunFailed, input_errors
-from kbnn.runs.folder import RunFolder, replace_file, versions, write_json
+from kbnn.runs.folder import RunFolder, versions, write_json
 from kbnn.runs.run_config import RunConfig
 from kbnn.runs.run_model import build_model, compile_model, load_data, trainer_of, with_terms
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
@@ -90,7 +91,8 @@ def train_run(
         _fit(trainer, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
         if trained is not model:
             model.set_weights([weight.numpy() for weight in shipped])
-        replace_file(run.model_file, save)
+        with replace_file(run.model_file) as temporary:
+            save(temporary)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
         elif run.weights_file.exists():

@@ -13,8 +13,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import converters
+from kbnn._files import replace_file
 from kbnn.converters import flatbuffer
-from kbnn.runs.folder import replace_file, versions
+from kbnn.runs.folder import versions
 from research import provenance
 from runtime.benchmarks import networks
 
@@ -110,7 +111,8 @@ def _device_file(name: str, kind: str, cache: pathlib.Path) -> pathlib.Path:
             converters.convert(model, path)
         else:
             content = _tensorflow_lite(model, int8=kind == "int8")
-            replace_file(path, lambda temporary: temporary.write_bytes(content))
+            with replace_file(path) as temporary:
+                temporary.write_bytes(content)
     return path
 
 

@@ -62,16 +62,3 @@ def test_reference_and_optimised_kernels_agree(tmp_path):
         next(lce.predict(path, iter([batch]), reference=flag)) for flag in (False, True)
     )
     np.testing.assert_allclose(fast, reference, atol=1e-6)
-
-
-def test_an_interrupted_write_leaves_nothing(tmp_path):
-    target = tmp_path / "file"
-    target.write_text("old")
-    writing = lce.atomic_file(target)
-    writing.__enter__().write_text("half")
-    assert not writing.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)
-    assert target.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [target]
-    with lce.atomic_file(target) as temporary:
-        temporary.write_text("new")
-    assert target.read_text() == "new"

@@ -11,8 +11,8 @@ import pathlib
 import signal
 import sys
 
+from kbnn import _files
 from kbnn.cli.main import main
-from kbnn.runs import folder
 
 import tf_keras as keras  # isort: skip
 
@@ -40,5 +40,5 @@ elif moment == "backup":
         keras.callbacks.BackupAndRestore._backup, lambda *_: True
     )
 else:
-    folder.os.replace = dying(os.replace, lambda _, path: pathlib.Path(path).name == moment)
+    _files.os.replace = dying(os.replace, lambda _, path: pathlib.Path(path).name == moment)
 main()

@@ -10,6 +10,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn._checks import check_built
+from kbnn._files import replace_file
 from kbnn.graph.larq_quantizers import latent_kernel, quantized_kernels, quantizers_of
 from kbnn.math import smooth_sign
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
@@ -98,9 +99,8 @@ class WeightHistograms(keras.callbacks.Callback):
             kernel = tf.cast(latent_kernel(layer, argument), "float32")
             values = smooth_sign(kernel, quantizers_of(layer)[argument].sharpness)
             rows[name].append(np.histogram(values, edges)[0] / np.size(values))
-        unfinished = self._file.with_suffix(".unfinished.npz")
-        np.savez(unfinished, edges=edges, **rows)
-        unfinished.replace(self._file)
+        with replace_file(self._file) as temporary, open(temporary, "wb") as file:
+            np.savez(file, edges=edges, **rows)
 
 
 def plot_weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Figure":
