@@ -82,7 +82,7 @@ def convert(
             converter failed, with its own first message.
         VerificationError: the file does not agree with Keras.
     """
-    _checks.check_model(model)
+    _checks.keras2_model("model", model)
     path = _checked(path)
     if isinstance(allow_float, str):
         raise TypeError(

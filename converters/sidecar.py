@@ -57,7 +57,7 @@ def write_sidecar(
     ...     "model.tflite", model, labels=["cat", "dog"], scale=1 / 127.5, offset=-1.0
     ... )
     """
-    _checks.check_model(model)
+    _checks.keras2_model("model", model)
     sidecar = place(path)
     document = described(model, labels=labels, scale=scale, offset=offset)
     with replace_file(sidecar) as temporary:

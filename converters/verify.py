@@ -67,7 +67,7 @@ def verify(
         FileNotFoundError: no such file.
         ConversionError: the interpreter failed.
     """
-    _checks.check_model(model)
+    _checks.keras2_model("model", model)
     int8_agreement = INT8_AGREEMENT if int8_agreement is None else int8_agreement
     check_agreement(int8_agreement)
     interpreter = interpreters.resolve_interpreter(interpreter)

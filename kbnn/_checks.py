@@ -1,5 +1,13 @@
-"""Refuses models and layers of Keras 3 with the way out, before any work."""
+"""Checks of arguments, each with the same error: "Expected `name` to be ... Received: name=value".
 
+A check returns the value, as a plain int or float where it is a number:
+
+    self.weight = _checks.number("weight", weight, least=0)
+"""
+
+import math
+import numbers
+from collections.abc import Collection
 from typing import Any
 
 import tf_keras as keras
@@ -10,19 +18,105 @@ _WAY_OUT = (
 )
 
 
-def check_model(model: Any, argument: str = "model") -> None:
-    """Raise TypeError unless `model` is a Keras 2 model."""
-    if not isinstance(model, keras.Model):
-        raise TypeError(_message(f"`{argument}` to be a Keras 2 model", argument, model))
+def refuse(name: str, expected: str, value: Any) -> ValueError:
+    """Return the error for an argument that is not what is expected."""
+    return ValueError(f"Expected `{name}` to be {expected}. Received: {name}={value!r}")
 
 
-def check_layer(layer: Any, argument: str) -> None:
-    """Raise TypeError unless `layer` is a Keras 2 layer."""
-    if not isinstance(layer, keras.layers.Layer):
-        raise TypeError(_message(f"`{argument}` to be a Keras 2 layer", argument, layer))
+def number(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> float:
+    """Raise ValueError unless a value is a finite number within the bounds.
+
+    Args:
+        name: name of the argument.
+        value: its value. True and False are not numbers.
+        least, above: lower bound, included or excluded.
+        most, below: upper bound, included or excluded.
+
+    Returns:
+        The value as a float.
+
+    Example:
+        >>> number("decay", 2, above=0, most=1)
+        Traceback (most recent call last):
+        ValueError: Expected `decay` to be a number above 0 and at most 1. Received: decay=2
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if (
+        not is_number
+        or not math.isfinite(value)
+        or (least is not None and value < least)
+        or (above is not None and value <= above)
+        or (most is not None and value > most)
+        or (below is not None and value >= below)
+    ):
+        bounds = {"of at least": least, "above": above, "at most": most, "below": below}
+        parts = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
+        raise refuse(name, " ".join(["a number", " and ".join(parts)]).rstrip(), value)
+    return float(value)
 
 
-def check_built(model: keras.Model) -> None:
+def share(name: str, value: Any) -> float:
+    """Raise ValueError unless a value is a number from 0 to 1; returns it as a float."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:
+        raise refuse(name, "a number from 0 to 1", value)
+    return float(value)
+
+
+def integer(name: str, value: Any, *, least: int | None = None) -> int:
+    """Raise ValueError unless a value is an integer, of at least `least`; returns it as an int."""
+    if not is_integer(value) or (least is not None and value < least):
+        raise refuse(name, "an integer" + ("" if least is None else f" of at least {least}"), value)
+    return int(value)
+
+
+def positive_int(name: str, value: Any) -> int:
+    """Raise ValueError unless a value is an integer of at least 1; returns it as an int."""
+    if not is_integer(value) or value < 1:
+        raise refuse(name, "a positive integer", value)
+    return int(value)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer of Python or NumPy. True and False are not."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def boolean(name: str, value: Any) -> bool:
+    """Raise ValueError unless a value is True or False; returns it."""
+    if not isinstance(value, bool):
+        raise refuse(name, "True or False", value)
+    return value
+
+
+def one_of(name: str, value: Any, valid: Collection[Any]) -> Any:
+    """Raise ValueError unless a value is one of the valid ones; returns it."""
+    if value not in valid:
+        raise refuse(name, "one of " + ", ".join(map(repr, valid)), value)
+    return value
+
+
+def keras2_model(name: str, value: Any) -> None:
+    """Raise TypeError unless a value is a Keras 2 model."""
+    if not isinstance(value, keras.Model):
+        raise TypeError(_wrong_type(name, "a Keras 2 model", value))
+
+
+def keras2_layer(name: str, value: Any) -> None:
+    """Raise TypeError unless a value is a Keras 2 layer."""
+    if not isinstance(value, keras.layers.Layer):
+        raise TypeError(_wrong_type(name, "a Keras 2 layer", value))
+
+
+def built(model: keras.Model) -> None:
     """Raise ValueError unless a model has its weights."""
     if not model.built:
         raise ValueError(
@@ -31,8 +125,11 @@ def check_built(model: keras.Model) -> None:
         )
 
 
-def _message(expected: str, argument: str, value: Any) -> str:
+def _wrong_type(name: str, expected: str, value: Any) -> str:
     kind = type(value)
-    received = f"Expected {expected}. Received: {argument}={kind.__module__}.{kind.__qualname__}."
+    message = (
+        f"Expected `{name}` to be {expected}. "
+        f"Received: {name}={kind.__module__}.{kind.__qualname__}."
+    )
     is_keras_3 = any(base.__module__.split(".")[0] == "keras" for base in kind.__mro__)
-    return f"{received} {_WAY_OUT}" if is_keras_3 else received
+    return f"{message} {_WAY_OUT}" if is_keras_3 else message

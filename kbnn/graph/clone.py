@@ -39,7 +39,7 @@ def clone(quantizer: Any, name: str) -> Any:
         )
     if not hasattr(resolved, "get_config"):
         return resolved
-    _checks.check_layer(resolved, "quantizer")
+    _checks.keras2_layer("quantizer", resolved)
     return type(resolved).from_config({**resolved.get_config(), "name": name})
 
 

@@ -75,7 +75,7 @@ def freeze(model: keras.Model) -> keras.Model:
     >>> np.unique(frozen.get_layer("conv_1").get_weights()[0]).tolist()
     [-1.0, 1.0]
     """
-    _checks.check_model(model)
+    _checks.keras2_model("model", model)
     _check_finite(model)
     _check_inference(model)
     with float32_policy():

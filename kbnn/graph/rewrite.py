@@ -89,7 +89,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
             else:
                 if not isinstance(replacement, Replacement):
                     replacement = Replacement(replacement)
-                _checks.check_layer(replacement.layer, "replace(layer)")
+                _checks.keras2_layer("replace(layer)", replacement.layer)
                 new = _composed(replacement)
                 replaced.append((layer, replacement))
         copies[id(layer)] = new
@@ -266,7 +266,7 @@ def _way_out(model: keras.Model) -> str:
 
 def check_rewritable(model: Any, path: str = "model") -> None:
     """Raise TypeError or ValueError, as `rewrite` does, unless the model can be rewritten."""
-    _checks.check_model(model)
+    _checks.keras2_model("model", model)
     if not (isinstance(model, keras.Sequential) or model._is_graph_network):
         raise TypeError(
             "Expected a functional or Sequential model, whose layers and connections Keras knows. "

@@ -33,7 +33,7 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
     if preprocessing is None:
         image = keras.Input(shape, name="image")
         return image, image
-    _checks.check_layer(preprocessing, "preprocessing")
+    _checks.keras2_layer("preprocessing", preprocessing)
     image = keras.Input(shape, name="image", dtype="uint8")
     return image, preprocessing(image)
 
@@ -61,7 +61,7 @@ def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: 
             f"returns a layer. Received: normalization={normalization!r}"
         )
     layer = normalization(name)
-    _checks.check_layer(layer, "normalization(name)")
+    _checks.keras2_layer("normalization(name)", layer)
     return layer(x)
 
 

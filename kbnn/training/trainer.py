@@ -51,8 +51,8 @@ class Trainer(keras.Model):
         with_index: bool = False,
         name: str | None = None,
     ) -> None:
-        _checks.check_model(model)
-        _checks.check_built(model)
+        _checks.keras2_model("model", model)
+        _checks.built(model)
         if isinstance(model, Trainer):
             raise TypeError(
                 "Expected the model that is to be trained. Received: a trainer, whose terms would "

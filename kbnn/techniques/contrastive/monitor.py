@@ -4,7 +4,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from kbnn._checks import check_built
+from kbnn import _checks
 from kbnn.graph.larq_quantizers import quantizers_of
 from kbnn.techniques.contrastive.contrastive_sign import ContrastiveSign
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
@@ -40,7 +40,7 @@ class ContrastMonitor(keras.callbacks.Callback):
         self._terms: dict[str, ContrastiveTerm] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        check_built(self.model)
+        _checks.built(self.model)
         self._terms = contrasts(self.model)
         if not self._terms:
             raise ValueError(

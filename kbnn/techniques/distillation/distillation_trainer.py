@@ -174,7 +174,7 @@ def _in_the_form_of(model: keras.Model, teacher: keras.Model, outputs: Any) -> A
 
 def _check_teacher(model: keras.Model, teacher: Any) -> None:
     """Raise TypeError or ValueError unless a teacher fits a model."""
-    _checks.check_model(teacher, "teacher")
+    _checks.keras2_model("teacher", teacher)
     check_rewritable(teacher, "teacher")
     shared = {id(weight) for weight in model.weights} & {id(weight) for weight in teacher.weights}
     if shared:

@@ -171,7 +171,7 @@ class _Twins:
             return copy_graph(layer, self, name)
         own = None if self._replace is None else self._replace(layer)
         if own is not None:
-            _checks.check_layer(own, "replace(layer)")
+            _checks.keras2_layer("replace(layer)", own)
             if id(own) in self._roles:
                 raise ValueError(
                     "Expected `replace` to return new layers. "

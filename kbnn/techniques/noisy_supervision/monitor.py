@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import tf_keras as keras
 
-from kbnn._checks import check_built, check_model
+from kbnn import _checks
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
     latent_kernel,
@@ -45,13 +45,13 @@ class LearnedSignMonitor(keras.callbacks.Callback):
     def __init__(self, pretrained: keras.Model | None = None) -> None:
         super().__init__()
         if pretrained is not None:
-            check_model(pretrained, "pretrained")
+            _checks.keras2_model("pretrained", pretrained)
         self._pretrained = pretrained
         self._learned: dict[str, tuple[keras.layers.Layer, str]] = {}
         self._before: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        check_built(self.model)
+        _checks.built(self.model)
         self._learned = {
             name: (layer, argument)
             for name, (layer, argument) in quantized_kernels(self.model).items()

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn._checks import check_built
+from kbnn import _checks
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
     base_quantizer,
@@ -71,7 +71,7 @@ class BinarizationMonitor(keras.callbacks.Callback):
         self._signs: dict[str, np.ndarray] = {}
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        check_built(self.model)
+        _checks.built(self.model)
         self._check_images()
         self._kernels = quantized_kernels(self.model)
         self._layers = [

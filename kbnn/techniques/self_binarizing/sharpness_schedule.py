@@ -7,7 +7,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from kbnn._checks import check_built
+from kbnn import _checks
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantizers_of
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign, check_sharpness
 
@@ -134,7 +134,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
         return self._start * (self._stop / self._start) ** progress
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        check_built(self.model)
+        _checks.built(self.model)
         self._chosen = _smooth_signs(self.model, self._kind)
         if not self._chosen:
             kind = "" if self._kind == "all" else f" as {self._kind} quantizer"

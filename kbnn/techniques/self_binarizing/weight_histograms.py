@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn._checks import check_built
+from kbnn import _checks
 from kbnn._files import replace_file
 from kbnn.graph.larq_quantizers import latent_kernel, quantized_kernels, quantizers_of
 from kbnn.math import smooth_sign
@@ -49,7 +49,7 @@ class WeightHistograms(keras.callbacks.Callback):
         self._rows: dict[str, list[Any]] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        check_built(self.model)
+        _checks.built(self.model)
         if not self._file.parent.is_dir():
             raise FileNotFoundError(
                 f"Expected a folder for the histograms. Received: {self._file.parent}, not found"
