@@ -9,6 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist wo
 
 RUNTIME_VENV := .venv-runtime
 RUNTIME_BIN := $(RUNTIME_VENV)/bin
+WHEELS := runtime/dist/.built
 
 .PHONY: quickstart test test-slow test-research test-runtime test-wheels test-arm lint typecheck wheel release clean
 
@@ -32,19 +33,14 @@ lint: $(VENV)/.installed
 
 # kbnn-runtime, built from source, in an environment of its own: its users have no TensorFlow.
 test-runtime: $(RUNTIME_VENV)/.installed
-	$(RUNTIME_BIN)/pip install --quiet "./runtime[test]"
 	cd runtime/src && ../../$(RUNTIME_BIN)/mypy --config-file ../pyproject.toml -p kbnn_runtime
 	cd runtime && ../$(RUNTIME_BIN)/python -m pytest -m "not slow"
 
-# The first time Zig compiles its C++ library for each platform, some minutes each.
-test-wheels: $(RUNTIME_VENV)/.installed
-	rm -rf runtime/dist
-	$(RUNTIME_BIN)/python runtime/build_wheels.py
+test-wheels: $(WHEELS)
 	$(RUNTIME_BIN)/python runtime/check_wheels.py
 
 # The Linux wheels under qemu's user emulation; needs apt.
-test-arm: $(RUNTIME_VENV)/.installed
-	$(RUNTIME_BIN)/python runtime/build_wheels.py linux-x86_64 linux-aarch64 linux-armv7l
+test-arm: $(WHEELS)
 	$(RUNTIME_BIN)/python runtime/wheel_tests/run_arm.py
 
 # mypy does not know package_dir, which maps converters/ to kbnn.converters: it checks what a
@@ -75,11 +71,16 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(RUNTIME_SOURCES)
 	$(BIN)/pip install --quiet --no-deps --force-reinstall ./runtime
 	touch $@
 
-# What the tests and the wheels need; kbnn-runtime itself is installed anew by each test-runtime.
-$(RUNTIME_VENV)/.installed: runtime/pyproject.toml
+$(RUNTIME_VENV)/.installed: $(RUNTIME_SOURCES)
 	$(PYTHON) -m venv $(RUNTIME_VENV)
 	$(RUNTIME_BIN)/pip install --quiet --upgrade pip
 	$(RUNTIME_BIN)/pip install --quiet "./runtime[test,wheels]"
+	touch $@
+
+# Built once for test-wheels and test-arm.
+$(WHEELS): $(RUNTIME_VENV)/.installed runtime/build_wheels.py
+	rm -rf runtime/dist
+	$(RUNTIME_BIN)/python runtime/build_wheels.py
 	touch $@
 
 clean:

@@ -123,9 +123,12 @@ def build_wheel(name: str, out: pathlib.Path) -> pathlib.Path:
 def write_toolchain(platform: Platform, folder: pathlib.Path) -> pathlib.Path:
     """Write a CMake toolchain file that compiles for `platform` with Zig."""
     flags = " ".join(["-target", platform.target, *platform.flags])
-    # CMake expects a single executable, but Zig's compiler is a subcommand.
+    # CMake expects a single executable, but Zig's compiler is a subcommand. Before it links, Zig
+    # compiles its C++ library, which takes a minute or more for each platform. Neither the delegate
+    # nor CMake's checks of the compiler need that library.
     tools = {
-        "zig-c++": f'exec "{sys.executable}" -m ziglang c++ {flags} "$@"',
+        "zig-c++": 'case " $* " in *" -c "*) ;; *) set -- -nostdlib++ "$@" ;; esac\n'
+        f'exec "{sys.executable}" -m ziglang c++ {flags} "$@"',
         "zig-ar": f'exec "{sys.executable}" -m ziglang ar "$@"',
         "zig-ranlib": f'exec "{sys.executable}" -m ziglang ranlib "$@"',
     }

@@ -42,8 +42,7 @@ _GLIBC = (2, 17)
 SOURCES = ("CMakeLists.txt", "LICENSE", "PKG-INFO", "README.md", "exports.map", "pyproject.toml")
 _SOURCE = re.compile(
     "|".join(map(re.escape, SOURCES))
-    + r"|native/(\w+/)?\w+\.(cc|h)|native/README\.md|macos/\w+\.cc"
-    + r"|src/kbnn_runtime/(\w+/)*(\w+\.py|py\.typed)"
+    + r"|native/(\w+/)?\w+\.(cc|h)|native/README\.md|src/kbnn_runtime/(\w+/)*(\w+\.py|py\.typed)"
 )
 # Zig's linker exports these names of the file header from every macOS library.
 _LINKERS_OWN = {"__dso_handle", "_mh_dylib_header"}

@@ -3,7 +3,6 @@
 // Input and output: int32, NHWC with packed channels. Padding is ignored.
 #include <climits>
 #include <cstring>
-#include <new>
 
 #include "operator.h"
 #include "window.h"
@@ -109,8 +108,6 @@ class BMaxPool : public Operator {
 
 }  // namespace
 
-Operator* new_bmaxpool(const Resources& resources) {
-  return new (std::nothrow) BMaxPool(resources);
-}
+Operator* new_bmaxpool(const Resources& resources) { return new BMaxPool(resources); }
 
 }  // namespace kbnn

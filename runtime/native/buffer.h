@@ -1,4 +1,4 @@
-// A zero-initialized array, aligned for every kernel set, that reports a failed allocation.
+// Memory whose allocation may fail: zero-initialized arrays, and objects on the heap.
 #ifndef KBNN_BUFFER_H_
 #define KBNN_BUFFER_H_
 
@@ -13,7 +13,15 @@ namespace kbnn {
 
 constexpr size_t kAlignment = 64;
 
-// std::vector would throw when memory is exhausted, and this library is built without exceptions.
+// The base of objects on the heap: `new` returns null if memory is exhausted. Nothing uses the
+// global operators, which would have to be linked from the C++ library and would be exported.
+struct HeapObject {
+  static void* operator new(size_t size) noexcept { return std::malloc(size); }
+  static void operator delete(void* memory) { std::free(memory); }
+};
+
+// A zero-initialized array, aligned for every kernel set. std::vector would throw when memory is
+// exhausted, and this library is built without exceptions.
 template <class T>
 class Buffer {
   static_assert(std::is_trivial<T>::value, "elements are initialized with zero bytes");

@@ -9,7 +9,6 @@
 // For anything else it calls report_error and returns null.
 #include <cstdlib>
 #include <cstring>
-#include <new>
 
 #include <stdio.h>
 
@@ -27,7 +26,7 @@ namespace {
 
 using ReportError = void (*)(const char*);
 
-struct Delegate {
+struct Delegate : HeapObject {
   TfLiteDelegate interface;
   ThreadPool pool;
   Resources resources;
@@ -195,7 +194,7 @@ TfLiteDelegate* create(char** keys, char** values, size_t count, ReportError rep
                   kernels_name);
     return nullptr;
   }
-  auto* delegate = new (std::nothrow) Delegate();
+  auto* delegate = new Delegate();
   if (delegate == nullptr) {
     report_failure(report_error, "out of memory", threads);
     return nullptr;

@@ -4,7 +4,6 @@
 // round(1 / scale), clamped to -128 .. 127; or bool, true for +1. The number of channels is taken
 // from the output's shape in the file, since the words do not tell it.
 #include <cmath>
-#include <new>
 
 #include "operator.h"
 
@@ -121,8 +120,6 @@ class Dequantize : public Operator {
 
 }  // namespace
 
-Operator* new_dequantize(const Resources& resources) {
-  return new (std::nothrow) Dequantize(resources);
-}
+Operator* new_dequantize(const Resources& resources) { return new Dequantize(resources); }
 
 }  // namespace kbnn

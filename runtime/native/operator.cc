@@ -1,5 +1,11 @@
 #include "operator.h"
 
+#include <cstdlib>
+
+// The entry for pure virtual functions in the table of Operator. It is never called, and defining
+// it spares linking the C++ library.
+extern "C" void __cxa_pure_virtual() { std::abort(); }
+
 namespace kbnn {
 namespace {
 

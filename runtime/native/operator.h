@@ -17,7 +17,7 @@ struct Resources {
   ThreadPool* pool;
 };
 
-class Operator {
+class Operator : public HeapObject {
  public:
   explicit Operator(const Resources& resources) : resources_(resources) {}
   virtual ~Operator() = default;

@@ -4,7 +4,6 @@
 // more. Output: int32, whose last axis is ceil(channels / 32). Unused bits of a row's last word are
 // 0.
 #include <climits>
-#include <new>
 
 #include "operator.h"
 
@@ -127,8 +126,6 @@ class Quantize : public Operator {
 
 }  // namespace
 
-Operator* new_quantize(const Resources& resources) {
-  return new (std::nothrow) Quantize(resources);
-}
+Operator* new_quantize(const Resources& resources) { return new Quantize(resources); }
 
 }  // namespace kbnn

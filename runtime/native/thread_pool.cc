@@ -5,8 +5,6 @@
 #else
 #include <sched.h>
 #include <unistd.h>
-
-#include <new>
 #endif
 
 namespace kbnn {
@@ -56,15 +54,12 @@ bool ThreadPool::start(int threads) {
 
 ThreadPool::~ThreadPool() {
   if (forked()) {
-#ifndef _WIN32
-    // There is no thread to join. Destroying the condition variable would wait for the threads that
-    // slept on it when the process was forked, so a new one replaces it.
-    new (&wake_) std::condition_variable;
-#endif
+    // There is no thread to join.
+    wake_.reset_after_fork();
     return;
   }
   {
-    std::lock_guard<std::mutex> lock(state_);
+    MutexLock lock(&state_);
     stopping_ = true;
   }
   wake_.notify_all();
@@ -97,7 +92,7 @@ void ThreadPool::run(size_t tasks, Task task, void* argument) {
   }
   bool someone_sleeps;
   {
-    std::lock_guard<std::mutex> lock(state_);
+    MutexLock lock(&state_);
     tasks_ = tasks;
     task_ = task;
     argument_ = argument;
@@ -109,7 +104,7 @@ void ThreadPool::run(size_t tasks, Task task, void* argument) {
   if (someone_sleeps) wake_.notify_all();
   take_tasks(0);
   {
-    std::lock_guard<std::mutex> lock(state_);
+    MutexLock lock(&state_);
     open_ = false;
   }
   for (int spins = 0; active_.load(std::memory_order_acquire) > 0; ++spins) {
@@ -139,10 +134,10 @@ void ThreadPool::work(Worker* worker) {
       pause_briefly();
     }
     {
-      std::unique_lock<std::mutex> lock(pool.state_);
+      MutexLock lock(&pool.state_);
       ++pool.sleepers_;
       while (!pool.stopping_ && pool.generation_.load(std::memory_order_relaxed) == seen) {
-        pool.wake_.wait(lock);
+        pool.wake_.wait(&pool.state_);
       }
       --pool.sleepers_;
       if (pool.stopping_) return;

@@ -3,15 +3,15 @@
 #define KBNN_THREAD_POOL_H_
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 
 #ifndef _WIN32
 #include <pthread.h>
 #include <sys/types.h>
 #endif
+
+#include "synchronization.h"
 
 namespace kbnn {
 
@@ -62,9 +62,9 @@ class ThreadPool {
   // Whether this process is a fork of the one that started the threads.
   bool forked() const;
 
-  std::mutex running_;  // held by the one caller whose run is shared
-  std::mutex state_;    // guards open_, stopping_, sleepers_, and what a run publishes
-  std::condition_variable wake_;
+  Mutex running_;  // held by the one caller whose run is shared
+  Mutex state_;    // guards open_, stopping_, sleepers_, and what a run publishes
+  Condition wake_;
   bool open_ = false;
   int sleepers_ = 0;
   size_t tasks_ = 0;

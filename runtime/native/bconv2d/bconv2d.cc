@@ -13,7 +13,6 @@
 // padding is exact for an odd number of channels too, and it works with every activation and output
 // type.
 #include <climits>
-#include <new>
 
 #include "bconv2d/fusion.h"
 #include "bconv2d/output_transform.h"
@@ -383,6 +382,6 @@ void BConv2d::compute_tile(int64_t index, Tile tile) const {
 
 }  // namespace
 
-Operator* new_bconv2d(const Resources& resources) { return new (std::nothrow) BConv2d(resources); }
+Operator* new_bconv2d(const Resources& resources) { return new BConv2d(resources); }
 
 }  // namespace kbnn

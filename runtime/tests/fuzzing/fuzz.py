@@ -1,11 +1,11 @@
-"""Fuzzes the delegate and writes what came of it.
+"""Fuzz the delegate, and write a report.
 
     python runtime/tests/fuzzing/fuzz.py --output results/runtime_fuzzing.txt
 
-First the libFuzzer target fuzz_delegate.cc, built by Clang with AddressSanitizer and
-UndefinedBehaviorSanitizer: operators of any shape and options, run to their end. Then
-fuzz_models.py: spoiled files in LiteRT, with the library of the installed package or that of the
-environment variable KBNN_DELEGATE. Ends with 1, and writes nothing, where either finds something.
+The first part is the libFuzzer target fuzz_delegate.cc, built by Clang with AddressSanitizer and
+UndefinedBehaviorSanitizer, which runs operators of any shape and options. The second part is
+fuzz_models.py, which runs corrupt files in LiteRT, with the installed library or the one in the
+environment variable KBNN_DELEGATE. If either finds a fault, this exits with 1 and writes no report.
 """
 
 import argparse
@@ -51,7 +51,7 @@ def build(clang: str, folder: pathlib.Path) -> pathlib.Path:
 
 
 def fuzz_delegate(clang: str, cases: int, seed: int) -> str:
-    """Runs the target; the line to write."""
+    """Run the target, and return its line of the report."""
     with tempfile.TemporaryDirectory() as folder:
         target = build(clang, pathlib.Path(folder))
         arguments = [f"-runs={cases}", f"-seed={seed}", "-max_len=400", "-len_control=0"]
@@ -60,7 +60,7 @@ def fuzz_delegate(clang: str, cases: int, seed: int) -> str:
             sys.exit(result.stderr[-20000:])
         coverage = re.findall(r"cov: (\d+)", result.stderr)[-1]
         kernels = ", ".join(re.findall(r"^kernels: (\w+)$", result.stderr, re.MULTILINE))
-        # What it reached says whether the cases meant anything.
+        # The coverage shows whether the cases reached the code.
         return (
             f"{cases} operators under sanitizers, kernels {kernels}, seed {seed}: no finding, "
             f"{coverage} edges covered"
@@ -69,7 +69,7 @@ def fuzz_delegate(clang: str, cases: int, seed: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--cases", type=int, default=100_000, help="of either kind")
+    parser.add_argument("--cases", type=int, default=100_000, help="cases of each part")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--clang", default=shutil.which("clang++") or "clang++-14")
     parser.add_argument("--output", type=pathlib.Path, required=True)

@@ -1,11 +1,11 @@
-"""Spoiled models in LiteRT with the delegate: run or refused, none may end the process.
+"""Run corrupt models in LiteRT with the delegate. None may crash the process.
 
     python fuzz_models.py --cases 100000
 
-Each case is a model of one LCE operator, or of a residual sum, with some bytes of the file changed,
-made of the seed and the case's number alone. Cases run in a process of their own, which is started
-again behind a case that ended it. LiteRT itself ends the process on some spoiled files before a
-delegate sees them: a case that does so without the delegate as well is counted apart.
+Each case is a model of one LCE operator, or of a residual sum, in which some bytes are changed. It
+depends only on the seed and the number of the case. Cases run in a worker process, which is
+restarted after a case that crashed it. LiteRT itself crashes on some corrupt files before a
+delegate sees them, so cases that also crash without the delegate are counted separately.
 """
 
 import argparse
@@ -26,13 +26,13 @@ from ai_edge_litert.interpreter import Interpreter
 from delegates import interpreter
 from operator_models import Convolution, Tensor, operator_model
 
-# A file that asks for more is refused by the allocator, as on a small device.
+# The address space of a worker, so that allocations fail as on a small device.
 MEMORY = 4 << 30
 SECONDS_WITHOUT_PROGRESS = 60
 
 
-def sound_models() -> list[bytes]:
-    """Small models of each operator and of residual sums: a changed byte often means something."""
+def valid_models() -> list[bytes]:
+    """Build small valid models of each operator and of residual sums, where most bytes matter."""
     random = np.random.default_rng(0)
     models = []
     for output in ("float32", "int8", "packed"):
@@ -63,7 +63,7 @@ def sound_models() -> list[bytes]:
     return models
 
 
-def spoiled(models: list[bytes], seed: int, case: int) -> bytes:
+def corrupt_model(models: list[bytes], seed: int, case: int) -> bytes:
     random = np.random.default_rng([seed, case])
     model = bytearray(models[random.integers(len(models))])
     interesting = [0, 1, 2, 3, 4, 127, 128, 255]
@@ -74,7 +74,7 @@ def spoiled(models: list[bytes], seed: int, case: int) -> bytes:
 
 
 def attempt(model: bytes, with_delegate: bool) -> str:
-    """Runs the model if it can be: "run" or "refused"."""
+    """Try to run the model, and return the outcome."""
     try:
         network = interpreter(model) if with_delegate else Interpreter(model_content=model)
         network.allocate_tensors()
@@ -88,19 +88,19 @@ def attempt(model: bytes, with_delegate: bool) -> str:
 
 
 def work(seed: int, first: int, last: int, with_delegate: bool, progress: str) -> None:
-    """A worker: cases first .. last - 1, with the one under way in the file `progress`."""
+    """Run cases first .. last - 1 in a worker, which records its progress in a file."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    models = sound_models()
+    models = valid_models()
     outcomes: collections.Counter = collections.Counter()
     with open(progress, "r+b") as file, mmap.mmap(file.fileno(), 4096) as shared:
         for case in range(first, last):
-            outcomes[attempt(spoiled(models, seed, case), with_delegate)] += 1
+            outcomes[attempt(corrupt_model(models, seed, case), with_delegate)] += 1
             text = json.dumps({"next": case + 1, "outcomes": outcomes}).encode()
             shared[: len(text) + 1] = text + b"\n"
 
 
 def supervise(seed: int, first: int, last: int, with_delegate: bool) -> dict:
-    """The state that a worker leaves behind, finished or not."""
+    """Run a worker, and return the state that it leaves, finished or not."""
     with tempfile.NamedTemporaryFile() as progress:
         progress.write(json.dumps({"next": first, "outcomes": {}}).encode().ljust(4096, b"\n"))
         progress.flush()
@@ -130,7 +130,7 @@ def read_state(path: str) -> dict:
 
 
 def fuzz(cases: int, seed: int) -> tuple[collections.Counter, list[int]]:
-    """How often each outcome was, and the cases that end the process with the delegate alone."""
+    """Return the number of each outcome, and the cases that crash only with the delegate."""
     outcomes: collections.Counter = collections.Counter()
     ours = []
     case = 0
@@ -140,19 +140,19 @@ def fuzz(cases: int, seed: int) -> tuple[collections.Counter, list[int]]:
         case = state["next"]
         if state["code"] == 0:
             break
-        own_end = ends_alone(seed, case)
-        if not own_end:
+        crashes_litert = crashes_without_delegate(seed, case)
+        if not crashes_litert:
             ours.append(case)
-        outcomes["LiteRT's own end" if own_end else "END WITH THE DELEGATE"] += 1
+        outcomes["crash of LiteRT" if crashes_litert else "CRASH WITH THE DELEGATE"] += 1
         case += 1
     return outcomes, ours
 
 
-def ends_alone(seed: int, case: int) -> bool:
-    """Whether a case ends the process without the delegate too.
+def crashes_without_delegate(seed: int, case: int) -> bool:
+    """Return whether a case also crashes the process without the delegate.
 
-    Where LiteRT reads a spoiled file's options as those of another operator, what happens depends
-    on what lay in memory. So the case is also tried behind those before it.
+    If LiteRT reads the options of a corrupt file as another operator's, the outcome depends on the
+    content of memory. So the case is also tried after the cases before it.
     """
     for before in (0, 1, 10, 100):
         state = supervise(seed, max(case - before, 0), case + 1, with_delegate=False)
@@ -171,11 +171,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     outcomes, ours = fuzz(arguments.cases, arguments.seed)
-    print(f"{arguments.cases} spoiled models, seed {arguments.seed}")
+    print(f"{arguments.cases} corrupt models, seed {arguments.seed}")
     for outcome, count in sorted(outcomes.items()):
         print(f"  {outcome}: {count}")
     if ours:
-        print(f"  cases that only the delegate ends: {ours}")
+        print(f"  cases that crash only with the delegate: {ours}")
     return len(ours) > 0
 
 

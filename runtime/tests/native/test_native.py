@@ -65,7 +65,8 @@ def test_kernels_of_this_processor(compiler, tmp_path):
 @pytest.mark.parametrize("sanitizer", ["none", "thread"])
 def test_thread_pool(sanitizer, compiler, tmp_path):
     program = tmp_path / "thread_pool_test"
-    sources = [FOLDER / "thread_pool_test.cc", NATIVE / "thread_pool.cc"]
+    sources = [FOLDER / "thread_pool_test.cc"]
+    sources += [NATIVE / "thread_pool.cc", NATIVE / "synchronization.cc"]
     flags = ["-g", "-pthread"]
     if sanitizer != "none":
         flags.append(f"-fsanitize={sanitizer}")

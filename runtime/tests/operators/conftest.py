@@ -1,7 +1,7 @@
-"""Tests of the delegate's operators in LiteRT's interpreter, against NumPy.
+"""Tests that compare the delegate's operators, in LiteRT's interpreter, with NumPy.
 
-They run the library of the installed package, or the one that the environment variable
-KBNN_DELEGATE names: a build with sanitizers, for instance.
+They use the library of the installed package, or the one in the environment variable KBNN_DELEGATE,
+for instance a build with sanitizers.
 """
 
 import pathlib
@@ -16,11 +16,11 @@ from delegates import available_kernels
 
 @pytest.fixture(params=available_kernels())
 def kernels(request):
-    """Each kernel set that this processor runs."""
+    """Each kernel set that this processor can run."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def every_kernels():
-    """All of them, for tests that search for examples."""
+    """All these kernel sets, for tests that search for examples."""
     return available_kernels()

@@ -1,4 +1,4 @@
-"""The library under test, and interpreters that use it."""
+"""The delegate under test, and interpreters that use it."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ KERNELS = ("portable", "avx2", "avx512", "avx512_vpopcntdq", "neon")
 
 
 def library() -> str:
-    """The library of the installed package, or that of KBNN_DELEGATE."""
+    """Return the path of the library: KBNN_DELEGATE, or the installed package's."""
     if "KBNN_DELEGATE" in os.environ:
         return str(pathlib.Path(os.environ["KBNN_DELEGATE"]).resolve(strict=True))
     import kbnn_runtime
@@ -21,7 +21,7 @@ def library() -> str:
 
 @functools.cache
 def available_kernels() -> tuple[str, ...]:
-    """The kernel sets that this processor runs."""
+    """Return the kernel sets that this processor can run."""
     found = []
     for name in KERNELS:
         try:
@@ -35,14 +35,14 @@ def available_kernels() -> tuple[str, ...]:
 def interpreter(
     model: bytes, *, kernels: str = "auto", num_threads: int = 1, fusion: str = "on"
 ) -> Interpreter:
-    """An interpreter of the model whose LCE operators are the delegate's."""
+    """Make an interpreter that runs the model with the delegate."""
     options = {"kernels": kernels, "num_threads": str(num_threads), "fusion": fusion}
     delegate = load_delegate(library(), options)
     return Interpreter(model_content=model, experimental_delegates=[delegate])
 
 
 def run(model: bytes, *inputs: np.ndarray, **options) -> np.ndarray:
-    """The model's output for these inputs, whose shapes replace those of the file."""
+    """Resize the model to these inputs, and return its output."""
     network = interpreter(model, **options)
     for details, value in zip(network.get_input_details(), inputs, strict=True):
         network.resize_tensor_input(details["index"], value.shape)

@@ -1,4 +1,4 @@
-"""Models of one LCE operator or a few, built with the schema of LiteRT."""
+"""Build models of one or a few LCE operators with LiteRT's schema."""
 
 import dataclasses
 from typing import Any
@@ -18,13 +18,13 @@ TYPES = {
 
 @dataclasses.dataclass
 class Tensor:
-    """A tensor of a model: of this shape and type, with these values if it is a constant."""
+    """A tensor of a model. It is a constant if it has values."""
 
     shape: tuple[int, ...]
     dtype: Any
     values: np.ndarray | None = None
     quantization: tuple[float, int] | None = None  # scale, zero point
-    signature: tuple[int, ...] | None = None  # the shape, -1 for sizes that are free
+    signature: tuple[int, ...] | None = None  # the shape, with -1 for free sizes
 
     @classmethod
     def constant(cls, values: np.ndarray) -> "Tensor":
@@ -33,7 +33,7 @@ class Tensor:
 
 @dataclasses.dataclass
 class Node:
-    """An operator by its tensors' indices: LCE's, or an `ADD`, whose one option is `relu`."""
+    """An LCE operator, or an `ADD`, whose only option is `relu`. Tensors are given by index."""
 
     name: str
     inputs: list[int]
@@ -44,13 +44,13 @@ class Node:
 def operator_model(
     name: str, inputs: list[Tensor], output: Tensor, options: dict[str, int] | bytes = b""
 ) -> bytes:
-    """A model of one custom operator, whose inputs that are no constants are the model's."""
+    """Build a model of one custom operator, whose non-constant inputs are the model's."""
     node = Node(name, list(range(len(inputs))), [len(inputs)], options)
     return graph_model([*inputs, output], [node], node.outputs)
 
 
 def graph_model(tensors: list[Tensor], nodes: list[Node], outputs: list[int]) -> bytes:
-    """A model of several operators; tensors that no node gives are its inputs or constants."""
+    """Build a model of several operators. Tensors that no node computes are inputs or constants."""
     model, graph = schema.ModelT(), schema.SubGraphT()
     model.version, model.subgraphs = 3, [graph]
     model.operatorCodes, model.buffers, graph.operators = [], [schema.BufferT()], []
@@ -102,7 +102,7 @@ def _pack_tensor(tensor: Tensor, buffers: list[Any]) -> Any:
 
 @dataclasses.dataclass
 class Convolution:
-    """A binary convolution in words a reader knows; `model` and `reference` are made of it."""
+    """A binary convolution, from which `model` builds a file and `reference` computes outputs."""
 
     filters: np.ndarray  # +-1, OHWI, the input channels of one group
     channels_in: int
@@ -115,7 +115,7 @@ class Convolution:
     thresholds: np.ndarray | None = None
     output: str = "float32"  # "float32", "int8" or "packed"
     quantization: tuple[float, int] | None = None
-    input_size: tuple[int, int] = (1, 1)  # in the file; an interpreter may be given another
+    input_size: tuple[int, int] = (1, 1)  # in the file; an interpreter may be resized
 
     def options(self) -> dict[str, int]:
         return {
@@ -132,7 +132,7 @@ class Convolution:
         }
 
     def inputs(self) -> list[Tensor]:
-        """The operator's five inputs."""
+        """Return the operator's five inputs."""
         from reference import pack
 
         channels = self.filters.shape[0]
@@ -146,7 +146,7 @@ class Convolution:
         ]
 
     def model(self, **options: int) -> bytes:
-        """The model, with these options in place of its own."""
+        """Build the model. Keyword arguments override its options."""
         dtype = {"float32": np.float32, "int8": np.int8, "packed": np.int32}[self.output]
         output = Tensor((1, 1, 1, 1), dtype, quantization=self.quantization)
         return operator_model("LceBconv2d", self.inputs(), output, {**self.options(), **options})
@@ -154,9 +154,10 @@ class Convolution:
     def residual_model(
         self, output_size: tuple[int, int], *, residual_first: bool = False, signs: bool = True
     ) -> bytes:
-        """The sum of the convolution and a second input, and with `signs` the LceQuantize of it.
+        """Build a model that adds the convolution and a second input, and quantizes the sum.
 
-        `output_size` is the convolution's, in rows and columns, as the file has it.
+        `output_size` is the size of the convolution's output in the file, (rows, columns).
+        Without `signs` the LceQuantize is left out.
         """
         channels = self.filters.shape[0]
         image = Tensor((1, *output_size, channels), np.float32)

@@ -1,11 +1,11 @@
-"""What LCE's operators compute, in NumPy: slow and obvious."""
+"""Slow and simple NumPy versions of LCE's operators."""
 
 import numpy as np
 from operator_models import Convolution
 
 
 def pack(values: np.ndarray) -> np.ndarray:
-    """Bits of the last axis, 1 for values below zero, 32 in an int32, the first the lowest."""
+    """Pack the signs along the last axis, 32 to an int32. A bit is 1 for a value below zero."""
     bits = np.asarray(values) < 0
     missing = -bits.shape[-1] % 32
     bits = np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, missing)])
@@ -13,13 +13,13 @@ def pack(values: np.ndarray) -> np.ndarray:
 
 
 def unpack(words: np.ndarray, channels: int) -> np.ndarray:
-    """+-1, int64, of `channels` channels."""
+    """Unpack `channels` channels to int64 values of +-1."""
     bits = np.unpackbits(np.ascontiguousarray(words).view(np.uint8), axis=-1, bitorder="little")
     return 1 - 2 * bits[..., :channels].astype(np.int64)
 
 
 def windows(size: int, taps: int, stride: int, dilation: int, same: bool) -> tuple[int, int, int]:
-    """Size of the output, padding before, padding behind, as TensorFlow has them."""
+    """Return TensorFlow's output size, padding before and padding behind along one axis."""
     extent = (taps - 1) * dilation + 1
     if not same:
         return (size - extent) // stride + 1, 0, 0
@@ -29,7 +29,7 @@ def windows(size: int, taps: int, stride: int, dilation: int, same: bool) -> tup
 
 
 def convolution_sums(convolution: Convolution, inputs: np.ndarray) -> np.ndarray:
-    """The sums of products, int64, NHWC, of inputs +-1."""
+    """Compute the sums of products for inputs of +-1, as int64 in NHWC."""
     channels, height, width, group_channels = convolution.filters.shape
     same = convolution.padding != "valid"
     (s_y, s_x), (d_y, d_x) = convolution.strides, convolution.dilations
@@ -59,15 +59,15 @@ def convolution_sums(convolution: Convolution, inputs: np.ndarray) -> np.ndarray
 
 
 def convolve(convolution: Convolution, inputs: np.ndarray) -> np.ndarray:
-    """The operator's output for inputs +-1.
+    """Compute the operator's output for inputs of +-1.
 
-    Float and int8 outputs are computed as LCE computes them, multiplier and bias in float32 with
-    the back-transformation and the int8 scale folded in, so that they are the same to the last bit.
+    As in LCE, the back-transformation and the int8 scale are folded into a float32 multiplier and
+    bias, so float and int8 outputs are bit-identical.
     """
     sums = convolution_sums(convolution, inputs)
     products = convolution.filters[0].size
     if convolution.output == "packed":
-        # Twice the differing bits, K - s, is odd where zero padding meets odd channels.
+        # K - s, twice the differing bits, is odd if an odd number of channels is zero-padded.
         exceeds = products - sums > 2 * convolution.thresholds.astype(np.int64)
         return pack(1 - 2 * exceeds.astype(np.int64))
     low, high = {
@@ -85,11 +85,11 @@ def convolve(convolution: Convolution, inputs: np.ndarray) -> np.ndarray:
         (convolution.bias.astype(np.float64) + products * multiplier) / scale + zero_point
     ).astype(np.float32)
     values = (products - sums).astype(np.float32) * folded_multiplier + folded_bias
-    return quantized(values) if convolution.output == "int8" else values
+    return quantize_to_int8(values) if convolution.output == "int8" else values
 
 
-def quantized(values: np.ndarray) -> np.ndarray:
-    """Rounded, halves away from zero, and clamped to int8."""
+def quantize_to_int8(values: np.ndarray) -> np.ndarray:
+    """Round, halves away from zero, and clamp to int8."""
     wide = values.astype(np.float64)
     rounded = np.copysign(np.floor(np.abs(wide) + 0.5), wide)
     return np.clip(rounded, -128, 127).astype(np.int8)
@@ -98,7 +98,7 @@ def quantized(values: np.ndarray) -> np.ndarray:
 def max_pool(
     inputs: np.ndarray, size: tuple[int, int], strides: tuple[int, int], same: bool
 ) -> np.ndarray:
-    """The maximum of inputs +-1, int64; padding takes no part."""
+    """Compute the maximum of inputs of +-1, as int64. Padding is ignored."""
     rows, top, bottom = windows(inputs.shape[1], size[0], strides[0], 1, same)
     columns, left, right = windows(inputs.shape[2], size[1], strides[1], 1, same)
     padded = np.pad(inputs, [(0, 0), (top, bottom), (left, right), (0, 0)], constant_values=-1)

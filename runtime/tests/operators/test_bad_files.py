@@ -1,4 +1,4 @@
-"""Files that no converter writes get an answer, never a crash, and never memory without measure."""
+"""Corrupt files raise an error. They never crash the process or allocate unlimited memory."""
 
 import flatbuffers
 import numpy as np
@@ -30,7 +30,7 @@ def load(model: bytes, shape: tuple[int, ...] | None = None) -> None:
     network.allocate_tensors()
 
 
-def test_the_convolution_that_is_spoiled_below_is_sound():
+def test_the_valid_convolution_loads():
     load(convolution().model(), (1, 5, 5, 2))
 
 
@@ -71,7 +71,7 @@ def with_options(options: bytes | dict) -> bytes:
 
 
 @pytest.mark.parametrize("missing", convolution().options())
-def test_options_that_are_missing_or_no_integers(missing):
+def test_missing_and_non_integer_options(missing):
     options = convolution().options()
     del options[missing]
     for value in ({}, {missing: "text"}, {missing: 1.5}, {missing: None}, {missing: [1]}):
@@ -103,7 +103,7 @@ def loads(model: bytes) -> bool:
 
 @pytest.mark.parametrize("width", [1, 2, 4, 8])
 def test_options_of_any_width_are_read(width):
-    # Wide keys beside narrow values: the map's values have the width of the widest of them.
+    # All values of a map have the width of the widest one.
     wide = {"zz_unused": {1: 1, 2: 2**10, 4: 2**20, 8: 2**40}[width]}
     load(with_options({**convolution().options(), **wide}))
 
@@ -125,7 +125,7 @@ def test_inputs_of_another_shape(shape, message):
         load(convolution().model(), shape)
 
 
-def test_no_images_are_no_work():
+def test_an_empty_batch():
     network = interpreter(convolution().model())
     network.resize_tensor_input(network.get_input_details()[0]["index"], (0, 5, 5, 2))
     network.allocate_tensors()
@@ -219,15 +219,15 @@ def leave_out(model: bytes, index: int) -> bytes:
     ("dtype", "index"),
     [(np.float32, 0), (np.float32, 1), (np.float32, 2), (np.float32, 3), (np.int32, 4)],
 )
-def test_a_tensor_that_is_needed_and_left_out(dtype, index):
+def test_a_required_tensor_is_omitted(dtype, index):
     model = leave_out(constants(output=Tensor((1, 1, 1, 1), dtype)), index)
     with pytest.raises(RuntimeError, match=f"input {index} of LceBconv2d"):
         load(model)
 
 
 @pytest.mark.parametrize(("dtype", "index"), [(np.float32, 4), (np.int32, 2), (np.int32, 3)])
-def test_a_tensor_that_is_left_out_because_the_output_has_no_use_for_it(dtype, index):
-    # LCE's converter leaves out the multiplier and the bias of packed outputs.
+def test_an_optional_tensor_is_omitted(dtype, index):
+    # LCE's converter omits the multiplier and the bias for packed outputs.
     load(leave_out(constants(output=Tensor((1, 1, 1, 1), dtype)), index))
 
 
@@ -246,7 +246,7 @@ POOL = {"filter_height": 2, "filter_width": 2, "stride_height": 2, "stride_width
         ({"filter_width": LARGEST}, "to fit the input"),
     ],
 )
-def test_max_pools_that_cannot_be(changes, message):
+def test_impossible_max_pools(changes, message):
     inputs = [Tensor((1, 5, 5, 2), np.int32)]
     model = operator_model(
         "LceBMaxPool2d", inputs, Tensor((1, 1, 1, 2), np.int32), {**POOL, **changes}
@@ -274,6 +274,6 @@ def test_max_pools_that_cannot_be(changes, message):
         ("LceDequantize", Tensor((), np.int32), Tensor((), np.float32), "rank 1 to 8"),
     ],
 )
-def test_quantization_that_cannot_be(name, given, output, message):
+def test_impossible_quantization(name, given, output, message):
     with pytest.raises(RuntimeError, match=message):
         load(operator_model(name, [given], output))

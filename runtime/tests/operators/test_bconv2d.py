@@ -1,4 +1,4 @@
-"""LceBconv2d: sums, packed and int8 outputs are exact, floats the same to the last bit."""
+"""LceBconv2d: sums, packed, int8 and float outputs are bit-identical to the reference."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from operator_models import Convolution
 from reference import convolution_sums, convolve, pack, windows
 
-# A model is built and loaded for each example.
+# Every example builds and loads a model.
 FEW = settings(max_examples=120, deadline=None)
 
 
@@ -18,7 +18,7 @@ def signs(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 @st.composite
 def convolutions(draw):
-    """Any convolution that LCE's format can hold, and inputs for it."""
+    """Draw any convolution that LCE's format can express, and inputs for it."""
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
     group_channels = 32 * draw(st.integers(1, 3)) if groups > 1 else draw(st.integers(1, 140))
@@ -38,7 +38,7 @@ def convolutions(draw):
     )
     products = height * width * group_channels
     thresholds = random.integers(-2, products + 2, channels)
-    # What the converter writes for a channel that is always, or never, negative.
+    # The converter's thresholds for a channel that is always or never negative.
     thresholds = np.where(random.random(channels) < 0.1, np.iinfo(np.int32).min, thresholds)
     thresholds = np.where(random.random(channels) < 0.1, np.iinfo(np.int32).max, thresholds)
     convolution = Convolution(
@@ -57,7 +57,7 @@ def convolutions(draw):
     return convolution, signs(random, shape)
 
 
-# One test a kernel set would repeat the search; each example runs them all.
+# Each example runs all kernel sets, so that the search is not repeated for each.
 @FEW
 @given(case=convolutions(), threads=st.sampled_from([1, 1, 2, 3]))
 def test_any_convolution_is_the_reference(case, threads, every_kernels):
@@ -70,7 +70,7 @@ def test_any_convolution_is_the_reference(case, threads, every_kernels):
 
 
 LAYERS = [
-    # (size, channels in, channels out, filter, stride): layers of networks that are shipped.
+    # (size, channels in, channels out, filter, stride) of layers in common networks.
     (56, 64, 64, 3, 1),
     (28, 64, 128, 3, 2),
     (14, 256, 256, 3, 1),
@@ -119,7 +119,7 @@ def test_the_sums_themselves(kernels):
 
 
 def test_counts_of_bits_that_are_all_set_do_not_overflow(kernels):
-    # Every bit differs, of 9 x 512 words: what counts in bytes must widen in time.
+    # All bits of 9 x 512 words differ, so counts in bytes must be widened in time.
     convolution = Convolution(
         filters=-np.ones((32, 3, 3, 16384), int),
         channels_in=16384,
@@ -140,15 +140,13 @@ def test_both_infinite_thresholds(kernels):
         output="packed",
     )
     inputs = np.stack([np.ones(8, int), -np.ones(8, int)]).reshape(1, 1, 2, 8)
-    # Always, never, always, never: with no differing bit and with 8.
+    # Always, never, always and never exceeded, with 0 and with 8 differing bits.
     words = run(convolution.model(), pack(inputs), kernels=kernels)
     np.testing.assert_array_equal(words.ravel(), [0b0101, 0b0101])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
-def test_int8_outputs_of_multipliers_that_are_no_numbers_do_not_depend_on_the_kernels(
-    value, kernels
-):
+def test_int8_outputs_of_nan_multipliers_do_not_depend_on_the_kernels(value, kernels):
     convolution = Convolution(
         filters=np.ones((40, 1, 1, 8), int),
         channels_in=8,

@@ -1,4 +1,4 @@
-"""LceQuantize, LceDequantize and LceBMaxPool2d: exact."""
+"""LceQuantize, LceDequantize and LceBMaxPool2d equal the reference exactly."""
 
 import hypothesis.extra.numpy as hnp
 import numpy as np

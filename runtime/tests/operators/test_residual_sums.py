@@ -1,4 +1,4 @@
-"""Binary convolutions computed with the ADD and the LceQuantize behind them: the same bits."""
+"""Binary convolutions fused with the ADD and the LceQuantize after them give the same bits."""
 
 import dataclasses
 
@@ -21,7 +21,7 @@ def network(model: bytes, **options: str) -> Interpreter:
 
 
 def run(subject: Interpreter, *values: np.ndarray) -> list[np.ndarray]:
-    """All outputs for these inputs, whose shapes replace those of the file."""
+    """Resize the model to these inputs, and return all outputs."""
     given = [details["index"] for details in subject.get_input_details()]
     for index, value in zip(given, values, strict=True):
         subject.resize_tensor_input(index, value.shape)
@@ -33,7 +33,7 @@ def run(subject: Interpreter, *values: np.ndarray) -> list[np.ndarray]:
 
 
 def is_fused(subject: Interpreter, tensor: int) -> bool:
-    """Whether the tensor, which lies between two operators, has no memory after a run."""
+    """Return whether an intermediate tensor has no memory after a run."""
     try:
         subject.get_tensor(tensor)
     except ValueError:
@@ -42,7 +42,7 @@ def is_fused(subject: Interpreter, tensor: int) -> bool:
 
 
 def delegate_nodes(subject: Interpreter) -> int:
-    """Nodes that the delegate and XNNPACK run."""
+    """Return how many nodes the delegate and XNNPACK run."""
     return [details["op_name"] for details in subject._get_ops_details()].count("DELEGATE")
 
 
@@ -67,7 +67,7 @@ def test_any_sum_is_the_reference(
     shape = (1, *convolved.shape[1:]) if one_image else convolved.shape
     random = np.random.default_rng(seed)
     residual = random.normal(size=shape).astype(np.float32) * 10
-    # Sums that are exactly zero, whose sign is that of +1.
+    # Sums of exactly zero, whose sign is +1.
     opposite = -(convolved[:1] if one_image else convolved)
     residual = np.where(random.random(shape) < 0.2, opposite, residual)
     special = np.array([np.nan, -np.nan, np.inf, -np.inf], np.float32)
@@ -107,7 +107,7 @@ def test_fusion_can_be_turned_off(option, kernels):
     np.testing.assert_array_equal(sums, convolve(convolution, inputs) + residual)
     np.testing.assert_array_equal(words, pack(sums))
     assert is_fused(subject, CONVOLVED) == (option == "on")
-    # XNNPACK takes the ADD that is left.
+    # XNNPACK runs the remaining ADD.
     assert delegate_nodes(subject) == (1 if option == "on" else 3)
 
 
@@ -124,7 +124,7 @@ def test_larger_inputs_and_back(kernels):
 
 
 def test_a_chain_of_residual_blocks(kernels):
-    """Sums that the next block reads twice, as in every residual network."""
+    """As in every residual network, the next block reads each sum twice."""
     convolution, inputs = case(64)
     image, words = Tensor((1, 6, 5, 64), np.float32), Tensor((1, 6, 5, 2), np.int32)
     tensors, nodes = [*convolution.inputs(), image], []
@@ -151,7 +151,7 @@ def test_a_chain_of_residual_blocks(kernels):
     assert delegate_nodes(subject) == 3
 
 
-def test_signs_behind_another_reader_of_the_sum():
+def test_signs_are_fused_behind_another_reader_of_the_sum():
     convolution, inputs = case()
     image = Tensor((1, 6, 5, 40), np.float32)
     words = Tensor((1, 6, 5, 2), np.int32)
@@ -172,7 +172,7 @@ def test_signs_behind_another_reader_of_the_sum():
 
 
 def test_images_may_be_free():
-    """As in every model that Keras's converter makes."""
+    """As in every model that is converted from Keras."""
     convolution, _ = case()
     image = Tensor((1, 6, 5, 40), np.float32, signature=(-1, 6, 5, 40))
     nodes = [
@@ -202,8 +202,8 @@ IMAGES_FREE = (-1, 6, 5, 40)
         *("free", "signature", "images_signature"),
     ],
 )
-def test_what_is_no_plain_residual_stays_apart(variant):
-    """Each model would be wrong, or refused, if the convolution were computed with its ADD."""
+def test_other_graphs_are_not_fused(variant):
+    """Fusing these would give wrong results or an error."""
     convolution, inputs = case()
     shape = (1, 6, 5, 40)
     residual_shape = {"repeated": (1, 1, 1, 40), "images": (2, 6, 5, 40), "vector": (40,)}
@@ -242,8 +242,8 @@ def test_what_is_no_plain_residual_stays_apart(variant):
     assert not is_fused(subject, CONVOLVED)
 
 
-def test_signs_that_alone_read_the_sum():
-    """The sum has no memory of its own to be fused into; its signs are right."""
+def test_signs_are_not_fused_if_only_they_read_the_sum():
+    """The interpreter allocates no sum, so it cannot be fused. Its signs must be right."""
     convolution, inputs = case()
     image = Tensor((1, 6, 5, 40), np.float32)
     words = Tensor((1, 6, 5, 2), np.int32)
@@ -261,7 +261,7 @@ def test_signs_that_alone_read_the_sum():
     assert delegate_nodes(subject) == 2
 
 
-def test_sums_of_int8_stay_apart():
+def test_int8_sums_are_not_fused():
     convolution, inputs = case(output="int8", quantization=(0.5, 0))
     stored = Tensor((1, 6, 5, 40), np.int8, quantization=(0.5, 0))
     nodes = [
@@ -275,8 +275,8 @@ def test_sums_of_int8_stay_apart():
     np.testing.assert_array_equal(sums, np.clip(exact, -128, 127))
 
 
-def test_a_residual_that_comes_of_the_same_bits():
-    """The shortcut's convolution stands between the convolution and the ADD of both."""
+def test_a_residual_from_the_same_bits():
+    """The shortcut's convolution runs between the first convolution and the ADD of both."""
     convolution, inputs = case()
     image = Tensor((1, 6, 5, 40), np.float32)
     nodes = [
@@ -300,7 +300,7 @@ def test_residuals_of_other_shapes_are_refused(size):
         run(subject, pack(np.repeat(inputs, 2, axis=0)), residual_of((*size, 40)))
 
 
-def test_sums_are_not_read_before_they_have_memory():
+def test_a_residual_computed_between_convolution_and_add():
     convolution, _ = case()
     subject = network(convolution.residual_model((6, 5)))
     with pytest.raises((RuntimeError, ValueError)):

@@ -38,7 +38,7 @@ def test_any_number_of_threads_gives_the_same(num_threads, output, kernels):
     np.testing.assert_array_equal(many, one)
 
 
-def test_interpreters_in_threads_of_their_own():
+def test_one_interpreter_per_thread():
     subject, inputs = convolution()
     expected = convolution_sums(subject, inputs)
     errors = []
@@ -95,7 +95,7 @@ def test_two_interpreters_share_a_delegate():
 )
 def test_threads_end_with_the_delegate():
     tasks = pathlib.Path("/proc/self/task")
-    # Delegates of other tests must not end theirs in between.
+    # Delegates of other tests must not end their threads meanwhile.
     gc.collect()
     before = len(list(tasks.iterdir()))
     delegate = load_delegate(library(), {"num_threads": "9"})
@@ -105,7 +105,7 @@ def test_threads_end_with_the_delegate():
     assert len(list(tasks.iterdir())) == before
 
 
-# What a fork of the process does with its interpreter; exits with 0 where all is as before.
+# Uses an interpreter in a forked process; exits with 0 if everything works.
 FORK = """
 import gc, os, sys, time
 import numpy as np
@@ -134,7 +134,7 @@ sys.exit(not same or os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_fork_of_the_process_computes_and_ends(tmp_path):
+def test_a_forked_process_computes_and_exits(tmp_path):
     subject, inputs = convolution()
     (tmp_path / "model.tflite").write_bytes(subject.model())
     np.save(tmp_path / "inputs.npy", pack(inputs))
@@ -165,6 +165,6 @@ def test_a_fork_of_the_process_computes_and_ends(tmp_path):
         ({"x" * 1000: "2"}, "Expected the options"),
     ],
 )
-def test_wrong_options_are_answered(options, message):
+def test_wrong_options_raise_an_error(options, message):
     with pytest.raises(ValueError, match=message):
         load_delegate(library(), options)

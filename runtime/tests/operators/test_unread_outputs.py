@@ -1,4 +1,4 @@
-"""Operators whose output nobody reads: it has no memory, and they are passed over."""
+"""An operator whose output nobody reads gets no memory for it, and is skipped."""
 
 import numpy as np
 import pytest

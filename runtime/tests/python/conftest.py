@@ -1,9 +1,9 @@
-"""Tests run against the installed package, as users have it."""
+"""Tests of the installed package."""
 
 import pathlib
 import sys
 
 FOLDER = pathlib.Path(__file__).parent
-# The models of the tests, and the programs beside the package.
+# For the models of the tests, and for the scripts beside the package.
 RUNTIME = FOLDER.parent.parent
 sys.path[:0] = [str(FOLDER), str(RUNTIME), str(RUNTIME / "wheel_tests")]

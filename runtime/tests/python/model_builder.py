@@ -1,4 +1,4 @@
-"""Small TFLite models, built with the schema of LiteRT: the subjects of the tests."""
+"""Build small TFLite models for tests with LiteRT's schema."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ _TYPES = {
 
 
 class ModelBuilder:
-    """A model of one subgraph, tensor by tensor and operator by operator."""
+    """Builds a model of one subgraph, tensor by tensor and operator by operator."""
 
     def __init__(self) -> None:
         self._model = schema.ModelT()
@@ -36,7 +36,7 @@ class ModelBuilder:
         signature: tuple[int, ...] | None = None,
         quantization: tuple[float, int] | None = None,
     ) -> int:
-        """Add a tensor, a constant if it has data; return its index."""
+        """Add a tensor, which is a constant if it has data, and return its index."""
         tensor = schema.TensorT()
         tensor.name, tensor.shape, tensor.type = name, list(shape), _TYPES[dtype]
         if signature is not None:
@@ -56,7 +56,7 @@ class ModelBuilder:
     def operator(
         self, name: str, inputs: list[int], outputs: list[int], options: Any = None
     ) -> None:
-        """Add an operator by TFLite's name of it, with options of the schema."""
+        """Add an operator by its name in TFLite, with options of the schema."""
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
@@ -78,7 +78,7 @@ class ModelBuilder:
         outputs: list[int],
         signature: tuple[dict[str, int], dict[str, int]] | None = None,
     ) -> bytes:
-        """The file, with a signature that names its inputs and outputs, if one is given."""
+        """Return the file. A signature, if given, names the inputs and outputs."""
         self._graph.inputs, self._graph.outputs = inputs, outputs
         if signature is not None:
             definition = schema.SignatureDefT()

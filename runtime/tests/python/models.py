@@ -1,4 +1,4 @@
-"""The models of the tests, each for one way in which models differ."""
+"""Models for tests, one for each property in which models differ."""
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -10,7 +10,7 @@ _PIXELS = HEIGHT * WIDTH
 
 
 def weights() -> np.ndarray:
-    """The kernel of `classifier`, (classes, pixels), of small whole numbers."""
+    """Return the kernel of `classifier`, (classes, pixels), with small integer values."""
     return np.random.default_rng(5).integers(-3, 4, (CLASSES, _PIXELS)).astype(np.float32)
 
 
@@ -54,7 +54,7 @@ def classifier(
 
 
 def flattened() -> bytes:
-    """(n, 4) reshaped to one row: resized, it has one row for all examples."""
+    """(n, 4) reshaped to one row, whatever n is."""
     model = ModelBuilder()
     given = model.tensor("x", (1, 4))
     size = model.tensor("size", (2,), "int32", data=[1, -1])
@@ -116,7 +116,7 @@ def any_size() -> bytes:
 
 
 def any_size_from_3() -> bytes:
-    """Images (n, height, width, 1) from 3 x 3 on to the means of their 3 x 3 sums, (n, 1)."""
+    """Images (n, height, width, 1) of at least 3 x 3 to the means of their 3 x 3 sums, (n, 1)."""
     model = ModelBuilder()
     free = (-1, -1, -1, 1)
     image = model.tensor("image", (1, 1, 1, 1), signature=free)

@@ -1,4 +1,4 @@
-"""What the checks of wheels see, on libraries that are good and on some that are not."""
+"""The checks of wheels accept good libraries and report bad ones."""
 
 import pathlib
 import shutil
@@ -39,20 +39,20 @@ def test_a_good_library_has_no_problems(tmp_path):
 
 
 @linux
-def test_an_executable_stack_is_seen(tmp_path):
+def test_an_executable_stack_is_reported(tmp_path):
     library = elf.read(built(tmp_path, SOURCE, "-Wl,-z,execstack"))
     assert check_library(library) == ["Expected no executable stack. Received: one"]
 
 
 @linux
-def test_further_exports_are_seen(tmp_path):
+def test_additional_exports_are_reported(tmp_path):
     library = elf.read(built(tmp_path, SOURCE + "int further() { return 3; }"))
     (problem,) = check_library(library)
     assert "_Z7furtherv" in problem
 
 
 @linux
-def test_foreign_libraries_are_seen(tmp_path):
+def test_foreign_libraries_are_reported(tmp_path):
     library = elf.read(built(tmp_path, SOURCE, "-Wl,--no-as-needed", "-lstdc++"))
     (problem,) = check_library(library)
     assert "libstdc++.so.6" in problem
@@ -60,7 +60,7 @@ def test_foreign_libraries_are_seen(tmp_path):
 
 @linux
 @pytest.mark.skipif(shutil.which("readelf") is None, reason="readelf is the judge")
-def test_the_installed_library_is_read_as_readelf_reads_it():
+def test_the_installed_library_is_read_like_readelf_does():
     path = library_path()
     library = elf.read(path.read_bytes())
     shown = subprocess.run(
@@ -87,14 +87,14 @@ def test_the_installed_library_is_read_as_readelf_reads_it():
         ({"executable_stack": True}, "stack"),
     ],
 )
-def test_each_problem_is_named(change, message):
+def test_each_problem_is_reported(change, message):
     assert check_library(GOOD) == []
     (problem,) = check_library(Library(**{**GOOD.__dict__, **change}))
     assert message in problem
 
 
 @linux
-def test_a_wheel_is_checked_whole(tmp_path):
+def test_all_problems_of_a_wheel_are_reported(tmp_path):
     library = built(tmp_path, SOURCE)
     machine = elf.read(library).machine
     if machine != "x86_64":

@@ -1,4 +1,4 @@
-"""The Raspberry Pi's script, without a camera and with one that is played."""
+"""The script for the Raspberry Pi, without a camera and with a fake one."""
 
 import pathlib
 import subprocess
@@ -46,20 +46,20 @@ def test_an_image_file_is_turned_upright(model, tmp_path):
     assert f"  {best} " in done.stdout
 
 
-def test_what_is_no_image_is_said_in_a_line(model, tmp_path):
+def test_a_file_that_is_not_an_image_is_reported_in_one_line(model, tmp_path):
     done = run(model, "--image", model)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[-1].startswith("classify_camera: Expected an image file")
     assert "Traceback" not in done.stderr
 
 
-def test_without_a_camera_it_says_what_to_do(model):
+def test_without_a_camera_the_error_says_what_to_do(model):
     done = run(model)
     assert (done.returncode, done.stdout) == (1, "")
     assert "The camera needs picamera2" in done.stderr
 
 
-def test_the_camera_is_asked_for_red_green_blue(model, monkeypatch, capsys):
+def test_the_camera_captures_red_green_blue(model, monkeypatch, capsys):
     asked = []
 
     class Picamera2:
@@ -88,13 +88,13 @@ def test_the_camera_is_asked_for_red_green_blue(model, monkeypatch, capsys):
     namespace: dict = {"__name__": "classify_camera"}
     exec(compile(EXAMPLE.read_text(), EXAMPLE, "exec"), namespace)
     assert namespace["main"]() == 0
-    # By libcamera's names, BGR888 is red, green, blue in memory.
+    # libcamera's BGR888 has the bytes in the order red, green, blue.
     assert asked == ["BGR888", "started", "closed"]
     assert capsys.readouterr().out.count("\n") == 1
 
 
 @pytest.mark.parametrize("interval", ["-1", "nan", "1e300", "soon"])
-def test_an_interval_that_cannot_be_waited(interval, model):
+def test_impossible_intervals_are_refused(interval, model):
     done = run(model, "--image", "none.png", "--interval", interval)
     assert done.returncode == 2
     assert "--interval" in done.stderr

@@ -1,4 +1,4 @@
-"""`kbnn-run`, as a shell runs it."""
+"""The command `kbnn-run`."""
 
 import io
 import json
@@ -33,7 +33,7 @@ def model(tmp_path: pathlib.Path) -> str:
 def archive(tmp_path: pathlib.Path) -> pathlib.Path:
     images = np.random.default_rng(1).integers(0, 256, (5, 4, 6), np.uint8)
     classes = (images.reshape(5, -1) @ models.weights().T).argmax(axis=1)
-    # The last one is wrong.
+    # The last label is wrong.
     classes[-1] = (classes[-1] + 1) % 3
     path = tmp_path / "images.npz"
     np.savez(path, x_test=images, y_test=classes)
@@ -57,7 +57,7 @@ def test_classify_as_json(model, archive, capsys):
     assert first[0]["score"] >= first[1]["score"]
 
 
-def test_scores_that_are_no_numbers_are_null(tmp_path, archive, capsys):
+def test_nan_scores_are_null_in_json(tmp_path, archive, capsys):
     path = tmp_path / "broken.tflite"
     path.write_bytes(models.classifier(kernel=np.full_like(models.weights(), np.nan)))
     assert main(["classify", str(path), str(archive), "--json", "--array", "x_test"]) == 0
@@ -98,7 +98,7 @@ def test_benchmark(model, capsys):
 
 
 @pytest.mark.parametrize("json_option", [[], ["--json"]])
-def test_benchmark_shows_the_time_though_the_profile_fails(json_option, tmp_path, capsys):
+def test_benchmark_prints_the_time_if_the_profile_fails(json_option, tmp_path, capsys):
     path = tmp_path / "fixed.tflite"
     path.write_bytes(models.classifier(reshape_batch=1))
     options = ["--runs", "5", "--batch-size", "2", "--profile", *json_option]
@@ -146,7 +146,7 @@ def test_info(model, capsys):
 
 
 def assert_refused(arguments: list[str], message: str, capsys) -> None:
-    """Exit code 2, nothing but one line on standard error, with the message."""
+    """Expect exit code 2, and on standard error only one line with the message."""
     assert main(arguments) == 2
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -185,7 +185,7 @@ def test_wrong_input_is_one_line_on_stderr_and_exit_code_2(
 
 
 def images_and(**arrays) -> io.BytesIO:
-    """An archive of two images and other arrays, which may take the images' place."""
+    """Make an archive of two images and other arrays, which may replace the images."""
     file = io.BytesIO()
     np.savez(file, **{"images": np.zeros((2, 4, 6), np.uint8), **arrays})
     return file
@@ -205,7 +205,7 @@ def archive_of(name: str, content: bytes) -> io.BytesIO:
 
 
 def huge_array() -> io.BytesIO:
-    """An archive whose array has 10 ** 15 elements by its header, and none in fact."""
+    """Make an archive with an array that has no elements, but 10 ** 15 according to its header."""
     file = io.BytesIO()
     header = {"descr": "|u1", "fortran_order": False, "shape": (10**15,)}
     np.lib.format.write_array_header_1_0(file, header)
@@ -244,7 +244,7 @@ def test_wrong_archives_are_refused(file, message, model, tmp_path, capsys):
         ),
     ],
 )
-def test_benchmark_refuses_inputs_that_fill_no_batch(array, message, model, tmp_path, capsys):
+def test_benchmark_refuses_too_few_inputs(array, message, model, tmp_path, capsys):
     path = tmp_path / "inputs.npz"
     np.savez(path, image=array)
     given = ["benchmark", model, "--batch-size", "5", "--input", str(path)]
@@ -266,7 +266,7 @@ def test_random_inputs_take_the_memory_of_one_batch(dtype):
 
 
 @pytest.mark.parametrize("size", [10**13, 10**20])
-def test_benchmark_refuses_a_batch_that_no_memory_holds(size, model, capsys):
+def test_benchmark_refuses_a_batch_larger_than_memory(size, model, capsys):
     message = "use a smaller --batch-size"
     assert_refused(["benchmark", model, "--batch-size", str(size)], message, capsys)
 
@@ -296,7 +296,7 @@ def test_wrong_usage_is_exit_code_2(arguments, capsys):
         ('"$0" info "$1" 2>&-', 0),
         ('"$0" info "$1.none" 2>&-', 2),
         ('"$0" info "$1" 2>&- >&-', 1),
-        # A file that can be read once.
+        # A file that can be read only once.
         ('cat "$1" | "$0" info /dev/stdin', 0),
     ],
 )

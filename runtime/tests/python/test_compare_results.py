@@ -10,7 +10,7 @@ from compare_results import compare
 
 @pytest.fixture
 def folders(tmp_path: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """Equal results of two platforms."""
+    """Write equal results for two platforms."""
     for name, machine, kernels in (
         ("here", "x86_64", ["portable", "avx2"]),
         ("there", "aarch64", ["portable", "neon"]),
@@ -46,14 +46,14 @@ def test_equal_results_have_no_problems(folders):
     ],
 )
 @pytest.mark.parametrize("kernels", ["portable", "neon"])
-def test_another_output_is_seen(folders, file, values, kernels):
+def test_another_output_is_reported(folders, file, values, kernels):
     np.save(folders[1] / kernels / f"{file}.npy", values)
     (problem,) = compare(*folders)
     assert file in problem
     assert kernels in problem
 
 
-def test_the_network_may_round_as_the_processor_does(folders):
+def test_the_network_may_differ_by_rounding(folders):
     np.save(folders[1] / "neon" / "fashion_mnist.npy", np.full((2, 3), 1.00001, np.float32))
     assert compare(*folders) == []
 
@@ -62,7 +62,7 @@ def test_the_network_may_round_as_the_processor_does(folders):
     ("entry", "value"),
     [("classes", [3, 2]), ("operators", []), ("kbnn-runtime", "2"), ("fused", False)],
 )
-def test_other_classes_operators_versions_and_fusion_are_seen(folders, entry, value):
+def test_other_classes_operators_versions_and_fusion_are_reported(folders, entry, value):
     path = folders[1] / "platform.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), entry: value}))
     (problem,) = compare(*folders)
@@ -73,7 +73,7 @@ def test_other_classes_operators_versions_and_fusion_are_seen(folders, entry, va
     ("machine", "kernels"),
     [("aarch64", "neon"), ("arm64", "neon"), ("x86_64", "avx2"), ("AMD64", "avx2")],
 )
-def test_missing_kernels_are_seen(folders, machine, kernels):
+def test_missing_kernels_are_reported(folders, machine, kernels):
     path = folders[1] / "platform.json"
     about = {**json.loads(path.read_text()), "machine": machine, "kernels": ["portable"]}
     path.write_text(json.dumps(about))

@@ -1,4 +1,4 @@
-"""The shared library, and loading it into an interpreter of LiteRT's own."""
+"""The shared library, and loading it into LiteRT's own interpreter."""
 
 import models
 import numpy as np
@@ -12,7 +12,7 @@ from kbnn_runtime import available_kernels, library_path, load_delegate
 from kbnn_runtime.litert import LiteRTInterpreter
 
 
-def test_the_library_exports_the_entry_points_alone():
+def test_the_library_exports_only_the_entry_points():
     library = elf.read(library_path().read_bytes())
     # It was built for this machine, so its glibc may be newer than a wheel's.
     problems = [text for text in check_library(library) if "GLIBC" not in text]
@@ -46,7 +46,7 @@ def test_kernels_of_another_processor_are_refused():
         load_delegate(kernels=missing)
 
 
-def test_as_many_threads_as_the_delegate_takes():
+def test_the_largest_number_of_threads():
     load_delegate(num_threads=128)
 
 
@@ -57,12 +57,12 @@ def test_a_wrong_number_of_threads_is_refused(threads):
 
 
 @pytest.mark.parametrize("threads", ["1", 1.0, True, None])
-def test_what_is_no_number_of_threads_is_refused(threads):
+def test_a_non_integer_number_of_threads_is_refused(threads):
     with pytest.raises(TypeError, match="Expected num_threads to be an integer"):
         load_delegate(num_threads=threads)
 
 
-def test_fusion_gives_the_same_and_leaves_tensors_out(tmp_path):
+def test_fusion_gives_the_same_outputs_without_intermediate_tensors(tmp_path):
     model, images = residual_blocks()
     outputs = []
     for fusion in (True, False):
@@ -81,6 +81,6 @@ def test_fusion_gives_the_same_and_leaves_tensors_out(tmp_path):
 
 
 @pytest.mark.parametrize("fusion", ["on", 1, None])
-def test_what_does_not_say_whether_to_fuse_is_refused(fusion):
+def test_a_non_boolean_fusion_is_refused(fusion):
     with pytest.raises(TypeError, match="Expected fusion to be True or False"):
         load_delegate(fusion=fusion)

@@ -1,4 +1,4 @@
-"""Image files as arrays."""
+"""Reading image files as arrays."""
 
 import struct
 import zlib
@@ -25,14 +25,14 @@ def test_gray_of_16_bits_becomes_8(stored, suffix, tmp_path):
     np.testing.assert_array_equal(pixels[..., 0], GRAY)
 
 
-def test_what_is_beyond_16_bits_is_clipped(tmp_path):
+def test_values_beyond_16_bits_are_clipped(tmp_path):
     path = tmp_path / "image.tif"
     Image.fromarray(np.array([[-5, 0, 10**6]], np.int32)).save(path)
     assert read_image(path).ravel().tolist() == [0, 0, 255]
 
 
 def png_of(width: int, height: int) -> bytes:
-    """A PNG file that claims that size, and has no pixels."""
+    """Make a PNG file that claims this size but has no pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -41,15 +41,15 @@ def png_of(width: int, height: int) -> bytes:
     )
 
 
-def test_a_decompression_bomb_is_no_image(tmp_path):
+def test_a_decompression_bomb_is_refused(tmp_path):
     path = tmp_path / "bomb.png"
     path.write_bytes(png_of(60000, 60000))
     with pytest.raises(ValueError, match=r"Expected an image file.*decompression bomb"):
         read_image(path)
 
 
-def test_what_is_transparent_is_laid_on_white(tmp_path):
-    """Whatever colour it hides; half transparent black is a middle gray."""
+def test_transparent_areas_become_white(tmp_path):
+    """Transparency may hide any colour. Half-transparent black becomes a medium gray."""
     path = tmp_path / "image.png"
     pixels = np.array([[[255, 0, 0, 255], [0, 0, 0, 0], [0, 200, 0, 0], [0, 0, 0, 128]]], np.uint8)
     Image.fromarray(pixels).save(path)
@@ -60,7 +60,7 @@ def test_what_is_transparent_is_laid_on_white(tmp_path):
 
 
 @pytest.mark.parametrize(("mode", "shape"), [("P", (1, 2, 3)), ("L", (1, 2, 1)), ("1", (1, 2, 1))])
-def test_a_colour_that_stands_for_transparent(mode, shape, tmp_path):
+def test_a_colour_declared_transparent(mode, shape, tmp_path):
     path = tmp_path / "image.png"
     picture = Image.new(mode, (2, 1))
     picture.putpixel((1, 0), 1)

@@ -1,4 +1,4 @@
-"""`Interpreter`: what it takes, what it refuses, what it computes."""
+"""`Interpreter`: accepted and refused arguments, and results."""
 
 import pathlib
 import threading
@@ -40,7 +40,7 @@ def test_tensors_have_the_names_of_the_signature():
     assert logits.scale is None
 
 
-def test_without_a_signature_they_have_those_of_the_graph():
+def test_without_a_signature_tensors_have_the_names_of_the_graph():
     interpreter = Interpreter(models.pairs())
     assert [tensor.name for tensor in interpreter.inputs] == ["a", "b"]
     assert [tensor.name for tensor in interpreter.outputs] == ["total", "product"]
@@ -69,8 +69,8 @@ def test_batches_of_changing_sizes():
         np.testing.assert_array_equal(interpreter.predict(batch), expected_logits(batch))
 
 
-def test_a_batch_that_was_too_large_leaves_smaller_ones_whole(monkeypatch):
-    """As when there was no memory for it."""
+def test_a_failed_batch_does_not_affect_smaller_ones(monkeypatch):
+    """A batch may fail because memory is exhausted."""
     interpreter = Interpreter(models.classifier())
     session, sizes = interpreter._session, []
     resize = session._resize
@@ -195,7 +195,7 @@ def test_a_progress_function_may_predict():
     def work() -> None:
         results.append(interpreter.predict(batch, batch_size=5, progress=report))
 
-    # A daemon, which does not keep a deadlock from ending.
+    # A daemon thread, so that a deadlock does not keep the process from exiting.
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     thread.join(timeout=60)
@@ -268,7 +268,7 @@ def test_a_wrong_progress_is_refused():
     "content",
     [b"", b"12345678", b"\0" * 100, models.classifier()[:200], b"\x1c\0\0\0TFL3" + b"\xff" * 64],
 )
-def test_what_is_no_model_is_a_value_error(content, tmp_path):
+def test_an_invalid_model_is_a_value_error(content, tmp_path):
     with pytest.raises(ValueError, match="Expected a model"):
         Interpreter(content)
     file = tmp_path / "broken.tflite"

@@ -1,4 +1,4 @@
-"""The package as it is installed: what it needs, what it brings."""
+"""The installed package: its requirements and its content."""
 
 import importlib.resources
 import pkgutil
@@ -10,14 +10,14 @@ from importlib import metadata
 import kbnn_runtime
 
 
-def test_it_needs_numpy_and_one_litert():
+def test_requirements_are_numpy_and_one_litert():
     needed = [text for text in metadata.requires("kbnn-runtime") if "extra ==" not in text]
     names = {re.match(r"[\w-]+", text)[0] for text in needed}
     assert names == {"numpy", "ai-edge-litert", "tflite-runtime"}
     assert all("armv7l" in text and "armv8l" in text for text in needed)
 
 
-def test_its_version_is_the_distribution_s():
+def test_the_version_equals_the_distribution_s():
     assert metadata.version("kbnn-runtime") == kbnn_runtime.__version__
 
 

@@ -1,4 +1,4 @@
-"""`profile`, and the files of one operator that it is made of."""
+"""`profile`, and the models of one operator that it times."""
 
 import models
 import numpy as np
@@ -52,13 +52,13 @@ def test_types_add_up():
     assert sum(entry.share for entry in sums.values()) == pytest.approx(1)
 
 
-def test_the_table_and_the_document_hold_all_operators():
+def test_the_table_and_the_document_list_all_operators():
     profile = Interpreter(models.classifier()).profile(batch(), runs=3)
     assert all(f"{kind} " in str(profile) for kind in TYPES)
     assert [entry["type"] for entry in profile.to_dict()["operators"]] == TYPES
 
 
-def test_operators_that_are_computed_together_are_profiled_apart():
+def test_fused_operators_are_profiled_separately():
     model, images = residual_blocks()
     profile = Interpreter(model).profile(images, runs=2)
     assert [entry.type for entry in profile.operators] == ["LceQuantize", "LceBconv2d", "ADD"] * 2
@@ -89,12 +89,12 @@ def test_wrong_batches_are_refused():
 def test_operators_name_their_inputs_without_constants():
     found = operators(models.classifier())
     assert [entry.type for entry in found] == TYPES
-    # Each one takes what the one before gives.
+    # Each operator reads the output of the one before.
     assert [entry.inputs for entry in found[1:]] == [entry.outputs for entry in found[:-1]]
 
 
 @pytest.mark.parametrize("index", range(len(TYPES)))
-def test_an_operator_alone_computes_what_it_does_in_the_network(index):
+def test_an_extracted_operator_computes_the_same_as_in_the_network(index):
     content = models.classifier()
     options = {"num_threads": 1, "kernels": "auto"}
     whole = Session(content, preserve_all_tensors=True, **options)

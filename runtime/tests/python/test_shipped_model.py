@@ -1,4 +1,4 @@
-"""The trained network that the repository ships, run as its users run it."""
+"""The trained network in examples/fashion_mnist, run as users run it."""
 
 import pathlib
 
@@ -19,7 +19,7 @@ def sample():
 
 @pytest.mark.parametrize("kernels", available_kernels())
 @pytest.mark.parametrize("threads", [1, 2])
-def test_its_accuracy_is_that_of_its_card(sample, kernels, threads):
+def test_accuracy_matches_the_card(sample, kernels, threads):
     images, labels = sample
     interpreter = Interpreter(MODEL, num_threads=threads, kernels=kernels)
     logits = interpreter.predict(images)
@@ -35,7 +35,7 @@ def test_batches_and_single_images_agree(sample):
     np.testing.assert_allclose(together, single, rtol=1e-5, atol=1e-5)
 
 
-def test_its_binary_operators_are_in_the_profile(sample):
+def test_the_profile_contains_the_binary_operators(sample):
     profile = Interpreter(MODEL).profile(sample[0][:1], runs=3)
     types = [entry.type for entry in profile.operators]
     assert types.count("LceBconv2d") == 3
@@ -43,7 +43,7 @@ def test_its_binary_operators_are_in_the_profile(sample):
 
 
 @pytest.mark.parametrize("share", [0.001, 0.1, 0.5, 0.9, 0.999])
-def test_a_file_that_was_cut_is_an_error_and_no_crash(share):
+def test_a_truncated_file_is_an_error_and_no_crash(share):
     content = MODEL.read_bytes()
     with pytest.raises(ValueError, match="Expected a model"):
         Interpreter(content[: int(share * len(content))])

@@ -1,4 +1,4 @@
-"""The sidecar: images to a model's input, outputs to classes."""
+"""The sidecar: preprocessing of images, and classes from outputs."""
 
 import json
 
@@ -60,7 +60,7 @@ def test_without_a_sidecar_scores_are_the_outputs():
     assert found == [Prediction(str(i), int(i), float(logits(shown)[i])) for i in order]
 
 
-def test_no_sidecar_where_the_user_wants_none(tmp_path):
+def test_sidecar_none_ignores_the_file(tmp_path):
     (tmp_path / "model.tflite").write_bytes(models.classifier())
     (tmp_path / "model.json").write_text("{}")
     assert Interpreter(tmp_path / "model.tflite", sidecar=None).sidecar is None
@@ -90,13 +90,13 @@ def test_integers_are_rounded_to_even_and_clipped():
     pixels[0] = [0, 1, 3, 5, 254, 255]
     stored = sidecar.preprocess([pixels], tensor)
     assert stored.dtype == np.int8
-    # 0.5 - 120 = -119.5 is as far from -119 as from -120: the even one.
+    # 0.5 - 120 = -119.5 is rounded to the even -120.
     np.testing.assert_array_equal(stored[0, 0, :, 0], [-120, -120, -118, -118, 7, 8])
     bright = Sidecar(dtype="int8", scale=(4.0,), offset=(0.0,)).preprocess([pixels], tensor)
     np.testing.assert_array_equal(bright[0, 0, :, 0], [0, 4, 12, 20, 127, 127])
 
 
-def test_probabilities_are_shown_as_they_are():
+def test_probabilities_are_not_changed():
     rows = np.array([[0.2, 0.5, 0.3], [0.4, 0.4, 0.2]], np.float32)
     found = Sidecar(dtype="uint8", scores="probabilities").best(rows, 2)
     assert [[entry.index for entry in best] for best in found] == [[1, 2], [0, 1]]
@@ -118,7 +118,7 @@ def test_gray_and_colour_are_converted_as_pillow_does(mode):
 
 
 def test_other_sizes_are_stretched_or_cropped():
-    # A middle of the right proportions, between gray margins that a crop leaves out.
+    # The central part has the right proportions; a crop removes the gray margins.
     shown = np.full((12, 6, 1), 128, np.uint8)
     shown[4:8] = image()
     np.testing.assert_array_equal(resize_image(shown, 4, 6, "crop"), image())
@@ -219,14 +219,14 @@ def test_wrong_values_are_refused(given, message):
         Sidecar(**{"dtype": "uint8", **given})
 
 
-def test_numbers_and_lists_are_taken():
+def test_numbers_and_lists_are_accepted():
     sidecar = Sidecar("uint8", scale=2, offset=[0, 1, 2], labels=["a", "b"])
     assert (sidecar.scale, sidecar.offset) == ((2.0,), (0.0, 1.0, 2.0))
     assert sidecar.labels == ("a", "b")
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, b"\xff\xfe\xfd"])
-def test_what_is_no_json_is_refused_with_its_name(text, tmp_path):
+def test_invalid_json_is_refused_with_the_file_name(text, tmp_path):
     path = tmp_path / "model.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ValueError, match=r"Expected a JSON document.*sidecar .*model\.json"):
@@ -248,6 +248,6 @@ def test_a_sidecar_of_another_model_is_refused(model, sidecar, message):
         Interpreter(model, sidecar=sidecar)
 
 
-def test_a_real_model_without_a_sidecar_classifies_nothing():
+def test_classify_refuses_a_float_model_without_a_sidecar():
     with pytest.raises(ValueError, match="or a sidecar that says how to"):
         Interpreter(models.classifier("float32")).classify([image()])
