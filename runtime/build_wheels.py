@@ -124,10 +124,10 @@ def write_toolchain(platform: Platform, folder: pathlib.Path) -> pathlib.Path:
     """Write a CMake toolchain file that compiles for `platform` with Zig."""
     flags = " ".join(["-target", platform.target, *platform.flags])
     # CMake expects a single executable, but Zig's compiler is a subcommand. Before it links, Zig
-    # compiles its C++ library, which takes a minute or more for each platform. Neither the delegate
-    # nor CMake's checks of the compiler need that library.
+    # compiles its libraries, once for each optimization level. Its C++ library takes a minute or
+    # more for each platform; neither the delegate nor CMake's checks of the compiler need it.
     tools = {
-        "zig-c++": 'case " $* " in *" -c "*) ;; *) set -- -nostdlib++ "$@" ;; esac\n'
+        "zig-c++": 'case " $* " in *" -c "*) ;; *) set -- -O3 -nostdlib++ "$@" ;; esac\n'
         f'exec "{sys.executable}" -m ziglang c++ {flags} "$@"',
         "zig-ar": f'exec "{sys.executable}" -m ziglang ar "$@"',
         "zig-ranlib": f'exec "{sys.executable}" -m ziglang ranlib "$@"',
