@@ -182,7 +182,7 @@ KBNN_INLINE void count_words<Neon, 4>(const uint32_t* const (&patches)[4], const
       KBNN_DIFFER(4, 5) KBNN_COUNT KBNN_SUM(a, b)
       KBNN_DIFFER(6, 7)
       "add %[filter_at], %[filter_at], #64\n"
-      "is_residual_add %[input_at], %[input_at], #16\n"
+      "adds %[input_at], %[input_at], #16\n"
       KBNN_COUNT_AND_LOAD KBNN_SUM(c, d)
       "b.ne 1b\n"
       // The last step, which loads nothing.
