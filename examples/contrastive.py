@@ -33,8 +33,9 @@ def main() -> None:
 
     model = kbnn.techniques.with_contrast(
         kbnn.models.vgg_tiny(info.input_shape, info.classes),
-        negatives=arguments.negatives,
-        rows=info.train_size if with_index else None,
+        negatives=(
+            kbnn.techniques.MemoryBank(rows=info.train_size) if with_index else arguments.negatives
+        ),
     )
     trainer = kbnn.trainers.Trainer(model, with_index=with_index)
     steps = arguments.epochs * len(train)

@@ -1,9 +1,6 @@
 """Layers for binary networks that neither Keras nor Larq provides."""
 
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
-from kbnn.techniques.contrastive.embedding_head import EmbeddingHead
-from kbnn.techniques.contrastive.embedding_queue import EmbeddingQueue
-from kbnn.techniques.contrastive.memory_bank import MemoryBank
 from kbnn.techniques.reactnet.learned_shift import LearnedShift
 from kbnn.techniques.reactnet.rprelu import RPReLU
 from kbnn.techniques.self_binarizing.binary_batch_normalization import BinaryBatchNormalization
@@ -12,10 +9,7 @@ from kbnn.techniques.self_binarizing.threshold_encoding import ThresholdEncoding
 __all__ = [
     "BinaryBatchNormalization",
     "ContrastiveTerm",
-    "EmbeddingHead",
-    "EmbeddingQueue",
     "LearnedShift",
-    "MemoryBank",
     "RPReLU",
     "ThresholdEncoding",
 ]

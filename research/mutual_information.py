@@ -21,6 +21,7 @@ from kbnn.losses import info_nce_bound, info_nce_loss
 from kbnn.runs import model_source
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import load_data
+from kbnn.techniques.contrastive.embedding_head import EmbeddingHead
 from kbnn.techniques.contrastive.with_contrast import last_contrastable_layer
 from research import finished_runs, provenance, tables
 
@@ -144,7 +145,7 @@ def train_heads(
     train: Activations, *, steps: int, batch_size: int, temperature: float, embedding: int
 ) -> list[keras.layers.Layer]:
     """Train two heads, for binary and real activations, by InfoNCE on random batches."""
-    heads = [kbnn.layers.EmbeddingHead(embedding, "flatten") for _ in range(2)]
+    heads = [EmbeddingHead(embedding, "flatten") for _ in range(2)]
     for head, values in zip(heads, train, strict=True):
         head.build((None, *values.shape[1:]))
     optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, steps))

@@ -67,9 +67,10 @@ def with_teacher(model: keras.Model) -> keras.Model:
 
 def contrast(negatives: str) -> keras.Model:
     """Return a chain with a contrastive term, with the bank that Fashion-MNIST needs."""
-    bank = {"rows": 60_000} if negatives == "bank" else {}
-    model = kbnn.techniques.with_contrast(chain(), negatives=negatives, **bank)
-    return _compile(kbnn.trainers.Trainer(model, with_index=negatives == "bank"), None)
+    is_bank = negatives == "bank"
+    source = kbnn.techniques.MemoryBank(rows=60_000) if is_bank else negatives
+    model = kbnn.techniques.with_contrast(chain(), negatives=source)
+    return _compile(kbnn.trainers.Trainer(model, with_index=is_bank), None)
 
 
 def _mixture(model: keras.Model) -> keras.Model:

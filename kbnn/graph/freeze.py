@@ -12,6 +12,7 @@ from kbnn import _checks
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
     base_quantizer,
+    check_kernels,
     is_quantizer,
     is_sign,
     quantizers_of,
@@ -76,6 +77,7 @@ def freeze(model: keras.Model) -> keras.Model:
     [-1.0, 1.0]
     """
     _checks.keras2_model("model", model)
+    check_kernels(model)
     _check_finite(model)
     _check_inference(model)
     with float32_policy():

@@ -87,6 +87,18 @@ def quantized_kernels(model: keras.Model) -> dict[str, tuple[keras.layers.Layer,
     return found
 
 
+def check_kernels(model: keras.Model) -> None:
+    """Raise ValueError for a kernel that its quantizer refuses by `check_kernel`."""
+    for name, (layer, argument) in quantized_kernels(model).items():
+        check = getattr(getattr(layer, argument), "check_kernel", None)
+        kernel = getattr(layer, KERNEL_QUANTIZERS[argument], None)
+        if check is not None and kernel is not None:
+            try:
+                check(kernel.shape)
+            except ValueError as error:
+                raise ValueError(f"{error}, {name!r}") from error
+
+
 def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
     """The real-valued kernel that a layer's quantizer, at an argument, quantizes."""
     kernel = getattr(layer, KERNEL_QUANTIZERS[argument])

@@ -25,6 +25,7 @@ from kbnn.runs.run_choices import (
     option,
 )
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
+from kbnn.techniques.contrastive.negatives import SOURCES, MemoryBank, Negatives
 from kbnn.techniques.contrastive.with_contrast import DEFAULT_DECAY
 from kbnn.techniques.noisy_supervision.learned_sign import LearnedSign
 
@@ -258,6 +259,12 @@ def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def negatives(source: str, count: int | None, rows: int | None) -> Negatives:
+    """The negatives that the settings of a contrastive term describe."""
+    options = {} if count is None else {"count": count}
+    return MemoryBank(rows, **options) if source == "bank" else SOURCES[source](**options)
+
+
 def _contrast(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The decay of contrastive terms; the layer itself checks its arguments."""
     source, taps, decay = (settings[name] for name in ("contrast", "contrast_taps", _DECAY))
@@ -269,8 +276,11 @@ def _contrast(settings: Mapping[str, Any]) -> dict[str, Any]:
         raise _expected("contrast_taps", "to be last, all, or names as conv_1,conv_3", repr(taps))
     arguments = {argument: settings[name] for argument, name in CONTRAST.items()}
     arguments = {name: value for name, value in arguments.items() if value is not None}
+    count = arguments.pop("count", None)
+    if source == "batch" and count is not None:
+        raise _expected("contrast_count", "with --contrast queue or bank", "batch")
     try:
-        ContrastiveTerm(source, rows=1 if source == "bank" else None, **arguments)
+        ContrastiveTerm(negatives(source, count, rows=1), **arguments)
     except ValueError as error:
         message = str(error)
         for argument, name in CONTRAST.items():

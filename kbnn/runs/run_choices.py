@@ -8,7 +8,8 @@ from typing import Any
 import tf_keras as keras
 
 from kbnn import models
-from kbnn.techniques.contrastive.contrastive_term import SOURCES, ContrastiveTerm
+from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
+from kbnn.techniques.contrastive.negatives import SOURCES, EmbeddingQueue
 from kbnn.techniques.contrastive.with_contrast import with_contrast
 from kbnn.techniques.noisy_supervision.learned_sign import LearnedSign
 from kbnn.techniques.self_binarizing.sharpness_schedule import LAWS as SHARPNESS_LAWS
@@ -106,13 +107,13 @@ BELONGING: tuple[tuple[dict[str, tuple[str, ...]], dict[str, Any]], ...] = (
     ),
     ({"latent": ("gradient",)}, {"gradient_weight": 1.0}),
     (
-        {"contrast": SOURCES},
+        {"contrast": tuple(SOURCES)},
         {
             "contrast_taps": inspect.signature(with_contrast).parameters["layers"].default,
             **_defaults(ContrastiveTerm, CONTRAST, ("weight", "temperature", "embedding")),
         },
     ),
-    ({"contrast": ("queue", "bank")}, _defaults(ContrastiveTerm, CONTRAST, ("count",))),
+    ({"contrast": ("queue", "bank")}, _defaults(EmbeddingQueue, CONTRAST, ("count",))),
 )
 # The values of those settings where none are given.
 DEFAULTS = {name: value for _, values in BELONGING for name, value in values.items()}

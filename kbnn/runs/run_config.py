@@ -200,10 +200,11 @@ class RunConfig:
         """The kernel quantizer that the settings of "learned_sign" describe."""
         return run_checks.learned_sign(vars(self))
 
-    def contrast_options(self) -> dict[str, Any]:
-        """The arguments of `kbnn.techniques.with_contrast` but for layers and rows."""
+    def contrast_options(self, rows: int | None = None) -> dict[str, Any]:
+        """The arguments of `kbnn.techniques.with_contrast` but for layers."""
         options = {argument: getattr(self, name) for argument, name in CONTRAST.items()}
-        options |= {"negatives": self.contrast, "decay": self.contrast_decay}
+        negatives = run_checks.negatives(self.contrast, options.pop("count"), rows)
+        options |= {"negatives": negatives, "decay": self.contrast_decay}
         return {name: value for name, value in options.items() if value is not None}
 
     @property

@@ -119,7 +119,7 @@ def with_terms(model: keras.Model, config: RunConfig) -> keras.Model:
         )
     layers = taps.split(",") if is_names else taps
     try:
-        return with_contrast(model, layers, rows=rows, **config.contrast_options())
+        return with_contrast(model, layers, **config.contrast_options(rows))
     except ValueError as error:
         raise InputError(str(error).replace("`decay`", "--contrast-decay")) from error
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn.graph.larq_quantizers import check_kernels
 from kbnn.training import batch_context
 
 
@@ -58,6 +59,7 @@ class Trainer(keras.Model):
                 "Expected the model that is to be trained. Received: a trainer, whose terms would "
                 "be lost. Give its model, `trainer.model`."
             )
+        check_kernels(model)
         if type(model).train_step is not keras.Model.train_step:
             raise TypeError(
                 "Expected a model that trains by Keras's own step, in whose place the trainer's "

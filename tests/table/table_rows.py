@@ -55,11 +55,11 @@ def contrastive_sign(negatives, **options):
     """Without a base of its own gradient, so that the elementwise one is that of ste_sign."""
     options = {"negatives": negatives, "weight": 0.5, "temperature": 0.2, "embedding": 6, **options}
     lacks = {}
-    if negatives == "bank":
+    if isinstance(negatives, kbnn.techniques.MemoryBank):
         needs = "a bank needs sample indices, which the table's trainings have not; tests/training"
         lacks = dict.fromkeys(TRAININGS, needs)
     return QuantizerRow(
-        f"contrastive_sign_{negatives}",
+        f"contrastive_sign_{negatives.source}",
         make=lambda: kbnn.quantizers.ContrastiveSign(lq.quantizers.SteSign(1.3), **options),
         forward=lambda x, **_: sign(x),
         gradient=lambda x, **_: clipped_identity(x),
@@ -96,9 +96,9 @@ QUANTIZERS = [
         alias="learned_sign",
         lacks=NOT_ELEMENTWISE,
     ),
-    contrastive_sign("batch", pooling="flatten"),
-    contrastive_sign("queue", count=20),
-    contrastive_sign("bank", rows=40, count=10, momentum=0.25, per_anchor=True, seed=2),
+    contrastive_sign(kbnn.techniques.SameBatch(), pooling="flatten"),
+    contrastive_sign(kbnn.techniques.EmbeddingQueue(count=20)),
+    contrastive_sign(kbnn.techniques.MemoryBank(40, 10, momentum=0.25, per_anchor=True, seed=2)),
     QuantizerRow(
         "ste_sign",
         make=lambda: lq.quantizers.SteSign(clip_value=1.3),
@@ -201,7 +201,8 @@ def narrow_learned_vgg() -> keras.Model:
 
 
 def narrow_contrastive_vgg() -> keras.Model:
-    return kbnn.techniques.with_contrast(narrow_vgg(), "all", negatives="queue", count=600)
+    negatives = kbnn.techniques.EmbeddingQueue(count=600)
+    return kbnn.techniques.with_contrast(narrow_vgg(), "all", negatives=negatives)
 
 
 CALLBACKS = [

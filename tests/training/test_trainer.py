@@ -9,6 +9,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.losses import RealPathLoss
+from kbnn.techniques import EmbeddingQueue, MemoryBank
 from kbnn.trainers import LatentGradientTrainer, LatentMixtureTrainer, LatentWeightTrainer, Trainer
 from kbnn.training import batch_context
 
@@ -28,8 +29,7 @@ def dataset(*arrays):
 
 def model(**options):
     keras.utils.set_random_seed(1)
-    if "negatives" not in options:
-        options |= {"negatives": "bank", "rows": SAMPLES, "count": 16}
+    options = {"negatives": MemoryBank(rows=SAMPLES, count=16), **options}
     return kbnn.techniques.with_contrast(
         kbnn.models.vgg_tiny(SHAPE, CLASSES, 8), embedding=8, **options
     )
@@ -81,13 +81,13 @@ def test_each_sample_reaches_its_row_with_its_class(trainer, arrays):
 
 @pytest.mark.parametrize("trainer", [Trainer, LatentWeightTrainer])
 def test_labels_reach_a_queue_without_indices(trainer, arrays):
-    host = model(negatives="queue", count=SAMPLES)
+    host = model(negatives=EmbeddingQueue(SAMPLES))
     compiled(trainer(host)).fit(dataset(*arrays[:2]), epochs=1, verbose=0)
     assert sorted(bank(host).row_labels.numpy()) == sorted(arrays[1])
 
 
 def test_without_a_trainer_no_labels_are_known(arrays):
-    host = compiled(model(negatives="queue", count=SAMPLES))
+    host = compiled(model(negatives=EmbeddingQueue(SAMPLES)))
     host.fit(dataset(*arrays[:2]), epochs=1, verbose=0)
     assert set(bank(host).row_labels.numpy()) == {tf.int64.min}
     assert int(bank(host).written) == SAMPLES
@@ -205,12 +205,12 @@ def test_a_batch_is_handed_over_inside_alone_and_the_one_before_comes_back():
     assert batch_context.current() == (None, None)
 
 
-@pytest.mark.parametrize("negatives", ["queue", "bank"])
+@pytest.mark.parametrize(
+    "negatives", [EmbeddingQueue(40), MemoryBank(rows=SAMPLES, count=16)], ids=["queue", "bank"]
+)
 def test_a_resumed_training_repeats_the_draws(negatives, arrays, tmp_path):
-    options = {"queue": {"count": 40}, "bank": {"rows": SAMPLES, "count": 16}}[negatives]
-
     def trained(epochs, **fit_options):
-        made = compiled(Trainer(model(negatives=negatives, **options), with_index=True))
+        made = compiled(Trainer(model(negatives=negatives), with_index=True))
         data = tf.data.Dataset.from_tensor_slices(arrays).batch(16)
         made.fit(data, epochs=epochs, verbose=0, **fit_options)
         return made

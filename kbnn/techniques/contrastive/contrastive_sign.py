@@ -9,6 +9,7 @@ import tf_keras as keras
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import is_sign
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
+from kbnn.techniques.contrastive.negatives import load_negatives
 
 
 # Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
@@ -29,9 +30,8 @@ class ContrastiveSign(lq.quantizers.Quantizer):
 
     Args:
         base: q, a Larq quantizer, its alias or its config; also a `SmoothSign`.
-        **contrast: the arguments of `kbnn.layers.ContrastiveTerm`, with its defaults: `negatives`,
-            `weight`, `temperature`, `embedding`, `pooling`, `count`, `rows`, `momentum`,
-            `per_anchor`, `seed`.
+        **contrast: The arguments of `kbnn.layers.ContrastiveTerm`, with its defaults: `negatives`,
+            `weight`, `temperature`, `embedding`, `pooling`.
 
     Attributes:
         base: q.
@@ -111,3 +111,7 @@ class ContrastiveSign(lq.quantizers.Quantizer):
             "base": keras.utils.serialize_keras_object(self.base),
             **self.contrast.options(),
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ContrastiveSign":
+        return cls(**load_negatives(config))

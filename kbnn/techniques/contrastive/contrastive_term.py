@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.techniques.contrastive.embedding_head import EmbeddingHead, check_count, check_pooling
-from kbnn.techniques.contrastive.embedding_queue import EmbeddingQueue
+from kbnn.techniques.contrastive.embedding_queue import EmbeddingQueueLayer
 from kbnn.techniques.contrastive.losses import (
     check_temperature,
     info_nce_bound,
@@ -16,21 +16,23 @@ from kbnn.techniques.contrastive.losses import (
     log_mean_exp,
     nce_loss,
 )
-from kbnn.techniques.contrastive.memory_bank import (
+from kbnn.techniques.contrastive.memory_bank import MemoryBankLayer, checked_indices
+from kbnn.techniques.contrastive.negatives import (
+    EmbeddingQueue,
     MemoryBank,
-    check_draws,
-    check_momentum,
-    checked_indices,
+    Negatives,
+    load_negatives,
+    negatives_config,
+    resolve_negatives,
 )
 from kbnn.techniques.contrastive.replicas import all_gather_batch, mean_of_replicas, of_all_replicas
 from kbnn.training import batch_context
 
 DEFAULT_WEIGHT = 0.1
-SOURCES = ("batch", "queue", "bank")
 _NO_INDICES = (
-    'Expected the samples\' indices in training, for negatives="bank". Received: none. Train by '
-    "kbnn.trainers.Trainer(model, with_index=True).fit(data), with data (x, y, index) as "
-    "kbnn.data.load(..., with_index=True) gives them."
+    "Expected the indices of the samples, which a memory bank needs in training. Received: none. "
+    "Call kbnn.trainers.Trainer(model, with_index=True).fit(data) with data (x, y, index), as "
+    "kbnn.data.load(..., with_index=True) returns it."
 )
 # What the variable `sums` holds, in its order.
 _SUMS = ("batches", "bound", "distinct_codes", "scored_batches", "loss")
@@ -59,21 +61,16 @@ class ContrastiveTerm(keras.layers.Layer):
     the embeddings, times the weight. Outside of training it adds nothing. Always in float32.
 
     Args:
-        negatives: where those of a sample come from.
-            "batch": the other samples of the batch; `kbnn.losses.info_nce_loss`.
-            "queue": the batches before, an `EmbeddingQueue`; the same loss.
-            "bank": all training samples, a `MemoryBank`; `kbnn.losses.nce_loss`. It needs the
-            samples' indices, from a `kbnn.trainers.Trainer(model, with_index=True)`.
-        weight: lambda. With 0 the network trains exactly as without, and the measures are still
-            taken.
-        temperature: tau, from 0.001 on.
-        embedding: size of the embeddings.
-        pooling: of the heads, "average" or "flatten".
-        count: of "queue" and "bank": the number of negatives.
-        rows: of "bank", which needs it: the number of training samples.
-        momentum: of "bank": the share of a row that stays.
-        per_anchor: of "bank": negatives drawn for each sample, at many times the cost.
-        seed: of "bank": of the draws.
+        negatives: The samples that a sample is compared with. `kbnn.techniques.SameBatch()` (alias
+            "batch"): the rest of the batch. `kbnn.techniques.EmbeddingQueue(count=...)` (alias
+            "queue"): the batches before. `kbnn.techniques.MemoryBank(rows=...)`: all training
+            samples, which needs the samples' indices, from a
+            `kbnn.trainers.Trainer(model, with_index=True)`.
+        weight: lambda. With 0 the network trains exactly as without the term, and the metrics are
+            still computed.
+        temperature: tau, at least 0.001.
+        embedding: The size of the embeddings.
+        pooling: How the heads treat positions: "average" or "flatten".
 
     Where labels are known, samples of one class are no negatives of each other: under a
     `kbnn.trainers.Trainer`. Under plain `fit` they are.
@@ -100,71 +97,31 @@ class ContrastiveTerm(keras.layers.Layer):
 
     def __init__(
         self,
-        negatives: str = "batch",
+        negatives: Negatives | str = "batch",
         weight: float = DEFAULT_WEIGHT,
         temperature: float = 0.3,
         embedding: int = 128,
         pooling: str = "average",
-        count: int = 4096,
-        rows: int | None = None,
-        momentum: float = 0.5,
-        per_anchor: bool = False,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        if negatives not in SOURCES:
-            raise ValueError(
-                f"Expected `negatives` to be one of {', '.join(SOURCES)}. "
-                f"Received: negatives={negatives!r}"
-            )
         is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
         if not is_number or not math.isfinite(weight) or weight < 0:
             raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         check_temperature(temperature)
         check_pooling(pooling)
-        check_momentum(momentum)
-        check_draws(per_anchor, seed)
-        for name, value in {"embedding": embedding, "count": count}.items():
-            check_count(name, value)
-        for name, is_given, sources in (
-            ("count", count != 4096, ("queue", "bank")),
-            ("momentum", momentum != 0.5, ("bank",)),
-            ("per_anchor", per_anchor, ("bank",)),
-            ("seed", seed != 0, ("bank",)),
-        ):
-            if is_given and negatives not in sources:
-                raise ValueError(
-                    f"Expected `{name}` with negatives of {' or '.join(sources)} alone. "
-                    f"Received: {negatives=}, {name} other than by default"
-                )
-        if negatives == "bank" and rows is None:
-            raise ValueError(
-                'Expected `rows`, the number of training samples, with negatives="bank". '
-                "Received: rows=None"
-            )
-        if rows is not None:
-            check_count("rows", rows)
-            if negatives != "bank":
-                raise ValueError(
-                    f'Expected `rows` with negatives="bank" alone. Received: {negatives=}, {rows=}'
-                )
-        self.negatives = negatives
+        check_count("embedding", embedding)
+        self.negatives = resolve_negatives(negatives)
         self.weight = float(weight)
         self.temperature = float(temperature)
         self.embedding, self.pooling = int(embedding), pooling
-        self.count, self.rows = int(count), None if rows is None else int(rows)
-        self.momentum, self.per_anchor, self.seed = float(momentum), bool(per_anchor), int(seed)
         self.binary_head = EmbeddingHead(self.embedding, pooling, name="binary_head")
         self.real_head = EmbeddingHead(self.embedding, pooling, name="real_head")
-        self.memory: EmbeddingQueue | MemoryBank | None = None
-        if negatives == "queue":
-            self.memory = EmbeddingQueue(self.count, self.embedding, name="queue")
-        elif self.rows is not None:
-            self.memory = MemoryBank(
-                *(self.rows, self.embedding, self.momentum, self.count, self.per_anchor, self.seed),
-                name="bank",
-            )
+        self.memory: EmbeddingQueueLayer | MemoryBankLayer | None = None
+        if isinstance(self.negatives, EmbeddingQueue):
+            self.memory = EmbeddingQueueLayer(self.negatives, self.embedding, name="queue")
+        elif isinstance(self.negatives, MemoryBank):
+            self.memory = MemoryBankLayer(self.negatives, self.embedding, name="bank")
 
     def build(self, input_shape: Any) -> None:
         binary, real = input_shape
@@ -174,7 +131,7 @@ class ContrastiveTerm(keras.layers.Layer):
                 part.build(shape)
         kept = {"trainable": False, "initializer": "zeros", "experimental_autocast": False}
         self.sums = self.add_weight("sums", (len(_SUMS),), **kept)
-        if self.negatives == "bank":
+        if isinstance(self.memory, MemoryBankLayer):
             self.log_scale = self.add_weight("log_scale", (2,), **kept)
         super().build(input_shape)
 
@@ -206,10 +163,10 @@ class ContrastiveTerm(keras.layers.Layer):
         if not self.built:
             with tf.name_scope(self.name):
                 self.build([tf.convert_to_tensor(view).shape for view in (binary, real)])
-        if self.negatives == "bank" and indices is None:
+        if isinstance(self.memory, MemoryBankLayer) and indices is None:
             raise ValueError(_NO_INDICES)
         share = _distinct_share(binary)
-        if self.negatives != "bank":
+        if not isinstance(self.memory, MemoryBankLayer):
             indices = None
         else:
             indices = checked_indices(indices, tf.convert_to_tensor(binary).shape[0])
@@ -235,7 +192,8 @@ class ContrastiveTerm(keras.layers.Layer):
         binary, real = views
         batch = batch_context.current()
         labels, indices = batch
-        if self.negatives == "bank" and batch is batch_context.NOTHING and tf.inside_function():
+        needs_indices = isinstance(self.memory, MemoryBankLayer)
+        if needs_indices and batch is batch_context.NOTHING and tf.inside_function():
             # A SavedModel has a trace of training, which may be made, and not run.
             with tf.control_dependencies([tf.debugging.Assert(False, [_NO_INDICES])]):
                 return tf.constant(math.nan)  # for XLA, which asserts nothing
@@ -248,7 +206,7 @@ class ContrastiveTerm(keras.layers.Layer):
         self, binary: tf.Tensor, real: tf.Tensor, labels: Any, indices: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """The loss of a joint batch, scored before the memory takes it, and whether any was."""
-        if isinstance(self.memory, EmbeddingQueue):
+        if isinstance(self.memory, EmbeddingQueueLayer):
             others = self.memory.negatives(tf.shape(binary)[0], labels)
             losses = info_nce_loss(
                 *(binary, real),
@@ -260,7 +218,7 @@ class ContrastiveTerm(keras.layers.Layer):
             scored = self.memory.written > 0
             self.memory.write(binary, real, labels)
             return tf.reduce_mean(losses), scored
-        if isinstance(self.memory, MemoryBank):
+        if isinstance(self.memory, MemoryBankLayer):
             is_first = tf.equal(self.memory.draws, 0)
             others = self.memory.negatives(indices, labels)
             log_scale = tf.where(is_first, self._log_scale_of(binary, real, others), self.log_scale)
@@ -312,13 +270,19 @@ class ContrastiveTerm(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self.options()}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ContrastiveTerm":
+        return cls(**load_negatives(config))
+
     def options(self) -> dict[str, Any]:
-        """The arguments, without those of every layer."""
-        names = (
-            *("negatives", "weight", "temperature", "embedding", "pooling"),
-            *("count", "rows", "momentum", "per_anchor", "seed"),
-        )
-        return {name: getattr(self, name) for name in names}
+        """Return the arguments that a layer in general does not have, as JSON holds them."""
+        return {
+            "negatives": negatives_config(self.negatives),
+            "weight": self.weight,
+            "temperature": self.temperature,
+            "embedding": self.embedding,
+            "pooling": self.pooling,
+        }
 
 
 # The name under which saved models of earlier versions have it.

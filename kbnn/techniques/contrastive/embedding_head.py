@@ -28,10 +28,6 @@ class EmbeddingHead(keras.layers.Layer):
         ValueError: an argument out of range; "flatten" of activations of unknown size, or channels
             of unknown number.
 
-    >>> import kbnn, numpy as np
-    >>> kbnn.layers.EmbeddingHead(16)(np.ones((4, 7, 7, 32), "f")).shape
-    TensorShape([4, 16])
-
     Source: the embeddings of "Contrastive Representation Distillation" (Tian et al., 2020), which
     the paper's (CMIM) code has.
     """

@@ -1,4 +1,4 @@
-"""The embeddings of recent batches, as negatives for the next."""
+"""The state of an embedding queue."""
 
 from typing import Any
 
@@ -6,44 +6,36 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.techniques.contrastive.embedding_head import check_count
-from kbnn.techniques.contrastive.negatives import (
+from kbnn.techniques.contrastive.negative_embeddings import (
     NO_CLASS,
-    Negatives,
-    classes_or_none_known,
-    of_another_class,
+    NegativeEmbeddings,
+    has_other_class,
+    remembered_classes,
 )
+from kbnn.techniques.contrastive.negatives import EmbeddingQueue
 
 
-@keras.utils.register_keras_serializable(package="kbnn")
-class EmbeddingQueue(keras.layers.Layer):
-    """Keeps the last embeddings that were written to it, of both views, and their classes.
+@keras.utils.register_keras_serializable(package="kbnn", name="EmbeddingQueue")
+class EmbeddingQueueLayer(keras.layers.Layer):
+    """Keeps the most recent embeddings of both views, and their classes.
 
-    It is empty at first; when it is full, the oldest go. Its weights are saved and not trained, and
-    no gradient reaches them. Under a distribution strategy every replica has to write the same: the
-    batch of all replicas.
+    It starts empty. When it is full, new embeddings replace the oldest. The weights are saved and
+    not trained, and no gradient reaches them. Under a distribution strategy every replica has to
+    write the same embeddings: the batch of all replicas.
 
     Args:
-        rows: how many embeddings it keeps.
-        units: their size.
+        settings: An `EmbeddingQueue`, which says how many embeddings to keep.
+        units: The size of an embedding.
 
     Raises:
-        ValueError: a number that is not a positive integer.
-
-    >>> import kbnn, tensorflow as tf
-    >>> queue = kbnn.layers.EmbeddingQueue(rows=4, units=2)
-    >>> queue.build(None)
-    >>> queue.write(tf.ones([3, 2]), -tf.ones([3, 2]), labels=tf.constant([0, 1, 1], tf.int64))
-    >>> queue.negatives(1, labels=tf.constant([1], tf.int64)).keep.numpy()
-    array([[ True, False, False, False]])
-
-    Source: the queue of "Momentum Contrast" (He et al., 2020), here of two views. kbnn's.
+        ValueError: `units` is not a positive integer.
     """
 
-    def __init__(self, rows: int = 4096, units: int = 128, **kwargs: Any) -> None:
+    def __init__(self, settings: EmbeddingQueue, units: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_count("rows", rows)
         check_count("units", units)
-        self.rows, self.units = int(rows), int(units)
+        self.settings = settings
+        self.rows, self.units = settings.count, int(units)
 
     def build(self, input_shape: Any) -> None:
         # The replicas' copies are each written by their replica, and stay the same.
@@ -61,20 +53,25 @@ class EmbeddingQueue(keras.layers.Layer):
         self.written = self.add_weight("written", (), dtype="int64", initializer="zeros", **kept)
         super().build(input_shape)
 
-    def negatives(self, batch: Any, labels: tf.Tensor | None = None) -> Negatives:
-        """What the queue holds, for a batch of a size, whose classes may be known."""
+    def negatives(self, batch: Any, labels: tf.Tensor | None = None) -> NegativeEmbeddings:
+        """Return what the queue holds.
+
+        Args:
+            batch: The size of the batch that is compared with it.
+            labels: The classes of the batch, int64 `(batch,)`, or None.
+        """
         if not self.built:
             self.build(None)
         filled = tf.range(self.rows, dtype=tf.int64) < self.written
         others = tf.convert_to_tensor(self.row_labels)
-        return Negatives(
+        return NegativeEmbeddings(
             tf.convert_to_tensor(self.binary_rows),
             tf.convert_to_tensor(self.real_rows),
-            of_another_class(labels, others, batch) & filled[None, :],
+            has_other_class(labels, others, batch) & filled[None, :],
         )
 
     def write(self, binary: tf.Tensor, real: tf.Tensor, labels: tf.Tensor | None = None) -> None:
-        """Put the embeddings of a batch in the place of the oldest; of a larger one its last."""
+        """Replace the oldest embeddings by the batch, or by its last ones if it is larger."""
         count = tf.shape(binary, tf.int64)[0]
         # Two embeddings for one place have no order.
         skipped = tf.maximum(count - self.rows, 0)
@@ -82,7 +79,7 @@ class EmbeddingQueue(keras.layers.Layer):
         values = {
             "binary_rows": tf.stop_gradient(binary),
             "real_rows": tf.stop_gradient(real),
-            "row_labels": classes_or_none_known(labels, tf.cast(count, tf.int32)),
+            "row_labels": remembered_classes(labels, tf.cast(count, tf.int32)),
         }
         for name, value in values.items():
             getattr(self, name).scatter_update(tf.IndexedSlices(value[skipped:], places))
@@ -90,3 +87,8 @@ class EmbeddingQueue(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rows": self.rows, "units": self.units}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "EmbeddingQueueLayer":
+        config = dict(config)
+        return cls(EmbeddingQueue(count=config.pop("rows")), **config)

@@ -5,7 +5,7 @@ from typing import Any
 import tf_keras as keras
 
 from kbnn import _checks
-from kbnn.graph.larq_quantizers import quantizers_of
+from kbnn.graph.larq_quantizers import check_kernels, quantizers_of
 from kbnn.techniques.contrastive.contrastive_sign import ContrastiveSign
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
 
@@ -41,6 +41,7 @@ class ContrastMonitor(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         _checks.built(self.model)
+        check_kernels(self.model)
         self._terms = contrasts(self.model)
         if not self._terms:
             raise ValueError(

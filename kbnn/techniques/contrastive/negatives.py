@@ -1,46 +1,163 @@
-"""Embeddings of other samples, and whose negatives they are."""
+"""Where the negatives of a contrastive term come from: settings that check themselves."""
 
-from typing import NamedTuple
+import dataclasses
+import numbers
+from typing import Any, ClassVar
 
-import tensorflow as tf
-
-NO_CLASS = tf.int64.min
-"""Stands for the class of a sample that none is known of."""
+from kbnn.techniques.contrastive.embedding_head import check_count
 
 
-class Negatives(NamedTuple):
-    """Embeddings of other samples.
+@dataclasses.dataclass(frozen=True)
+class SameBatch:
+    """The negatives of a sample are the other samples of its batch.
 
-    Attributes:
-        binary: of their binary views, `(negatives, size)`.
-        real: of their real-valued views, of the same shape.
-        keep: booleans `(batch, negatives)`, whether one is a negative of a sample of the batch.
+    The loss is `kbnn.losses.info_nce_loss`. This source has no settings, keeps nothing between
+    batches and needs no sample indices. Its alias is "batch" or "same_batch".
+
+    Example:
+        >>> import kbnn
+        >>> kbnn.layers.ContrastiveTerm(kbnn.techniques.SameBatch()).negatives
+        SameBatch()
+
+    Source: kbnn's choice; the CMIM code uses a memory bank.
     """
 
-    binary: tf.Tensor
-    real: tf.Tensor
-    keep: tf.Tensor
+    source: ClassVar[str] = "batch"
 
 
-def of_another_class(labels: tf.Tensor | None, others: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-    """Where others are not known to share a sample's class.
+@dataclasses.dataclass(frozen=True)
+class EmbeddingQueue:
+    """The negatives of a sample are the most recent embeddings of earlier batches.
+
+    The loss is `kbnn.losses.info_nce_loss`. The first batch finds an empty queue and has a loss of
+    0. This source needs no sample indices. Its alias is "queue".
 
     Args:
-        labels: classes as numbers, int64 `(batch,)`, or None where they are not known.
-        others: the same of others, `(negatives,)`, `NO_CLASS` where none is known.
-        batch: the size of the batch.
+        count: The number of embeddings that the queue keeps.
 
-    Returns:
-        Booleans `(batch, negatives)`.
+    Raises:
+        ValueError: `count` is not a positive integer.
+
+    Example:
+        >>> import kbnn
+        >>> queue = kbnn.techniques.EmbeddingQueue(count=256)
+        >>> model = kbnn.techniques.with_contrast(kbnn.models.vgg_tiny(width=8), negatives=queue)
+
+    Source: the queue of "Momentum Contrast" (He et al., 2020), without its momentum encoder. Its
+    use between binary and real activations is kbnn's.
     """
-    if labels is None:
-        return tf.fill([batch, tf.shape(others)[0]], True)
-    labels = tf.cast(labels, tf.int64)
-    return (labels[:, None] != others[None, :]) | (others[None, :] == NO_CLASS)
+
+    count: int = 4096
+
+    source: ClassVar[str] = "queue"
+
+    def __post_init__(self) -> None:
+        check_count("count", self.count)
+        object.__setattr__(self, "count", int(self.count))
 
 
-def classes_or_none_known(labels: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
-    """Classes as they are remembered, int64 `(batch,)`."""
-    if labels is None:
-        return tf.fill([batch], tf.constant(NO_CLASS, tf.int64))
-    return tf.cast(labels, tf.int64)
+@dataclasses.dataclass(frozen=True)
+class MemoryBank:
+    """The negatives of a sample are drawn from running embeddings of all training samples.
+
+    The loss is `kbnn.losses.nce_loss`. A bank needs the sample indices, which a
+    `kbnn.trainers.Trainer(model, with_index=True)` passes to it. Its alias is "bank".
+
+    Args:
+        rows: The number of training samples. A `ContrastiveTerm` needs it. A function that knows
+            the data can fill in None.
+        count: The number of negatives to draw.
+        momentum: The share of a row that stays when its sample is seen again, from 0 to 1.
+        per_anchor: Whether to draw negatives separately for each sample, from other classes only.
+            It sorts all rows for each sample and takes tens of times as long. By default there is
+            one draw for the batch, from which each sample leaves out its own class.
+        seed: The seed of the draws.
+
+    Raises:
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> import kbnn
+        >>> bank = kbnn.techniques.MemoryBank(rows=60_000)
+        >>> model = kbnn.techniques.with_contrast(kbnn.models.vgg_tiny(width=8), negatives=bank)
+        >>> trainer = kbnn.trainers.Trainer(model, with_index=True)
+
+    Source: the CMIM code, whose memory comes from "Contrastive Representation Distillation" (Tian
+    et al., 2020). It draws per anchor; one draw for the batch is kbnn's.
+    """
+
+    rows: int | None = None
+    count: int = 4096
+    momentum: float = 0.5
+    per_anchor: bool = False
+    seed: int = 0
+
+    source: ClassVar[str] = "bank"
+
+    def __post_init__(self) -> None:
+        if self.rows is not None:
+            check_count("rows", self.rows)
+            object.__setattr__(self, "rows", int(self.rows))
+        check_count("count", self.count)
+        momentum, seed = self.momentum, self.seed
+        is_number = isinstance(momentum, numbers.Real) and not isinstance(momentum, bool)
+        if not is_number or not 0 <= momentum <= 1:
+            raise ValueError(f"Expected `momentum` from 0 to 1. Received: momentum={momentum!r}")
+        if not isinstance(self.per_anchor, bool):
+            raise ValueError(
+                "Expected `per_anchor` to be True or False. "
+                f"Received: per_anchor={self.per_anchor!r}"
+            )
+        if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
+            raise ValueError(f"Expected `seed` to be an integer. Received: seed={seed!r}")
+        for name, kind in (("count", int), ("momentum", float), ("seed", int)):
+            object.__setattr__(self, name, kind(getattr(self, name)))
+
+
+Negatives = SameBatch | EmbeddingQueue | MemoryBank
+SOURCES = {kind.source: kind for kind in (SameBatch, EmbeddingQueue, MemoryBank)}
+_ALIASES: dict[str, type[Negatives]] = {**SOURCES, "same_batch": SameBatch}
+
+
+def resolve_negatives(value: Any) -> Negatives:
+    """Return the settings that an object or an alias means.
+
+    Raises:
+        ValueError: The value is neither of the two.
+    """
+    if isinstance(value, Negatives):
+        return value
+    if not isinstance(value, str) or value not in _ALIASES:
+        kinds = ", ".join(f"kbnn.techniques.{kind.__name__}(...)" for kind in SOURCES.values())
+        raise ValueError(
+            f"Expected `negatives` to be {kinds}, or one of {', '.join(_ALIASES)}. "
+            f"Received: negatives={value!r}"
+        )
+    return _ALIASES[value]()
+
+
+def negatives_config(negatives: Negatives) -> dict[str, Any]:
+    """Return settings as JSON holds them: the source and its options."""
+    return {"source": negatives.source, **dataclasses.asdict(negatives)}
+
+
+def load_negatives(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a layer's config with its negatives as an object.
+
+    Configs of earlier versions name the source and have the options of all sources beside it.
+    """
+    config = dict(config)
+    saved = config.get("negatives")
+    if isinstance(saved, dict):
+        options = dict(saved)
+        config["negatives"] = SOURCES[options.pop("source")](**options)
+    elif isinstance(saved, str) and saved in SOURCES:
+        kind = SOURCES[saved]
+        flat = {
+            field.name: config.pop(field.name)
+            for field in dataclasses.fields(MemoryBank)
+            if field.name in config
+        }
+        own = {field.name for field in dataclasses.fields(kind)}
+        config["negatives"] = kind(**{name: flat[name] for name in flat.keys() & own})
+    return config

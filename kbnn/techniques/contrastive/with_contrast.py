@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import (
+    check_kernels,
     copy_quantizer_weights,
     has_binary_kernel,
     is_quantizer,
@@ -71,6 +72,7 @@ def with_contrast(
     that grows towards the end, as the paper says. How it grows is kbnn's.
     """
     check_rewritable(model)
+    check_kernels(model)
     taps = _chosen(model, layers)
     weights = _weights(len(taps), weight, decay, contrast)
     by_layer = dict(zip(map(id, taps), weights, strict=True))

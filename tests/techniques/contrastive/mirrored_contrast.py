@@ -7,16 +7,18 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.techniques import EmbeddingQueue, MemoryBank, SameBatch
+
 DEVICES = [tf.config.LogicalDeviceConfiguration()] * 2
 SOURCES = {
-    "batch": {},
-    "queue": {"count": 40},
-    "bank": {"count": 30, "rows": 72},
-    "per_anchor": {"negatives": "bank", "count": 30, "rows": 72, "per_anchor": True},
+    "batch": SameBatch(),
+    "queue": EmbeddingQueue(40),
+    "bank": MemoryBank(rows=72, count=30),
+    "per_anchor": MemoryBank(rows=72, count=30, per_anchor=True),
 }
 
 
-def model(negatives, **options):
+def model(negatives):
     keras.utils.set_random_seed(1)
     image = keras.Input((6,))
     x = keras.layers.Dense(8, activation="tanh")(image)
@@ -26,14 +28,13 @@ def model(negatives, **options):
         "embedding": 5,
         "temperature": 0.5,
         "name": "sign",
-        **options,
     }
     x = kbnn.quantizers.ContrastiveSign(**options)(x)
     return keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
 
 
-def trained(data, **options):
-    made = model(**options)
+def trained(data, negatives):
+    made = model(negatives)
     trainer = kbnn.trainers.Trainer(made, with_index=True)
     trainer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
     monitor = kbnn.callbacks.ContrastMonitor()
@@ -46,11 +47,10 @@ rng = np.random.default_rng(0)
 x, y = rng.normal(size=(72, 6)).astype(np.float32), rng.integers(0, 3, 72)
 data = tf.data.Dataset.from_tensor_slices((x, y, rng.permutation(72))).batch(24)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-for name, options in SOURCES.items():
-    options = {"negatives": name, **options}
-    one, history = trained(data, **options)
+for name, negatives in SOURCES.items():
+    one, history = trained(data, negatives)
     with strategy.scope():
-        two, of_replicas = trained(data, **options)
+        two, of_replicas = trained(data, negatives)
     assert history.keys() == of_replicas.keys()
     for key in history:
         close = {"rtol": 1e-4, "atol": 1e-5}

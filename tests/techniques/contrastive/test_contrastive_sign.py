@@ -8,6 +8,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.quantizers import ContrastiveSign, LearnedSign, SmoothSign
+from kbnn.techniques import MemoryBank
 
 SHAPE, CLASSES = (12, 12, 1), 3
 
@@ -146,14 +147,21 @@ def test_the_state_of_a_base_survives_the_freeze():
     assert float(frozen.shift) == 0.75
 
 
-def test_a_kernel_is_refused(monkeypatch):
-    # Larq leaves its scope open where a quantizer raises; it is closed again after the test.
-    monkeypatch.setattr(lq.context._quantized_scope, "should_quantize", False, raising=False)
+def test_a_kernel_is_refused():
     options = {"kernel_quantizer": ContrastiveSign(), "kernel_constraint": "weight_clip"}
-    layer = lq.layers.QuantConv2D(4, 3, **options)
-    with pytest.raises(ValueError, match=r"ContrastiveSign as an input quantizer.*a kernel of"):
-        layer(keras.Input((8, 8, 3)))
-    lq.context._quantized_scope.should_quantize = False
+    image = keras.Input((8, 8, 3))
+    x = lq.layers.QuantConv2D(4, 3, input_quantizer="ste_sign", name="conv", **options)(image)
+    model = keras.Model(image, x)
+    model.compile("sgd", "mse")
+    monitor = [kbnn.callbacks.ContrastMonitor()]
+    for take in (
+        kbnn.trainers.Trainer,
+        kbnn.techniques.with_contrast,
+        kbnn.converters.freeze,
+        lambda model: model.fit(np.ones((4, 8, 8, 3)), np.ones((4, 6, 6, 4)), callbacks=monitor),
+    ):
+        with pytest.raises(ValueError, match=r"an input quantizer.*\(3, 3, 3, 4\), 'conv/kernel'"):
+            take(model)
     model = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
     with pytest.raises(ValueError, match=r"a kernel of shape \(3, 3, 8, 16\), of layer 'conv_1'"):
         kbnn.requantize(model, kernel_quantizer="contrastive_sign")
@@ -179,7 +187,7 @@ def test_a_base_that_is_none_is_refused(base):
 
 
 def test_a_clone_has_the_options_and_heads_of_its_own():
-    one = ContrastiveSign("approx_sign", negatives="bank", rows=9, count=5, temperature=0.3)
+    one = ContrastiveSign("approx_sign", negatives=MemoryBank(rows=9, count=5), temperature=0.3)
     two = kbnn.quantizers.clone(one, "two")
     config = {**one.get_config(), "name": "two"}
     config["base"]["config"]["name"] = "two_base"

@@ -1,5 +1,6 @@
 """The contrastive term: what it adds and when, the order of scoring and writing, its measures."""
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -11,14 +12,19 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.layers import ContrastiveTerm
+from kbnn.techniques import EmbeddingQueue, MemoryBank, SameBatch
 from kbnn.training import batch_context
 
-OPTIONS = {"batch": {}, "queue": {"count": 12}, "bank": {"count": 20, "rows": 40}}
-SOURCES = list(OPTIONS)
+NEGATIVES = {
+    "batch": SameBatch(),
+    "queue": EmbeddingQueue(12),
+    "bank": MemoryBank(rows=40, count=20),
+}
+SOURCES = list(NEGATIVES)
 
 
 def contrast(negatives, **options):
-    return ContrastiveTerm(negatives, **{"embedding": 6, **OPTIONS[negatives], **options})
+    return ContrastiveTerm(NEGATIVES[negatives], **{"embedding": 6, **options})
 
 
 def views(count=8, seed=0):
@@ -32,7 +38,7 @@ def indices(count=8, first=0):
 
 def given(made, binary, real, labels=None, index=None):
     """The term as in a train step."""
-    if made.negatives == "bank" and index is None:
+    if made.negatives.source == "bank" and index is None:
         index = indices(len(binary))
     with batch_context.hand_over(labels, index):
         return made([binary, real], training=True)
@@ -253,16 +259,14 @@ def test_a_copy_of_its_state_goes_on_alike(negatives):
 
 
 def test_the_config_tells_all():
-    made = ContrastiveTerm("bank", 0.7, 0.2, 9, "flatten", 5, 11, 0.25, True, 4)
-    copy = ContrastiveTerm.from_config(made.get_config())
+    bank = MemoryBank(rows=11, count=5, momentum=0.25, per_anchor=True, seed=4)
+    made = ContrastiveTerm(bank, 0.7, 0.2, 9, "flatten")
+    config = json.loads(json.dumps(made.get_config()))
+    copy = ContrastiveTerm.from_config(config)
     assert copy.get_config() == made.get_config()
-    assert list(made.options().values()) == [
-        *("bank", 0.7, 0.2, 9, "flatten", 5, 11, 0.25, True, 4)
-    ]
-    bank = made.memory
-    assert (bank.rows, bank.units, bank.count, bank.momentum, bank.per_anchor, bank.seed) == (
-        *(11, 9, 5, 0.25, True, 4),
-    )
+    names = ("negatives", "weight", "temperature", "embedding", "pooling")
+    assert tuple(getattr(copy, name) for name in names) == (bank, 0.7, 0.2, 9, "flatten")
+    assert (copy.memory.settings, copy.memory.units) == (bank, 9)
 
 
 @pytest.mark.parametrize(
@@ -274,19 +278,11 @@ def test_the_config_tells_all():
         {"weight": True},
         {"temperature": 0.0},
         {"embedding": 0},
-        {"count": 0},
         {"pooling": "max"},
-        {"momentum": 2.0},
         {"negatives": "bank"},
-        {"negatives": "bank", "rows": 0},
-        {"rows": 5},
-        # Without effect.
-        {"count": 7},
-        {"momentum": 0.9},
-        {"negatives": "queue", "per_anchor": True},
-        {"negatives": "queue", "seed": 3},
-        {"negatives": "bank", "rows": 5, "seed": 1.7},
-        {"negatives": "bank", "rows": 5, "per_anchor": "no"},
+        {"negatives": MemoryBank()},
+        {"negatives": MemoryBank},
+        {"negatives": {"source": "queue"}},
     ],
 )
 def test_arguments_out_of_range_are_refused(options):

@@ -10,7 +10,9 @@ import kbnn
 def test_each_tap_has_its_measures_of_the_epoch(rng):
     x, y = rng.normal(size=(48, 12, 12, 1)).astype("f"), rng.integers(0, 3, 48)
     model = kbnn.models.vgg_tiny((12, 12, 1), 3, 8)
-    model = kbnn.techniques.with_contrast(model, ["conv_1", "conv_3"], negatives="queue", count=16)
+    model = kbnn.techniques.with_contrast(
+        model, ["conv_1", "conv_3"], negatives=kbnn.techniques.EmbeddingQueue(16)
+    )
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     history = model.fit(
         x, y, batch_size=16, epochs=3, shuffle=False, verbose=0,

@@ -7,6 +7,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.losses import Paths, RealPathLoss, TeacherContrast
+from kbnn.techniques import MemoryBank
 from kbnn.trainers import DistillationTrainer, LatentWeightTrainer
 from kbnn.training import batch_context
 
@@ -49,7 +50,7 @@ def under_a_teacher(host, term, with_index):
 
 
 @pytest.mark.parametrize("trained", [under_its_twin, under_a_teacher])
-@pytest.mark.parametrize("options", [{}, {"negatives": "bank", "rows": 64, "count": 20}])
+@pytest.mark.parametrize("options", [{}, {"negatives": MemoryBank(rows=64, count=20)}])
 def test_a_trainer_trains_its_heads_and_not_in_validation(rng, options, trained):
     x, y = rng.normal(size=(64, *SHAPE)).astype("f"), rng.integers(0, CLASSES, 64)
     term = TeacherContrast(layers=["conv_2_bn", "conv_3_bn"], embedding=8, **options)

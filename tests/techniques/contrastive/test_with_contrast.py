@@ -9,7 +9,7 @@ import tf_keras as keras
 import kbnn
 from kbnn.layers import ContrastiveTerm
 from kbnn.quantizers import ContrastiveSign, SmoothSign
-from kbnn.techniques import contrastable_layers, with_contrast
+from kbnn.techniques import EmbeddingQueue, MemoryBank, contrastable_layers, with_contrast
 from kbnn.trainers import Trainer
 
 SHAPE, CLASSES = (12, 12, 1), 3
@@ -98,9 +98,9 @@ def test_several_taps_weigh_more_towards_the_end():
 
 
 def test_the_options_reach_the_term():
-    options = {"negatives": "bank", "rows": 9, "count": 4, "temperature": 0.3, "embedding": 7}
+    options = {"negatives": MemoryBank(rows=9, count=4), "temperature": 0.3, "embedding": 7}
     term = with_contrast(chain(), **options).get_layer("conv_3").input_quantizer.contrast
-    assert {name: term.options()[name] for name in options} == options
+    assert {name: getattr(term, name) for name in options} == options
 
 
 @pytest.mark.parametrize("base", ["approx_sign", SmoothSign(2.0)])
@@ -131,7 +131,7 @@ def test_quantizers_weights_and_their_state_are_inside(base, data):
 
 # Proof 8.
 @pytest.mark.parametrize(
-    "options", [{}, {"negatives": "queue", "count": 40}, {"negatives": "bank", "rows": 64}]
+    "options", [{}, {"negatives": EmbeddingQueue(40)}, {"negatives": MemoryBank(rows=64)}]
 )
 def test_without_weight_the_host_trains_as_it_would_to_the_bit(options, data):
     host = chain()
@@ -155,7 +155,7 @@ def test_without_weight_the_host_trains_as_it_would_to_the_bit(options, data):
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
 def test_the_exported_file_is_the_hosts_byte_for_byte(normalization, data, tmp_path):
     host = chain(normalization=normalization)
-    copy = with_contrast(host, "all", negatives="bank", rows=64)
+    copy = with_contrast(host, "all", negatives=MemoryBank(rows=64))
     for name, model in {"host": host, "copy": copy}.items():
         keras.backend.clear_session()  # it numbers layers, and their numbers are in the file
         kbnn.converters.convert(model, tmp_path / f"{name}.tflite", verify_data=data)
