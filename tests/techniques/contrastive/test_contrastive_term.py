@@ -24,7 +24,7 @@ SOURCES = list(NEGATIVES)
 
 
 def contrast(negatives, **options):
-    return ContrastiveTerm(NEGATIVES[negatives], **{"embedding": 6, **options})
+    return ContrastiveTerm(NEGATIVES.get(negatives, negatives), **{"embedding": 6, **options})
 
 
 def views(count=8, seed=0):
@@ -120,7 +120,7 @@ def test_a_queue_is_scored_before_it_takes_the_batch():
 
 
 def test_a_bank_is_scored_before_it_takes_the_batch_with_the_first_batchs_scale():
-    made = contrast("bank", weight=1.0, temperature=0.1, count=40, momentum=0.5)
+    made = contrast(MemoryBank(rows=40, count=40), weight=1.0, temperature=0.1)
     scale = None
     for seed in (1, 2, 3):
         b, r = views(seed=seed)
