@@ -8,6 +8,7 @@ import tf_keras as keras
 from kbnn.runs import InputError, RunConfig
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import build_model, trainer_of, with_terms
+from kbnn.techniques import MemoryBank
 from kbnn.techniques.contrastive.with_contrast import DEFAULT_DECAY
 
 SAMPLE = "fashion_mnist_sample"
@@ -86,7 +87,8 @@ def test_settings_reach_the_term_and_the_bank_has_a_row_for_each_image():
     terms = [model.get_layer(f"conv_{i}").input_quantizer.contrast for i in (1, 2, 3)]
     assert [term.weight for term in terms] == [0.125, 0.5, 2.0]
     term = terms[-1]
-    assert (term.temperature, term.embedding, term.count, term.rows) == (0.3, 7, 9, 5000)
+    assert (term.temperature, term.embedding) == (0.3, 7)
+    assert term.negatives == MemoryBank(rows=5000, count=9)
     assert trainer_of(model, config, 1).with_index
     without = RunConfig(data=SAMPLE, width=8)
     assert with_terms(host, without) is trainer_of(host, without, 1) is host
@@ -100,7 +102,7 @@ def test_settings_reach_the_term_and_the_bank_has_a_row_for_each_image():
         ({"contrast_decay": 0.5}, "--contrast-decay with --contrast"),
         ({"contrast_temperature": 0.1}, "--contrast-temperature with --contrast batch, queue"),
         ({"contrast": "batch", "contrast_count": 9}, "--contrast-count with --contrast queue"),
-        ({"contrast": "batch", "contrast_weight": -1.0}, "Expected --contrast-weight from 0 on"),
+        ({"contrast": "batch", "contrast_weight": -1.0}, "Expected --contrast-weight to be a number of at least 0"),
         ({"contrast": "batch", "contrast_temperature": 0.0}, "Expected --contrast-temperature"),
         ({"contrast": "bank", "contrast_count": 0}, "Expected --contrast-count"),
         ({"contrast": "batch", "contrast_taps": "conv_1,"}, "--contrast-taps to be last, all"),

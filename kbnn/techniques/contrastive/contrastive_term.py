@@ -1,13 +1,13 @@
 """The contrastive term between two views of a batch: embeddings, negatives, loss and measures."""
 
 import math
-import numbers
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.techniques.contrastive.embedding_head import EmbeddingHead, check_count, check_pooling
+from kbnn import _checks
+from kbnn.techniques.contrastive.embedding_head import POOLINGS, EmbeddingHead
 from kbnn.techniques.contrastive.embedding_queue import EmbeddingQueueLayer
 from kbnn.techniques.contrastive.losses import (
     check_temperature,
@@ -105,18 +105,14 @@ class ContrastiveTerm(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
-        if not is_number or not math.isfinite(weight) or weight < 0:
-            raise ValueError(f"Expected `weight` from 0 on. Received: weight={weight!r}")
         check_temperature(temperature)
-        check_pooling(pooling)
-        check_count("embedding", embedding)
         self.negatives = resolve_negatives(negatives)
-        self.weight = float(weight)
+        self.weight = _checks.number("weight", weight, least=0)
         self.temperature = float(temperature)
-        self.embedding, self.pooling = int(embedding), pooling
-        self.binary_head = EmbeddingHead(self.embedding, pooling, name="binary_head")
-        self.real_head = EmbeddingHead(self.embedding, pooling, name="real_head")
+        self.embedding = _checks.positive_int("embedding", embedding)
+        self.pooling = _checks.one_of("pooling", pooling, POOLINGS)
+        self.binary_head = EmbeddingHead(self.embedding, self.pooling, name="binary_head")
+        self.real_head = EmbeddingHead(self.embedding, self.pooling, name="real_head")
         self.memory: EmbeddingQueueLayer | MemoryBankLayer | None = None
         if isinstance(self.negatives, EmbeddingQueue):
             self.memory = EmbeddingQueueLayer(self.negatives, self.embedding, name="queue")

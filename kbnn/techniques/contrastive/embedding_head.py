@@ -1,10 +1,11 @@
 """From an activation to a point on a sphere, where similarities are inner products."""
 
-import numbers
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
+
+from kbnn import _checks
 
 POOLINGS = ("average", "flatten")
 
@@ -34,10 +35,8 @@ class EmbeddingHead(keras.layers.Layer):
 
     def __init__(self, units: int = 128, pooling: str = "average", **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_count("units", units)
-        check_pooling(pooling)
-        self.units = int(units)
-        self.pooling = pooling
+        self.units = _checks.positive_int("units", units)
+        self.pooling = _checks.one_of("pooling", pooling, POOLINGS)
 
     def build(self, input_shape: Any) -> None:
         taken = input_shape[1:] if self.pooling == "flatten" else input_shape[-1:]
@@ -64,18 +63,3 @@ class EmbeddingHead(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "pooling": self.pooling}
-
-
-def check_pooling(pooling: Any) -> None:
-    """Raise ValueError for what is no pooling."""
-    if pooling not in POOLINGS:
-        raise ValueError(
-            f"Expected `pooling` to be one of {', '.join(POOLINGS)}. Received: pooling={pooling!r}"
-        )
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise ValueError unless a value is a positive integer."""
-    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not is_integer or value < 1:
-        raise ValueError(f"Expected `{name}` to be a positive integer. Received: {name}={value!r}")

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.techniques.contrastive.embedding_head import check_count
+from kbnn import _checks
 from kbnn.techniques.contrastive.negative_embeddings import (
     NO_CLASS,
     NegativeEmbeddings,
@@ -33,9 +33,8 @@ class EmbeddingQueueLayer(keras.layers.Layer):
 
     def __init__(self, settings: EmbeddingQueue, units: int, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        check_count("units", units)
-        self.settings = settings
-        self.rows, self.units = settings.count, int(units)
+        self.settings, self.rows = settings, settings.count
+        self.units = _checks.positive_int("units", units)
 
     def build(self, input_shape: Any) -> None:
         # The replicas' copies are each written by their replica, and stay the same.

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.techniques.contrastive.embedding_head import check_count
+from kbnn import _checks
 from kbnn.techniques.contrastive.negative_embeddings import (
     NO_CLASS,
     NegativeEmbeddings,
@@ -52,9 +52,8 @@ class MemoryBankLayer(keras.layers.Layer):
                 "Expected `rows`, the number of training samples: "
                 f"negatives=kbnn.techniques.MemoryBank(rows=...). Received: {settings}"
             )
-        check_count("units", units)
-        self.settings, self.units = settings, int(units)
-        self.rows = settings.rows
+        self.settings, self.rows = settings, settings.rows
+        self.units = _checks.positive_int("units", units)
 
     def build(self, input_shape: Any) -> None:
         # The replicas' copies are each written by their replica, and stay the same.

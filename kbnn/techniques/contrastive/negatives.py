@@ -1,10 +1,9 @@
 """Where the negatives of a contrastive term come from: settings that check themselves."""
 
 import dataclasses
-import numbers
 from typing import Any, ClassVar
 
-from kbnn.techniques.contrastive.embedding_head import check_count
+from kbnn import _checks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +51,7 @@ class EmbeddingQueue:
     source: ClassVar[str] = "queue"
 
     def __post_init__(self) -> None:
-        check_count("count", self.count)
-        object.__setattr__(self, "count", int(self.count))
+        object.__setattr__(self, "count", _checks.positive_int("count", self.count))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,23 +93,15 @@ class MemoryBank:
     source: ClassVar[str] = "bank"
 
     def __post_init__(self) -> None:
-        if self.rows is not None:
-            check_count("rows", self.rows)
-            object.__setattr__(self, "rows", int(self.rows))
-        check_count("count", self.count)
-        momentum, seed = self.momentum, self.seed
-        is_number = isinstance(momentum, numbers.Real) and not isinstance(momentum, bool)
-        if not is_number or not 0 <= momentum <= 1:
-            raise ValueError(f"Expected `momentum` from 0 to 1. Received: momentum={momentum!r}")
-        if not isinstance(self.per_anchor, bool):
-            raise ValueError(
-                "Expected `per_anchor` to be True or False. "
-                f"Received: per_anchor={self.per_anchor!r}"
-            )
-        if not isinstance(seed, numbers.Integral) or isinstance(seed, bool):
-            raise ValueError(f"Expected `seed` to be an integer. Received: seed={seed!r}")
-        for name, kind in (("count", int), ("momentum", float), ("seed", int)):
-            object.__setattr__(self, name, kind(getattr(self, name)))
+        checked = {
+            "rows": None if self.rows is None else _checks.positive_int("rows", self.rows),
+            "count": _checks.positive_int("count", self.count),
+            "momentum": _checks.share("momentum", self.momentum),
+            "per_anchor": _checks.boolean("per_anchor", self.per_anchor),
+            "seed": _checks.integer("seed", self.seed),
+        }
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
 
 Negatives = SameBatch | EmbeddingQueue | MemoryBank
