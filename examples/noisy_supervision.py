@@ -1,7 +1,8 @@
-"""Learning with noisy supervision: a trained binary network learns its signs anew, and ships.
+"""Train a binary network, fine-tune its signs with noisy supervision, and convert it.
 
-By default it trains on the bundled sample of Fashion-MNIST (5,000 images), a few minutes on two
-cores. `--data fashion_mnist` takes all of it; docs/data.md says where it is looked for.
+By default it trains on the bundled sample of Fashion-MNIST (5,000 images), which takes a few minutes
+on two cores. `--data fashion_mnist` trains on all images; docs/data.md says where kbnn looks for
+them.
 """
 
 import argparse
@@ -17,8 +18,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", default="fashion_mnist_sample")
     parser.add_argument("--data-dir")
-    parser.add_argument("--epochs", type=int, default=20, help="of the network to begin with")
-    parser.add_argument("--more", type=int, default=10, help="epochs with noisy supervision")
+    parser.add_argument("--epochs", type=int, default=20, help="of the first training")
+    parser.add_argument("--more", type=int, default=10, help="epochs of fine-tuning")
     parser.add_argument("--noise-rate", type=float, default=0.1)
     parser.add_argument(
         "--out", type=pathlib.Path, default=pathlib.Path("noisy_supervision.tflite")
@@ -42,7 +43,7 @@ def main() -> None:
         train,
         validation_data=validation,
         epochs=arguments.more,
-        # How far the signs have moved from the latent weights', and from the first network's.
+        # Logs how many signs differ from those of the latent weights, and of the first network.
         callbacks=[kbnn.callbacks.LearnedSignMonitor(trained)],
         verbose=2,
     )
@@ -50,7 +51,7 @@ def main() -> None:
 
 
 def compile_model(model: keras.Model, learning_rate: float, steps: int) -> None:
-    """Adam, with its learning rate falling to 0 along a cosine."""
+    """Compile with Adam, whose learning rate falls to 0 along a cosine."""
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps)),
         "sparse_categorical_crossentropy",

@@ -1,7 +1,8 @@
-"""A self-binarizing network, from training to a verified device file.
+"""Train a self-binarizing network, and convert it to a verified device file.
 
-By default it trains on the bundled sample of Fashion-MNIST (5,000 images), a few minutes on two
-cores. `--data fashion_mnist` takes all of it; docs/data.md says where it is looked for.
+By default it trains on the bundled sample of Fashion-MNIST (5,000 images), which takes a few minutes
+on two cores. `--data fashion_mnist` trains on all images; docs/data.md says where kbnn looks for
+them.
 """
 
 import argparse
@@ -43,15 +44,15 @@ def main() -> None:
         validation_data=validation,
         epochs=arguments.epochs,
         callbacks=[
-            # Activations lose their gradients when they get too sharp; kernels bear more. The
-            # forward pass is the hard sign; without `hard_forward_from` it would be the tanh.
+            # Sharp activations lose their gradients; kernels tolerate more. `hard_forward_from`
+            # makes the forward pass the hard sign; without it, it is the tanh.
             kbnn.callbacks.SharpnessSchedule(1, 10, quantizers="kernel", hard_forward_from=0.0),
             kbnn.callbacks.SharpnessSchedule(1, 3, quantizers="input", hard_forward_from=0.0),
         ],
         verbose=2,
     )
 
-    # What training sees, and what ships: the same where the forward pass is hard.
+    # The network that training sees and the network that ships; the same with a hard forward pass.
     smooth = kbnn.techniques.smooth_network(model)
     for name, network in (("smooth", smooth), ("signs", model)):
         network.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])

@@ -125,7 +125,7 @@ class _Normalization(keras.layers.Layer):
         self._of = layer
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._of.normalized(inputs)
+        return self._of.normalize(inputs)
 
 
 def collect(network: keras.Model, data: tf.data.Dataset, most: int | None) -> Activations:

@@ -31,7 +31,6 @@ from kbnn.runs.run_choices import (
     OPTIMIZERS,
     PREPROCESSING,
     SCHEDULES,
-    SHARPNESS_LAWS,
     TEACHER_DISTILLATION,
     TUNING_RATES,
     TWIN_DISTILLATION,
@@ -173,9 +172,6 @@ def train(
     input_sharpness: Annotated[
         str | None,
         _setting("Of smooth signs of inputs.", "input_sharpness", default=_ends("input")),
-    ] = None,
-    sharpness_law: Annotated[
-        str | None, _setting("How the sharpness rises.", "sharpness_law", SHARPNESS_LAWS)
     ] = None,
     hard_forward_from: Annotated[
         float | None,
@@ -397,7 +393,6 @@ def train(
         "normalization": normalization,
         "kernel_sharpness": options.ends("--kernel-sharpness", kernel_sharpness),
         "input_sharpness": options.ends("--input-sharpness", input_sharpness),
-        "sharpness_law": sharpness_law,
         "hard_forward_from": hard_forward_from,
         "kernel_hard_forward_from": kernel_hard_forward_from,
         "sharpness_hold": sharpness_hold,

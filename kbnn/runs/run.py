@@ -157,7 +157,6 @@ def _technique(
     schedules = [
         kbnn_callbacks.SharpnessSchedule(
             *ends,
-            config.sharpness_law,
             hold=config.sharpness_hold,
             hard_forward_from=hard_from,
             quantizers=kind,

@@ -12,7 +12,6 @@ from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
 from kbnn.techniques.contrastive.negatives import SOURCES, EmbeddingQueue
 from kbnn.techniques.contrastive.with_contrast import with_contrast
 from kbnn.techniques.noisy_supervision.learned_sign import LearnedSign
-from kbnn.techniques.self_binarizing.sharpness_schedule import LAWS as SHARPNESS_LAWS
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg_tiny": models.vgg_tiny,
@@ -145,7 +144,7 @@ CHOICES = {
     "input_quantizer": INPUT_QUANTIZERS,
     "kernel_quantizer": KERNEL_QUANTIZERS,
     "normalization": NORMALIZATIONS,
-    "sharpness_law": SHARPNESS_LAWS,
+    "sharpness_law": ("geometric",),
     "kernel_constraint": KERNEL_CONSTRAINTS,
     "latent": LATENT,
     "contrast": CONTRASTS,

@@ -67,7 +67,7 @@ class RunConfig:
         normalization: "batch", or "binary" in a chain, as the architectures take it.
         kernel_sharpness: `(first, last)` of kernels that are "smooth_sign"; None without them.
         input_sharpness: the same of inputs.
-        sharpness_law: how they rise, as `kbnn.callbacks.SharpnessSchedule` takes it.
+        sharpness_law: how they rise: "geometric".
         sharpness_hold: share of the training, at its end, with the last sharpness.
         hard_forward_from: share of the training after which smooth signs of inputs are hard in the
             forward pass; 1 for never.

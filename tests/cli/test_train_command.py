@@ -188,8 +188,8 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
             "it is for chains",
         ),
         (
-            ["--data", "fashion_mnist_sample", "--sharpness-law", "linear"],
-            "--sharpness-law with a smooth_sign alone",
+            ["--data", "fashion_mnist_sample", "--sharpness-hold", "0.3"],
+            "--sharpness-hold with a smooth_sign alone",
         ),
         (
             ["--data", "fashion_mnist_sample", *SMOOTH, "--sharpness-hold", "2"],
@@ -603,7 +603,7 @@ def test_a_noise_rate_may_be_one_number():
 def test_smooth_signs_that_stay_keep_their_schedule(tmp_path):
     inputs = {"input_sharpness": (1, 3), "hard_forward_from": 0.0}
     kernels = {"kernel_sharpness": (1, 50), "kernel_hard_forward_from": 0.8}
-    schedule = {**inputs, **kernels, "sharpness_law": "linear", "sharpness_hold": 0.2}
+    schedule = {**inputs, **kernels, "sharpness_hold": 0.2}
     first = RunConfig(
         data="fashion_mnist_sample",
         input_quantizer="smooth_sign",

@@ -1,4 +1,4 @@
-"""A small network that maps whole filters to filters of the same shape."""
+"""The small network that maps whole filters to filters of the same shape."""
 
 import math
 from typing import Any
@@ -8,31 +8,38 @@ import tf_keras as keras
 
 MAPPINGS = ("full", "bottleneck", "depthwise")
 
-# Of the channels, in the bottleneck.
+# The bottleneck divides the number of channels by this.
 _NARROWING = 4
 _EPSILON = 1e-3
 _STAGES = 3
 
 
 class FilterMapping(keras.layers.Layer):
-    """Three convolutions over filters, with batch normalization and ReLU between them.
+    """Map filters through three convolutions, with batch normalization and ReLU between them.
 
-    The filters of a layer are the batch, their input channels the channels: `c -> 2c -> 2c -> c`.
-    Batch normalization takes the statistics of the filters that it is given, in training and
-    after, so that the mapping is a function of the filters alone. Everything is in float32.
+    The filters of a layer are the batch, and their c input channels are the channels:
+    `c -> 2c -> 2c -> c`. Batch normalization always uses the statistics of the given filters, in
+    training and at inference, so the result depends on the filters and the weights only. Everything
+    is computed in float32.
 
     Args:
         kind: of the convolutions.
-            "full": 3x3, with 72 c^2 weights.
-            "depthwise": each a depthwise 3x3 and a 1x1 convolution, with 8 c^2 + 45 c weights.
-            "bottleneck": 1x1 down to a quarter of the channels, 3x3, and 1x1 up, with
-            1.0625 c^2 weights.
-            Filters of one position have 1x1 in place of 3x3.
-        zero: whether the last convolution begins at 0, and so all outputs do.
+            "full": 3x3; 72 c^2 weights.
+            "depthwise": a depthwise 3x3 and a 1x1 convolution in place of each; 8 c^2 + 45 c
+            weights.
+            "bottleneck": 1x1 down to a quarter of the channels, 3x3, and 1x1 up; 1.0625 c^2
+            weights.
+            For 1x1 filters, every 3x3 convolution is 1x1.
+        zero: start the last convolution at 0, so that all outputs are 0 at first.
 
-    Input and output: `(filters, height, width, channels)`.
+    Call arguments:
+        inputs: `(filters, height, width, channels)`.
 
-    The "full" one is that of "Learning with Noisy Supervision" (LNS); the others are kbnn's.
+    Returns:
+        A tensor of the shape of `inputs`.
+
+    Source: "Training Binary Neural Networks through Learning with Noisy Supervision" (Han et al.,
+    2020, arXiv 2010.04871) for "full". The other two are kbnn's.
     """
 
     def __init__(self, kind: str = "full", zero: bool = False, **kwargs: Any) -> None:
@@ -43,8 +50,8 @@ class FilterMapping(keras.layers.Layer):
     def build(self, input_shape: Any) -> None:
         _, height, width, channels = input_shape
         size = 1 if height == width == 1 else 3
-        stages = _stages(self._kind, size, channels)
-        # Each an attribute of its own, because a SavedModel does not keep the order of lists.
+        stages = _kernel_shapes(self._kind, size, channels)
+        # One attribute for each weight: a SavedModel does not keep the order of lists.
         for i, stage in enumerate(stages):
             for part, shape in stage.items():
                 name = f"{part}_{i}"
@@ -78,15 +85,16 @@ class FilterMapping(keras.layers.Layer):
 
 
 def _he_uniform(part: str, shape: tuple[int, ...]) -> Any:
-    """He's initializer; Keras's takes all channels for inputs of a depthwise kernel's output."""
+    """He's initializer, which Keras's class computes wrongly for depthwise kernels."""
     if part == "kernel":
         return "he_uniform"
+    # An output of a depthwise kernel has the inputs of one channel, not of all.
     limit = math.sqrt(6 / math.prod(shape[:2]))
     return keras.initializers.RandomUniform(-limit, limit)
 
 
-def _stages(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ...]]]:
-    """The shapes of the kernels of each of the three convolutions."""
+def _kernel_shapes(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ...]]]:
+    """The shapes of the kernels in each of the three stages, by name."""
     if kind == "bottleneck":
         narrow = max(1, channels // _NARROWING)
         return [
@@ -95,10 +103,10 @@ def _stages(kind: str, size: int, channels: int) -> list[dict[str, tuple[int, ..
             {"kernel": (1, 1, narrow, channels)},
         ]
     wide = 2 * channels
-    counts = [(channels, wide), (wide, wide), (wide, channels)]
+    widths = [(channels, wide), (wide, wide), (wide, channels)]
     if kind == "full":
-        return [{"kernel": (size, size, *count)} for count in counts]
+        return [{"kernel": (size, size, *width)} for width in widths]
     return [
-        {"depthwise_kernel": (size, size, count[0], 1), "kernel": (1, 1, *count)}
-        for count in counts
+        {"depthwise_kernel": (size, size, width[0], 1), "kernel": (1, 1, *width)}
+        for width in widths
     ]

@@ -1,4 +1,4 @@
-"""Kernels whose signs a network learns, with their own signs as noisy labels."""
+"""A kernel quantizer that learns the signs, with the signs of the weights as noisy labels."""
 
 import math
 import numbers
@@ -21,66 +21,76 @@ STARTS = ("residual", "random")
 @lq.utils.register_alias("LearnedSign")
 @keras.utils.register_keras_serializable(package="kbnn")
 class LearnedSign(lq.quantizers.Quantizer):
-    r"""A kernel quantizer that learns the signs of whole filters.
+    r"""Learn the signs of whole filters, instead of taking the sign of each weight.
 
-    A mapping $f_\theta$, one for each layer, takes the latent filters $W$ to a prediction $p$; the
-    layer convolves with the signs of the prediction, not with those of the latent weights, which
-    serve as noisy labels in an auxiliary loss:
+    A mapping network $f_\theta$, one for each layer, computes a prediction $p$ from the latent
+    weights $W$. The layer convolves with $Q$, the signs of the prediction. The signs of $W$ serve
+    as noisy labels in an auxiliary loss:
 
     $$p = W + s\,\sigma f_\theta(W / \sigma), \qquad Q = \mathrm{sign}(p), \qquad
       L = L_{task} + \alpha \sum_{layers} \tilde\ell\big(\tanh(p / \sigma), \mathrm{sign}(W)\big)$$
 
-    with $\tilde\ell$ of `kbnn.losses.unbiased_squared_error` and $\sigma$ the standard deviation of
-    the layer's latent weights, through which no gradient goes. The gradient passes $Q$ straight
-    through to the prediction, and so reaches $\theta$ and $W$. With `start="residual"` the last
-    convolution of the mapping begins at 0, and so $p = W$: put by `kbnn.requantize` on a trained
-    network whose kernels are the signs of its latent weights, the first step computes exactly what
-    the network did. (The other weights of the mapping move from the second step on.) The factor $s$
-    says how fast predictions leave the latent weights. A network whose own mappings have learned
-    goes on with them, if `mapping`, `start` and (of the residual start) `residual_scale` are the
-    same; under another quantizer it goes on with their predictions $p$ as latent weights.
+    $\tilde\ell$ is `kbnn.losses.unbiased_squared_error`; $\sigma$ is the standard deviation of the
+    layer's latent weights, and no gradient passes through it. The gradient passes $Q$ straight
+    through to $p$, and so reaches $\theta$ and $W$.
 
-    `kbnn.converters.freeze` leaves plain +-1 kernels; of the mapping nothing ships.
+    Use it with `kbnn.requantize` on a trained network whose kernels are the signs of its latent
+    weights. With `start="residual"` the last convolution of the mapping starts at 0, so $p = W$ and
+    the first step computes exactly what the trained network did. `kbnn.converters.freeze` keeps
+    only the signs: nothing of the mapping ships.
 
-    The last axis of a kernel counts its filters, the one before its input channels. A depthwise
-    kernel is one filter of all channels to the mapping; a transposed convolution's has the two axes
-    the other way round. A layer that is used twice in a model has its auxiliary loss twice.
+    If you change the quantizer of a network that has learned signs: another `LearnedSign` keeps the
+    mappings, if its `mapping`, `start` and (for the residual start) `residual_scale` are the same.
+    Otherwise the predictions $p$ become the latent weights.
+
+    The last axis of a kernel counts its filters, the axis before it their input channels. A
+    depthwise kernel is one filter with all channels to the mapping; in a transposed convolution the
+    two axes are swapped. A layer that a model uses twice adds its auxiliary loss twice.
 
     Args:
-        noise_rate: the assumed share of weights whose best sign is not that of the latent weight;
-            or a pair, (for those whose best sign is +1, for those whose is -1). 0 is the plain
-            squared error.
-        weight: alpha, of the auxiliary loss.
-        reduction: of the auxiliary loss over a layer's weights: "mean", so that one `weight` serves
-            layers of all sizes, or "sum".
-        loss_on: what the auxiliary loss takes: "soft", tanh(p / sigma), or "hard", Q.
-        mapping: "full", "depthwise" or "bottleneck": three 3x3 convolutions with 72 c^2 weights for
-            c input channels, their depthwise separable form with 8 c^2, or one 3x3 between two 1x1
-            with c^2. Filters of one position, as those of dense layers, have 1x1 in their place
-            ("full": 8 c^2 weights, 134 million for 4,096 inputs; take the bottleneck).
-        start: "residual", or "random": $p = \sigma f_\theta(W / \sigma)$ with no convolution at 0,
+        noise_rate: the assumed share of weights for which the sign of the latent weight is wrong; a
+            number, or a pair (share among the weights that should be +1, share among those that
+            should be -1). 0 makes the auxiliary loss a plain squared error.
+        weight: alpha, the weight of the auxiliary loss.
+        reduction: reduction of the auxiliary loss over a layer's weights: "mean", so that one
+            `weight` suits layers of all sizes, or "sum".
+        loss_on: input of the auxiliary loss: "soft" for tanh(p / sigma), "hard" for Q.
+        mapping: "full", "depthwise" or "bottleneck". With c input channels, "full" has three 3x3
+            convolutions with 72 c^2 weights, "depthwise" their depthwise separable form with
+            about 8 c^2, and "bottleneck" a 3x3 convolution between two 1x1 with about c^2. For 1x1
+            and dense kernels every 3x3 convolution is 1x1: "full" then has 8 c^2 weights, which is
+            134 million for 4,096 inputs, so take "bottleneck" there.
+        start: "residual", or "random" for $p = \sigma f_\theta(W / \sigma)$ with random weights,
             which forgets what a trained network has learned.
-        residual_scale: the factor s of the residual start; greater than 0.
-        clip_value: weights whose |p| is larger get no gradient through Q; None for no limit. As
-            Larq's `SteSign` has it: with 1.0 and a `weight_clip` constraint hardly any.
+        residual_scale: s, how fast predictions move away from the latent weights; above 0.
+        clip_value: weights with |p| above this value get no gradient through Q, as in Larq's
+            `SteSign`; None for no limit. With 1.0 and a `weight_clip` constraint this affects
+            hardly any weight.
 
-    Input and output: a kernel, `(height, width, channels, filters)` or `(channels, units)`.
+    Call arguments:
+        inputs: a kernel, `(height, width, channels, filters)` or `(channels, units)`.
+        training: True adds the auxiliary loss; None and False add 0.
+
+    Returns:
+        Q: +-1 in the shape and type of `inputs`.
 
     Raises:
-        ValueError: an argument out of range; a kernel of another rank, or of one filter of one
-            position, of which batch normalization leaves nothing; a second kernel of another shape.
-            (That several kernels of one shape share a quantizer does not show here. They share
-            a mapping then, and the saved model cannot be loaded: give each its own, by name, by
-            `kbnn.quantizers.clone`, or by `kbnn.requantize`.)
+        ValueError: an argument is out of range; the kernel has another rank, or a single 1x1
+            filter, which cannot be normalized; or a second kernel has another shape. (Kernels of
+            the same shape that share one `LearnedSign` raise no error here, but share a mapping,
+            and the saved model cannot be loaded. Pass the name "learned_sign", or copy the
+            quantizer with `kbnn.quantizers.clone`.)
+
+    Example:
 
     >>> import kbnn
     >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}
     >>> model = kbnn.models.vgg_tiny(width=8, **signs)
 
-    Source: "Learning with Noisy Supervision" (LNS): mapping, auxiliary loss, and the signs of the
-    prediction in the convolution. kbnn's: the residual start and its factor, the normalization
-    by sigma, the tanh, `weight` and its default, `reduction`, `clip_value`, the mappings other than
-    "full".
+    Source: "Training Binary Neural Networks through Learning with Noisy Supervision" (Han et al.,
+    2020, arXiv 2010.04871) for the mapping, the convolution with its signs, and the auxiliary loss.
+    kbnn's: the residual start and its scale, the division by sigma, the tanh, the default of
+    `weight`, `reduction="mean"`, `clip_value`, and the mappings other than "full".
     """
 
     precision = 1
@@ -110,7 +120,7 @@ class LearnedSign(lq.quantizers.Quantizer):
         _check_number("residual_scale", residual_scale, least=0)
         if residual_scale == 0:
             raise ValueError(
-                "Expected `residual_scale` greater than 0, at which the mapping does nothing. "
+                "Expected `residual_scale` to be above 0, because at 0 the mapping has no effect. "
                 f"Received: {residual_scale!r}"
             )
         if clip_value is not None:
@@ -145,7 +155,7 @@ class LearnedSign(lq.quantizers.Quantizer):
 
     @staticmethod
     def check_kernel(shape: Any) -> None:
-        """Raise ValueError for a kernel that no mapping takes."""
+        """Raise ValueError for a kernel of a shape that a mapping cannot handle."""
         shape = tuple(shape)
         if len(shape) not in (2, 4) or None in shape:
             raise ValueError(
@@ -154,35 +164,35 @@ class LearnedSign(lq.quantizers.Quantizer):
             )
         if math.prod(shape) == shape[-2]:
             raise ValueError(
-                "Expected a kernel of several filters or positions for a LearnedSign, whose "
-                f"mapping normalizes over both. Received: a shape {shape}"
+                "Expected a LearnedSign on a kernel with several filters or positions, because "
+                f"its mapping normalizes over them. Received: a shape {shape}"
             )
 
     def carry_to(self, successor: Any, kernel: tf.Tensor, new_kernel: tf.Variable) -> None:
         """Carry the learned signs over to the quantizer that replaces this one.
 
         Args:
-            successor: the new quantizer, or None. Another `LearnedSign` of the same form takes the
-                mapping; for any other quantizer the latent kernel becomes the mapping's output.
-            kernel: the latent kernel that this quantizer quantizes.
-            new_kernel: the latent kernel that the successor quantizes.
+            successor: the new quantizer, or None. A `LearnedSign` whose mapping has the same form
+                gets the mapping; otherwise the prediction becomes the new latent kernel.
+            kernel: the latent kernel of this quantizer.
+            new_kernel: the latent kernel of the successor, which is assigned to.
         """
-        if isinstance(successor, LearnedSign) and successor._has_form_of(self):
+        if isinstance(successor, LearnedSign) and successor._mapping_fits(self):
             successor.set_weights(self.get_weights())
         else:
             new_kernel.assign(tf.cast(self.prediction(kernel), new_kernel.dtype))
 
-    def _has_form_of(self, other: "LearnedSign") -> bool:
-        """Whether this mapping can take the weights of another one."""
+    def _mapping_fits(self, other: "LearnedSign") -> bool:
+        """Whether the mapping of another `LearnedSign` works in this one."""
         if (self.mapping, self.start) != (other.mapping, other.start):
             return False
         return self.start == "random" or self.residual_scale == other.residual_scale
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
-        self._check_own(inputs)
+        self._check_shape(inputs)
         prediction, scale = self._predict(inputs)
-        signs = self._signs(prediction)
-        # On every call, or Keras takes the loss of a graph that is gone.
+        signs = self._binarize(prediction)
+        # Add a loss on every call, or Keras keeps the loss of an earlier graph.
         in_training = tf.cast(False if training is None else training, tf.float32)
         loss = tf.zeros([])
         if self.weight > 0 and (tf.is_tensor(training) or training):
@@ -191,52 +201,67 @@ class LearnedSign(lq.quantizers.Quantizer):
         return tf.cast(signs, inputs.dtype)
 
     def prediction(self, kernel: Any) -> tf.Tensor:
-        """The mapping's output p for a latent kernel, of the kernel's shape, in float32."""
-        return self._predict(self._read(kernel))[0]
+        """Compute p, the output of the mapping.
+
+        Args:
+            kernel: the latent kernel, in the shape that the quantizer was built with.
+
+        Returns:
+            A float32 tensor of the shape of `kernel`.
+        """
+        return self._predict(self._as_layer_reads(kernel))[0]
 
     def auxiliary_loss(self, kernel: Any) -> tf.Tensor:
-        """The loss that training adds for a latent kernel, without its weight: a scalar."""
-        kernel = self._read(kernel)
-        prediction, scale = self._predict(kernel)
-        return self._loss(kernel, prediction, scale, self._signs(prediction))
+        """Compute the auxiliary loss, without its weight.
 
-    def _read(self, kernel: Any) -> tf.Tensor:
-        """A kernel as a layer hands it over: in mixed precision rounded."""
+        Args:
+            kernel: the latent kernel, in the shape that the quantizer was built with.
+
+        Returns:
+            A float32 scalar.
+        """
+        kernel = self._as_layer_reads(kernel)
+        prediction, scale = self._predict(kernel)
+        return self._loss(kernel, prediction, scale, self._binarize(prediction))
+
+    def _as_layer_reads(self, kernel: Any) -> tf.Tensor:
+        """The kernel as its layer passes it on: rounded, in mixed precision."""
         kernel = tf.convert_to_tensor(kernel)
         if not self.built:
             raise ValueError(
-                "Expected a LearnedSign that a layer has built with its kernel. Received: none yet"
+                "Expected a LearnedSign that a layer has built with its kernel. "
+                f"Received: {self.name!r}, not built"
             )
-        self._check_own(kernel)
+        self._check_shape(kernel)
         return tf.cast(kernel, self.compute_dtype)
 
-    def _check_own(self, kernel: tf.Tensor) -> None:
+    def _check_shape(self, kernel: tf.Tensor) -> None:
         if tuple(kernel.shape) != tuple(self._kernel_shape):
             raise ValueError(
-                f"Expected the kernel that this LearnedSign began with, {self._kernel_shape}; "
-                "another one needs one of its own (kbnn.quantizers.clone). "
-                f"Received: a shape {tuple(kernel.shape)}"
+                f"Expected the kernel that this LearnedSign was built with, {self._kernel_shape}. "
+                f"Received: a shape {tuple(kernel.shape)}. Give each kernel a separate LearnedSign "
+                "(kbnn.quantizers.clone)."
             )
 
     def _predict(self, kernel: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         kernel = tf.cast(kernel, tf.float32)
         deviation = tf.stop_gradient(tf.math.reduce_std(kernel))
-        # Of a constant kernel there is none.
+        # A constant kernel has no deviation to divide by.
         scale = tf.where(deviation > 1e-8, deviation, 1.0)
-        mapped = _as_kernel(self._network(_as_batch(kernel / scale)), kernel.shape)
+        mapped = _filters_to_kernel(self._network(_kernel_to_filters(kernel / scale)), kernel.shape)
         if self.start == "random":
             return scale * mapped, scale
         return kernel + self.residual_scale * scale * mapped, scale
 
-    def _signs(self, prediction: tf.Tensor) -> tf.Tensor:
+    def _binarize(self, prediction: tf.Tensor) -> tf.Tensor:
         return lq.quantizers.ste_sign(prediction, self.clip_value)
 
     def _loss(
         self, kernel: tf.Tensor, prediction: tf.Tensor, scale: tf.Tensor, signs: tf.Tensor
     ) -> tf.Tensor:
         labels = tf.stop_gradient(lq.math.sign(tf.cast(kernel, tf.float32)))
-        taken = signs if self.loss_on == "hard" else tf.tanh(prediction / scale)
-        losses = unbiased_squared_error(taken, labels, *self.noise_rate)
+        outputs = signs if self.loss_on == "hard" else tf.tanh(prediction / scale)
+        losses = unbiased_squared_error(outputs, labels, *self.noise_rate)
         return tf.reduce_mean(losses) if self.reduction == "mean" else tf.reduce_sum(losses)
 
     def get_config(self) -> dict[str, Any]:
@@ -253,19 +278,19 @@ class LearnedSign(lq.quantizers.Quantizer):
         }
 
 
-def _as_batch(kernel: tf.Tensor) -> tf.Tensor:
-    """A kernel as a batch of filters, `(filters, height, width, channels)`."""
+def _kernel_to_filters(kernel: tf.Tensor) -> tf.Tensor:
+    """Arrange a kernel as a batch of filters, `(filters, height, width, channels)`."""
     if kernel.shape.rank == 2:
         kernel = kernel[None, None]
     return tf.transpose(kernel, [3, 0, 1, 2])
 
 
-def _as_kernel(filters: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
-    """The inverse of `_as_batch`."""
+def _filters_to_kernel(filters: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
+    """Invert `_kernel_to_filters`."""
     return tf.reshape(tf.transpose(filters, [1, 2, 3, 0]), shape)
 
 
 def _check_number(name: str, value: Any, least: float) -> None:
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value < least:
-        raise ValueError(f"Expected `{name}` to be a number from {least} on. Received: {value!r}")
+        raise ValueError(f"Expected `{name}` to be a number, at least {least}. Received: {value!r}")

@@ -1,4 +1,4 @@
-"""What the mappings of learned signs do, layer by layer, in the logs of `fit`."""
+"""Logs what the mappings of learned signs do in each layer."""
 
 from typing import Any
 
@@ -16,30 +16,33 @@ from kbnn.techniques.noisy_supervision.learned_sign import LearnedSign
 
 
 class LearnedSignMonitor(keras.callbacks.Callback):
-    """Write into the logs of each epoch what learned signs make of the latent weights.
+    """Add measures of how learned signs differ from latent weights to the logs of each epoch.
 
     For each kernel with a `LearnedSign`:
 
-    - `<layer>/kernel_disagreement`: share of weights whose binary value is not the sign of the
-      latent one: what the mapping does. At 0 it does nothing;
-    - `<layer>/kernel_auxiliary_loss`: that of the kernel, without its weight; it may be negative;
-    - `<layer>/kernel_flips`: share of weights whose binary value is not that in the network that
-      the training began with.
+    - `<layer>/kernel_disagreement`: share of weights whose binary value differs from the sign of
+      the latent weight. At 0 the mapping has no effect;
+    - `<layer>/kernel_auxiliary_loss`: the auxiliary loss, without its weight; it can be negative;
+    - `<layer>/kernel_flips`: share of weights whose binary value differs from the one in
+      `pretrained`.
 
-    Put `CSVLogger` and `TensorBoard` behind this callback.
+    Place `CSVLogger` and `TensorBoard` after this callback in the list.
 
     Args:
-        pretrained: the network that was given to `kbnn.requantize`, with layers of the same names;
+        pretrained: the network that you passed to `kbnn.requantize`, with layers of the same names.
             None leaves `flips` out.
 
     Raises:
-        ValueError: in `fit`, a model without a `LearnedSign`, or whose kernels share one; a
-            pretrained one that lacks one of its layers.
+        TypeError: `pretrained` is not a Keras 2 model.
+        ValueError: in `fit`, if the model has no `LearnedSign`, if several kernels share one, or if
+            `pretrained` lacks one of the layers.
+
+    Example:
 
     >>> import kbnn
     >>> monitor = kbnn.callbacks.LearnedSignMonitor()   # for fit(..., callbacks=[monitor])
 
-    The measures are kbnn's.
+    Source: kbnn.
     """
 
     def __init__(self, pretrained: keras.Model | None = None) -> None:
@@ -67,12 +70,12 @@ class LearnedSignMonitor(keras.callbacks.Callback):
             first = owners.setdefault(id(quantizers_of(layer)[argument]), name)
             if first != name:
                 raise ValueError(
-                    "Expected a LearnedSign of its own for each kernel (kbnn.quantizers.clone). "
+                    "Expected a separate LearnedSign for each kernel (kbnn.quantizers.clone). "
                     f"Received: one that {first} and {name} share"
                 )
         if self._pretrained is not None:
             self._before = {
-                name: _signs(self._pretrained, name, layer, argument)
+                name: _binary_kernel(self._pretrained, name, layer, argument)
                 for name, (layer, argument) in self._learned.items()
             }
 
@@ -89,19 +92,21 @@ class LearnedSignMonitor(keras.callbacks.Callback):
                 logs[f"{name}_flips"] = float(np.mean(signs != self._before[name]))
 
 
-def _signs(model: keras.Model, name: str, layer: keras.layers.Layer, argument: str) -> np.ndarray:
-    """Where the binary kernel of a name is +1 in another model, which may have it plain."""
+def _binary_kernel(
+    model: keras.Model, name: str, layer: keras.layers.Layer, argument: str
+) -> np.ndarray:
+    """Where the kernel of this name is +1 in another model, which may store it as plain +-1."""
     kernel = KERNEL_QUANTIZERS[argument]
     expected = getattr(layer, kernel).shape
     other, own = quantized_kernels(model).get(name, (None, argument))
     if other is None:
-        # Quantized by a function, or frozen.
+        # The kernel is quantized by a function, or the model is frozen.
         plain = (module for module in model.submodules if isinstance(module, keras.layers.Layer))
         other = next((module for module in plain if module.name == layer.name), None)
     if getattr(getattr(other, kernel, None), "shape", None) != expected:
         raise ValueError(
             f"Expected `pretrained` to have a layer {layer.name!r} with a {kernel} of shape "
-            f"{expected}. Received: pretrained={model.name!r} without one"
+            f"{expected}. Received: pretrained={model.name!r} without it"
         )
     values = latent_kernel(other, own)
     quantizer = quantizers_of(other).get(own)

@@ -1,9 +1,9 @@
-"""How many binary weights have the wrong sign, by trying the other one."""
+"""Estimates how many binary weights have the wrong sign, by flipping them one at a time."""
 
-import dataclasses
 import math
 import numbers
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,23 +13,23 @@ from kbnn.graph.freeze import freeze
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantized_kernels, quantizers_of
 from kbnn.graph.rewrite import gives_probabilities
 
-# Of a 95 % interval.
+# Standard errors on each side of a 95 % interval.
 _QUANTILE = 1.96
 
 
-@dataclasses.dataclass(frozen=True)
-class NoiseRate:
-    """The share of a kernel's binary weights whose flip lowers the loss.
+class NoiseRate(NamedTuple):
+    """One row that `estimate_noise_rate` returns.
 
     Attributes:
-        kernel: its name, as "conv_1/kernel"; one that a nested model has again gets a number.
-        rate: share among the weights that were tried.
-        low: lower end of its 95 % confidence interval (Wilson's), for the layer on these data.
-        high: upper end.
-        rate_positive: the share of -1 among the weights for which +1 is better; None if there were
-            none.
-        rate_negative: the share of +1 among those for which -1 is better.
-        tried: number of weights.
+        kernel: name of the kernel, as "conv_1/kernel". If nested models repeat a name, it gets a
+            number: "conv/kernel#2".
+        rate: share of the tried weights whose flip lowers the loss.
+        low: lower end of the 95 % confidence interval (Wilson) of `rate`, for this layer and these
+            images.
+        high: upper end of the interval.
+        rate_positive: share of -1 among the weights for which +1 is better; None if there are none.
+        rate_negative: share of +1 among the weights for which -1 is better; None if there are none.
+        tried: number of weights tried.
     """
 
     kernel: str
@@ -50,33 +50,42 @@ def estimate_noise_rate(
     samples: int = 200,
     seed: int = 0,
 ) -> list[NoiseRate]:
-    """Estimate how many of a trained network's signs are wrong, to report beside a `noise_rate`.
+    """Estimate the share of wrong signs in each binary kernel of a trained network.
 
-    In each layer some weights, chosen at random, are flipped one at a time; where the loss on the
-    images falls, the sign was wrong. Nothing is set by it. It sees each weight alone, with all
-    others as they are, and a weight that hardly matters counts as one that does: on few images
-    rates come near 0.5, which says that single weights do not show there, and is no `noise_rate`
-    for a `LearnedSign`, whose pair must stay below 1 in sum. Flipped are the binary weights of
-    `kbnn.converters.freeze`: of a network that has learned its signs with a `LearnedSign`, those of
-    its mappings, not those of its latent weights.
+    In each kernel, randomly chosen weights are flipped one at a time. If the loss on the images
+    falls, the sign was wrong. Use the result to judge a `noise_rate`; it sets nothing.
+
+    A flip is tried while all other weights keep their values, and a weight that hardly matters
+    counts like any other. On few images the rates therefore approach 0.5. Such a rate says that
+    single weights do not show on these images; it is no `noise_rate` for a `LearnedSign`, whose
+    two rates must stay below 1 in sum.
+
+    The flips act on the binary weights of `kbnn.converters.freeze`. For a network with
+    `LearnedSign` quantizers these are the signs that its mappings learned.
 
     Args:
-        model: a trained network of one input.
-        images: `(count, height, width, channels)`, of the type that the model takes. Those that it
-            was trained on tell how well training chose; others, what is noise for the task.
-        labels: for the loss, `(count, ...)`.
-        loss: a Keras loss of labels and the model's outputs, or its name; by default the cross
-            entropy with class numbers, of logits or probabilities as the model gives them.
-        samples: number of weights to try in each layer; all of a layer that has fewer.
-        seed: of the choice.
+        model: a trained network with one input.
+        images: `(count, height, width, channels)`, of the type that the model takes. Training
+            images show how well the training chose its signs; other images show what is noise for
+            the task.
+        labels: labels for the loss, `(count, ...)`.
+        loss: a Keras loss of the labels and the model's outputs, or its name. By default it is the
+            cross entropy with class numbers, of logits or probabilities as the model outputs them.
+        samples: number of weights to try in each kernel; a smaller kernel is tried in full.
+        seed: seed of the random choice.
 
     Returns:
-        A row for each binary kernel. The cost is a pass over all images, in one batch, for each
-        weight that is tried.
+        A list with a named tuple for each binary kernel: `(kernel, rate, low, high, rate_positive,
+        rate_negative, tried)`. `rate` is the share of tried weights with a wrong sign, `low` and
+        `high` its 95 % confidence interval; `rate_positive` and `rate_negative` are the shares
+        among the weights for which +1 or -1 is better, or None. Each tried weight costs a pass over
+        all images, in one batch.
 
     Raises:
         ValueError: the model has no binary kernel, or several inputs; images and labels do not fit
-            it or each other; or the loss is not finite.
+            the model or each other; or the loss is not finite.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> model = kbnn.models.vgg_tiny(width=8)
@@ -85,7 +94,7 @@ def estimate_noise_rate(
     >>> [row.kernel for row in rows]
     ['conv_1/kernel', 'conv_2/kernel', 'conv_3/kernel']
 
-    kbnn's own: the paper (LNS) sets the rate by hand.
+    Source: kbnn. The paper sets the rate by hand.
     """
     if len(images) != len(labels) or not len(images):
         raise ValueError(
@@ -96,7 +105,8 @@ def estimate_noise_rate(
         raise ValueError(f"Expected `samples` to be a positive integer. Received: {samples!r}")
     frozen = freeze(model)
     _check_images(frozen, images)
-    measure = _loss_of(frozen, tf.constant(images), tf.constant(labels), _loss(model, loss))
+    resolved = _resolve_loss(model, loss)
+    measure = _loss_function(frozen, tf.constant(images), tf.constant(labels), resolved)
     rng = np.random.default_rng(seed)
     kernels = [
         (name, getattr(layer, KERNEL_QUANTIZERS[argument]))
@@ -112,7 +122,7 @@ def estimate_noise_rate(
         _check_classes(frozen, labels)
     if not math.isfinite(float(measure())):
         raise ValueError(f"Expected a finite loss. Received: {float(measure())}")
-    return [_rate(name, kernel, measure, samples, rng) for name, kernel in kernels]
+    return [_estimate(name, kernel, measure, samples, rng) for name, kernel in kernels]
 
 
 def _check_images(model: keras.Model, images: Any) -> None:
@@ -123,7 +133,7 @@ def _check_images(model: keras.Model, images: Any) -> None:
         )
     (expected,) = model.inputs
     received = tf.convert_to_tensor(images[:1])
-    # Numbers of another kind would be cast: 0.7 to 0.
+    # Keras would cast numbers of another kind, 0.7 to 0.
     same_kind = received.dtype.is_floating == expected.dtype.is_floating
     if not same_kind or not expected.shape[1:].is_compatible_with(received.shape[1:]):
         raise ValueError(
@@ -133,7 +143,7 @@ def _check_images(model: keras.Model, images: Any) -> None:
 
 
 def _check_classes(model: keras.Model, labels: Any) -> None:
-    # One for an image, or one for each position.
+    # A label for each image, or one for each position.
     *positions, classes = model.outputs[0].shape[1:]
     labels = np.asarray(labels)
     shapes = [tf.TensorShape([len(labels), *positions, *one]) for one in ([], [1])]
@@ -150,14 +160,18 @@ def _check_classes(model: keras.Model, labels: Any) -> None:
         )
 
 
-def _loss(model: keras.Model, loss: Any) -> Any:
+def _resolve_loss(model: keras.Model, loss: Any) -> Any:
     if loss is None:
         from_logits = not gives_probabilities(model)
         return keras.losses.SparseCategoricalCrossentropy(from_logits=from_logits)
     return keras.losses.get(loss)
 
 
-def _loss_of(model: keras.Model, images: tf.Tensor, labels: tf.Tensor, loss: Any) -> Any:
+def _loss_function(
+    model: keras.Model, images: tf.Tensor, labels: tf.Tensor, loss: Any
+) -> Callable[[], tf.Tensor]:
+    """A function that computes the mean loss with the model's present weights."""
+
     @tf.function
     def measure() -> tf.Tensor:
         return tf.reduce_mean(loss(labels, model(images, training=False)))
@@ -165,8 +179,12 @@ def _loss_of(model: keras.Model, images: tf.Tensor, labels: tf.Tensor, loss: Any
     return measure
 
 
-def _rate(
-    name: str, kernel: tf.Variable, measure: Any, samples: int, rng: np.random.Generator
+def _estimate(
+    name: str,
+    kernel: tf.Variable,
+    measure: Callable[[], tf.Tensor],
+    samples: int,
+    rng: np.random.Generator,
 ) -> NoiseRate:
     values = kernel.numpy()
     before = float(measure())
@@ -181,15 +199,15 @@ def _rate(
     kernel.assign(values)
     best = np.where(wrong, -labels, labels)
     rate = float(wrong.mean())
-    low, high = _interval(rate, len(tried))
+    low, high = _wilson_interval(rate, len(tried))
     positive, negative = (
         float(wrong[best == sign].mean()) if (best == sign).any() else None for sign in (1, -1)
     )
     return NoiseRate(name, rate, low, high, positive, negative, len(tried))
 
 
-def _interval(rate: float, count: int) -> tuple[float, float]:
-    """Wilson's interval for a share of a count."""
+def _wilson_interval(rate: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share."""
     square = _QUANTILE**2 / count
     middle = (rate + square / 2) / (1 + square)
     half = math.sqrt(rate * (1 - rate) * square + square**2 / 4) / (1 + square)

@@ -1,1 +1,1 @@
-"""ReactNet: learned shifts before the sign, and RPReLU after the convolution."""
+"""ReActNet: learned shifts before the sign, and RPReLU after the convolution."""

@@ -1,4 +1,4 @@
-"""A learned shift per channel: before a sign, a learned threshold."""
+"""A learned shift per channel, which makes the threshold of a sign learnable."""
 
 from typing import Any
 
@@ -16,17 +16,25 @@ class LearnedShift(keras.layers.Layer):
 
     $$y_{..c} = x_{..c} + b_c$$
 
-    In front of a sign it is ReActNet's RSign, whose threshold $\alpha_c = -b_c$ is learned with the
-    weights. On the device it disappears into the comparison of a binary convolution if that and
-    batch normalization alone stand before it; behind a sum it is an addition.
-    `kbnn.converters.freeze` turns it into batch normalization, so that the frozen model needs no
-    kbnn.
+    Before a sign, this is ReActNet's RSign: the sign then has the threshold $\alpha_c = -b_c$,
+    which is learned with the weights.
+
+    On the device the shift is free if only batch normalization is between it and a binary
+    convolution: it becomes part of that convolution's threshold. After a sum it costs an addition.
+    `kbnn.converters.freeze` replaces the layer by a batch normalization, so the frozen model does
+    not need kbnn.
 
     Args:
-        initializer: of the shifts; zeros by default.
-        regularizer: of the shifts; none by default.
+        initializer: initializer of the shifts.
+        regularizer: regularizer of the shifts; None for none.
 
-    Input and output: `(batch, ..., channels)`.
+    Call arguments:
+        inputs: `(batch, ..., channels)`.
+
+    Returns:
+        A tensor of the shape of `inputs`.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> shift = kbnn.layers.LearnedShift(initializer="ones")
@@ -34,8 +42,7 @@ class LearnedShift(keras.layers.Layer):
     array([[-0.5,  3. ]], dtype=float32)
 
     Source: "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions"
-    (Liu et al., 2020), section 4.2, where RSign is `+1 if x > alpha`. Here, as everywhere in kbnn,
-    `x = alpha` gives +1.
+    (Liu et al., 2020). RSign there is +1 if x > alpha; in kbnn x = alpha gives +1 too.
     """
 
     def __init__(self, initializer: Any = "zeros", regularizer: Any = None, **kwargs: Any) -> None:
@@ -57,7 +64,7 @@ class LearnedShift(keras.layers.Layer):
         return inputs + self.shift
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray]]:
-        """The Keras layer that takes its place in a frozen model, and that layer's weights."""
+        """Return the Keras layer that replaces this one in a frozen model, and its weights."""
         return shift_layer(self.name), shift_weights(self.shift.numpy())
 
     def get_config(self) -> dict[str, Any]:
@@ -69,13 +76,13 @@ class LearnedShift(keras.layers.Layer):
 
 
 def shift_layer(name: str) -> keras.layers.Layer:
-    """Batch normalization that, with `shift_weights`, does nothing but add a shift."""
+    """Make a batch normalization that, with `shift_weights`, only adds a shift."""
     layer = keras.layers.BatchNormalization(scale=False, epsilon=_EPSILON, name=name)
-    # Its statistics are none: no recalibration may touch them.
+    # Its mean and variance are no statistics: no recalibration may change them.
     layer.trainable = False
     return layer
 
 
 def shift_weights(shift: np.ndarray) -> list[np.ndarray]:
-    """beta, moving mean and moving variance: the variance is 1 net of epsilon."""
+    """Return beta, moving mean and moving variance; variance and epsilon add up to 1."""
     return [shift, np.zeros_like(shift), np.full_like(shift, 1 - _EPSILON)]

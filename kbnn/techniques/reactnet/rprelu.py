@@ -1,4 +1,4 @@
-"""ReActNet's activation: a PReLU whose two shifts are learned."""
+"""ReActNet's activation: a PReLU with two learned shifts."""
 
 from typing import Any
 
@@ -11,26 +11,33 @@ from kbnn.techniques.reactnet.learned_shift import shift_layer, shift_weights
 
 @keras.utils.register_keras_serializable(package="kbnn")
 class RPReLU(keras.layers.Layer):
-    r"""PReLU with a learned shift before and another behind it, per channel.
+    r"""PReLU with a learned shift before it and another after it, per channel.
 
     $$y = \begin{cases} x - \gamma + \zeta & x > \gamma \\
                         \beta (x - \gamma) + \zeta & \text{otherwise} \end{cases}$$
 
-    `kbnn.converters.freeze` turns it into Keras's batch normalization and PReLU, so that the frozen
-    model needs no kbnn.
+    The weight `shift_in` is minus gamma, `slope` is beta and `shift_out` is zeta.
+    `kbnn.converters.freeze` replaces the layer by Keras's batch normalization and PReLU, so the
+    frozen model does not need kbnn.
 
     Args:
-        slope_initializer: of the slope below the threshold; 0.25 by default, as PReLU's authors
-            and ReActNet's code have it. The shifts begin at zero.
+        slope_initializer: initializer of beta; by default the constant 0.25. The shifts start at
+            zero.
 
-    Input and output: `(batch, ..., channels)`.
+    Call arguments:
+        inputs: `(batch, ..., channels)`.
+
+    Returns:
+        A tensor of the shape of `inputs`.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> kbnn.layers.RPReLU()(np.float32([[-4.0, 2.0]])).numpy()
     array([[-1.,  2.]], dtype=float32)
 
     Source: "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions"
-    (Liu et al., 2020), section 4.2. `shift_in` holds minus gamma, `shift_out` zeta.
+    (Liu et al., 2020).
     """
 
     def __init__(self, slope_initializer: Any = None, **kwargs: Any) -> None:
@@ -55,8 +62,8 @@ class RPReLU(keras.layers.Layer):
         return tf.nn.relu(shifted) - self.slope * tf.nn.relu(-shifted) + self.shift_out
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray]]:
-        """The Keras layers that take its place in a frozen model, and their weights."""
-        # It may be used on images of several sizes.
+        """Return the Keras layers that replace this one in a frozen model, and their weights."""
+        # The model may use the layer on images of several sizes.
         open_sizes = [None] * (self._rank - 2)
         layers = keras.Sequential(
             [

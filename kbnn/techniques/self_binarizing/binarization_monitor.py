@@ -1,4 +1,4 @@
-"""How binary a network in training is, layer by layer, in the logs of `fit`."""
+"""Logs how binary each layer of a network is during training."""
 
 import contextlib
 import functools
@@ -22,40 +22,46 @@ from kbnn.techniques.self_binarizing.binary_batch_normalization import BinaryBat
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
 from kbnn.training.trainer import model_of
 
-SATURATION = 10.0
-"""From this product of sharpness and magnitude on, the gradient is below 1e-8 of its maximum."""
+# Where sharpness * |x| exceeds this value, the gradient is below 1e-8 of its maximum.
+_SATURATION = 10.0
 
 
 class BinarizationMonitor(keras.callbacks.Callback):
-    """Write into the logs of each epoch how binary the kernels and activations are.
+    """Add measures of how binary the kernels and activations are to the logs of each epoch.
 
     For each binary kernel:
 
-    - `<layer>/kernel_flip_ratio`: share of weights whose binary value has changed since the epoch
-      before.
+    - `<layer>/kernel_flip_ratio`: share of weights whose sign changed during the epoch.
 
-    and for each `SmoothSign` besides:
+    For each kernel with a `SmoothSign`, also:
 
-    - `<layer>/kernel_residual`: mean of `1 - |tanh(sharpness * w)|`, 0 for a binary kernel;
-    - `<layer>/kernel_saturation`: share of weights with `sharpness * |w| > 10`, which hardly learn;
-    - `<layer>/input_residual`, `<layer>/input_saturation`: the same of what is binarised in front
-      of the layer, or in it, on `images`.
+    - `<layer>/kernel_residual`: mean of `1 - |tanh(sharpness * w)|`; 0 for a binary kernel;
+    - `<layer>/kernel_saturation`: share of weights with `sharpness * |w| > 10`, which hardly learn.
 
-    "kernel" is the weight's name; a depthwise one is "depthwise_kernel". A name that a nested model
-    has again gets a number. Put `CSVLogger` and `TensorBoard` behind this callback.
+    For each `SmoothSign` on activations, if you pass `images`:
+
+    - `<layer>/input_residual`, `<layer>/input_saturation`: the same measures of the values that the
+      layer binarizes.
+
+    "kernel" is the name of the weight, so a depthwise kernel logs "depthwise_kernel". If nested
+    models repeat a name, it gets a number: "conv/kernel#2".
+
+    Place `CSVLogger` and `TensorBoard` after this callback in the list.
 
     Args:
-        images: a batch of images, as the model takes them, on which to look at activations, of a
-            model of one input; None leaves them out. They go through the network as at inference.
+        images: a batch of images on which to measure activations, for a model with one input. They
+            pass through the network as at inference. None measures no activations.
 
     Raises:
-        TypeError: images that are no array.
-        ValueError: in `fit`, a model without a binary kernel, or images that do not fit it.
+        TypeError: `images` is not an array.
+        ValueError: in `fit`, if the model has no binary kernel, or the images do not fit it.
+
+    Example:
 
     >>> import kbnn
     >>> monitor = kbnn.callbacks.BinarizationMonitor()   # for fit(..., callbacks=[monitor])
 
-    The measures are kbnn's.
+    Source: kbnn.
     """
 
     def __init__(self, images: Any = None) -> None:
@@ -79,29 +85,29 @@ class BinarizationMonitor(keras.callbacks.Callback):
             for layer in self.model.submodules
             if isinstance(layer, keras.layers.Layer) and quantizers_of(layer)
         ]
-        if not dict(self._kernel_signs()):
+        if not dict(self._iterate_signs()):
             raise ValueError(
                 "Expected a model with a kernel that is quantized to one bit. "
                 f"Received: model={self.model.name!r} without one"
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        # Not before: `BackupAndRestore` may have put other weights in place.
-        self._signs = dict(self._kernel_signs())
+        # Not in `on_train_begin`, after which `BackupAndRestore` may load other weights.
+        self._signs = dict(self._iterate_signs())
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:
             return
-        for name, signs in self._kernel_signs():
+        for name, signs in self._iterate_signs():
             logs[f"{name}_flip_ratio"] = float(np.mean(signs != self._signs[name]))
         for name, (layer, argument) in self._kernels.items():
             quantizer = quantizers_of(layer)[argument]
             if isinstance(quantizer, SmoothSign):
-                _measure(logs, name, quantizer, latent_kernel(layer, argument))
+                _log_binarization(logs, name, quantizer, latent_kernel(layer, argument))
         if self._images is not None:
-            self._look_at_inputs(logs)
+            self._log_inputs(logs)
 
-    def _kernel_signs(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _iterate_signs(self) -> Iterator[tuple[str, np.ndarray]]:
         for name, (layer, argument) in self._kernels.items():
             quantizer = quantizers_of(layer)[argument]
             if quantizer.precision == 1:
@@ -116,7 +122,7 @@ class BinarizationMonitor(keras.callbacks.Callback):
         expected = [tf.TensorShape(tensor.shape) for tensor in shipped.inputs or []]
         if len(expected) > 1:
             raise ValueError(
-                "Expected a model of one input, to look at its activations on `images`. "
+                "Expected a model of one input to measure activations on `images`. "
                 f"Received: model={shipped.name!r} with {len(expected)} inputs"
             )
         if (
@@ -129,8 +135,8 @@ class BinarizationMonitor(keras.callbacks.Callback):
                 f"Received: shape {received}"
             )
 
-    def _look_at_inputs(self, logs: dict[str, Any]) -> None:
-        found = [
+    def _log_inputs(self, logs: dict[str, Any]) -> None:
+        smooth_signs = [
             (layer, base_quantizer(quantizer))
             for layer in self._layers
             for argument, quantizer in quantizers_of(layer).items()
@@ -138,47 +144,48 @@ class BinarizationMonitor(keras.callbacks.Callback):
             and argument not in KERNEL_QUANTIZERS
         ]
         with contextlib.ExitStack() as stack:
-            # At inference binary batch normalization compares, and calls no quantizer.
-            seen = [
-                stack.enter_context(_recorded(layer if _compares(layer) else quantizer))
-                for layer, quantizer in found
+            # At inference binary batch normalization compares and does not call its quantizer.
+            recorded = [
+                stack.enter_context(_record_inputs(layer if _is_comparison(layer) else quantizer))
+                for layer, quantizer in smooth_signs
             ]
             self.model(self._images, training=False)
         names: list[str] = []
-        for (layer, quantizer), tensors in zip(found, seen, strict=True):
-            # A layer that is used several times in the model is measured over all its inputs.
-            values = map(layer.normalized, tensors) if _compares(layer) else tensors
+        for (layer, quantizer), tensors in zip(smooth_signs, recorded, strict=True):
+            # A layer that the model uses several times is measured over the inputs of all uses.
+            values = map(layer.normalize, tensors) if _is_comparison(layer) else tensors
             names.append(layer.name)
             number = names.count(layer.name)
             name = f"{layer.name}/input" if number == 1 else f"{layer.name}/input#{number}"
-            _measure(logs, name, quantizer, tf.concat([tf.reshape(x, [-1]) for x in values], 0))
+            all_values = tf.concat([tf.reshape(x, [-1]) for x in values], 0)
+            _log_binarization(logs, name, quantizer, all_values)
 
 
-def _compares(layer: keras.layers.Layer) -> bool:
+def _is_comparison(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, BinaryBatchNormalization)
 
 
 @contextlib.contextmanager
-def _recorded(layer: keras.layers.Layer) -> Iterator[list[tf.Tensor]]:
-    """Keep what a layer is called with."""
-    seen: list[tf.Tensor] = []
+def _record_inputs(layer: keras.layers.Layer) -> Iterator[list[tf.Tensor]]:
+    """Collect the inputs of every call of a layer."""
+    inputs_of_calls: list[tf.Tensor] = []
     call = layer.call
 
     @functools.wraps(call)
     def record(inputs: tf.Tensor, *args: Any, **kwargs: Any) -> tf.Tensor:
-        seen.append(inputs)
+        inputs_of_calls.append(inputs)
         return call(inputs, *args, **kwargs)
 
     layer.call = record
     try:
-        yield seen
+        yield inputs_of_calls
     finally:
         layer.call = call
 
 
-def _measure(logs: dict[str, Any], name: str, quantizer: SmoothSign, x: tf.Tensor) -> None:
+def _log_binarization(logs: dict[str, Any], name: str, quantizer: SmoothSign, x: tf.Tensor) -> None:
     x = tf.cast(x, "float32")
     residual = 1 - tf.abs(smooth_sign(x, quantizer.sharpness))
     logs[f"{name}_residual"] = float(tf.reduce_mean(residual))
-    saturated = tf.cast(quantizer.sharpness * tf.abs(x) > SATURATION, "float32")
+    saturated = tf.cast(quantizer.sharpness * tf.abs(x) > _SATURATION, "float32")
     logs[f"{name}_saturation"] = float(tf.reduce_mean(saturated))

@@ -1,4 +1,4 @@
-"""Batch normalization and sign in one, which at inference is a comparison."""
+"""Batch normalization and sign in one layer, which compares with a threshold at inference."""
 
 import numbers
 from typing import Any, NamedTuple
@@ -15,17 +15,17 @@ from kbnn.techniques.self_binarizing.reachable_sums import reachable_sums
 _INTEGERS = np.iinfo(np.int32)
 # A power of two, so that 1 - epsilon + epsilon is 1 in float32.
 _EPSILON = 2.0**-10
-# Beyond it a real threshold is out of reach, and its channel a constant.
+# No input reaches a threshold beyond this value, so the channel is constant.
 _OUT_OF_REACH = 1e30
 
 
 class Thresholds(NamedTuple):
-    """The comparison that a layer is at inference, channel by channel.
+    """What `BinaryBatchNormalization.thresholds` returns.
 
     Attributes:
         threshold: integers `(channels,)`.
-        above: booleans `(channels,)`: the output is +1 where the input is at least the threshold
-            (True) or at most the threshold (False), and -1 elsewhere.
+        above: booleans `(channels,)`: whether the output is +1 at or above the threshold (True) or
+            at or below it (False).
     """
 
     threshold: np.ndarray
@@ -34,32 +34,42 @@ class Thresholds(NamedTuple):
 
 @keras.utils.register_keras_serializable(package="kbnn")
 class BinaryBatchNormalization(keras.layers.BatchNormalization):
-    r"""Batch normalization, then a smooth sign; at inference a comparison with a threshold.
+    r"""Batch normalization and a smooth sign; at inference, a comparison with a threshold.
 
-    In training it is Keras's `BatchNormalization` with a quantizer as activation. At inference,
-    with $\sigma = \sqrt{var + \epsilon}$ and $T = \mu - \beta\sigma/\gamma$,
+    In training the layer is Keras's `BatchNormalization` with a quantizer as its activation. At
+    inference, with $\sigma = \sqrt{var + \epsilon}$ and $T = \mu - \beta\sigma/\gamma$, it computes
 
     $$y = \begin{cases} +1 & x \geq T \quad (\gamma > 0) \\
                         +1 & x \leq T \quad (\gamma < 0) \\
                         \mathrm{sign}(\beta) & \gamma = 0 \\
                         -1 & \text{otherwise} \end{cases}$$
 
-    which is the sign of the batch normalization without its rounding. The next layer takes +-1, so
-    it has `input_quantizer=None`. On the device the comparison is the threshold of the binary
-    convolution before it, whose outputs are then packed bits: `kbnn.converters.freeze` puts the
-    threshold midway between two sums that the convolution can give, so that no rounding decides.
+    This is the sign of the batch normalization, without its rounding errors. The outputs are +-1,
+    so the layer that takes them needs no `input_quantizer`.
+
+    On the device, the threshold becomes part of the binary convolution before this layer, which
+    then writes packed bits. `kbnn.converters.freeze` moves the threshold midway between two sums
+    that the convolution can produce, so that rounding cannot change the result.
 
     Args:
-        activation: a quantizer whose forward pass at inference is the sign; `SmoothSign` by
-            default.
-        momentum, epsilon, center, scale, **kwargs: as those of Keras's `BatchNormalization`, whose
-            moving statistics it has. The axis is the last one.
+        activation: a quantizer, or its name, whose output at inference is the sign.
+        momentum, epsilon, center, scale, **kwargs: as in Keras's `BatchNormalization`. `axis` must
+            be -1.
 
-    Input and output: `(batch, ..., channels)`.
+    Call arguments:
+        inputs: `(batch, ..., channels)`.
+        training: True normalizes with the statistics of the batch and applies the quantizer as in
+            training. None and False compare.
+        mask: as in Keras's `BatchNormalization`.
+
+    Returns:
+        A tensor of the shape of `inputs`; +-1 at inference.
 
     Raises:
-        ValueError: an activation that is not a sign; another axis.
-        TypeError: an activation that is no quantizer.
+        ValueError: `activation` is not a sign at inference, or `axis` is not -1.
+        TypeError: `activation` is not a quantizer.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> layer = kbnn.layers.BinaryBatchNormalization(beta_initializer="ones", epsilon=0.0)
@@ -68,8 +78,8 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
     >>> layer.thresholds()
     Thresholds(threshold=array([-1]), above=array([ True]))
 
-    Source: "Self-Binarizing Networks" (Lahoud et al., 2019), section 3 ("binary batch
-    normalization"). The cases, the rounding and the midpoints are kbnn's.
+    Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730) for binary batch
+    normalization. The four cases, the rounding and the midpoints are kbnn's.
     """
 
     activation_must_be_sign = True
@@ -98,32 +108,33 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         if not isinstance(training, bool | int):
             return tf.cond(
                 tf.cast(training, tf.bool),
-                lambda: self._smooth(inputs, mask),
-                lambda: self._compared(inputs),
+                lambda: self._normalize_and_quantize(inputs, mask),
+                lambda: self._compare(inputs),
             )
-        return self._smooth(inputs, mask) if training else self._compared(inputs)
+        return self._normalize_and_quantize(inputs, mask) if training else self._compare(inputs)
 
-    def normalized(self, inputs: tf.Tensor) -> tf.Tensor:
-        """What stands between batch normalization and sign at inference."""
+    def normalize(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Normalize with the moving statistics, without the sign."""
         return super().call(inputs, training=False)
 
     def thresholds(self, fan_in: int | None = None) -> Thresholds:
-        """The comparison of integers that the layer is at inference.
+        """Compute the integer thresholds that the layer compares with at inference.
 
-        Behind a binary layer the integers are its sums of +-1, without its bias or the scale of its
-        kernel, which the thresholds take in.
+        After a binary layer the thresholds apply to its sums of +-1, before its bias and the scale
+        of its kernel, both of which are part of the thresholds.
 
         Args:
-            fan_in: the largest sum that the layer before it can give. By default that of the
-                binary layer that stands before it in its model, if there is one.
+            fan_in: the largest sum that the layer before this one can produce. By default it is
+                taken from the binary layer before this one in the model, if there is one.
 
         Returns:
-            Integer thresholds, each between plus and minus `fan_in + 1`, and the directions.
+            A named tuple `(threshold, above)`. `threshold` has an integer per channel, from
+            `-(fan_in + 1)` to `fan_in + 1`; `above` says for each channel whether the output is +1
+            at or above the threshold (True) or at or below it (False).
 
         Raises:
-            ValueError: the layer has no weights yet; or stands in a model behind another layer than
-                a binary one, as a real stem, whose outputs are no integers, and no `fan_in` says
-                that they are.
+            ValueError: the layer is not built; or the layer before it in the model is not binary,
+                so that its outputs need not be integers, and you did not give `fan_in`.
         """
         if not self.built:
             raise ValueError(
@@ -134,7 +145,7 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
             raise ValueError(
                 f"Expected `fan_in` to be a positive integer. Received: fan_in={fan_in!r}"
             )
-        threshold, above = (value.numpy() for value in self._real_thresholds())
+        threshold, above = (value.numpy() for value in self._exact_thresholds())
         sums = reachable_sums(self)
         if sums is not None:
             threshold = (threshold - sums.offset) / sums.scale
@@ -142,20 +153,24 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         elif fan_in is None and (before := _layers_before(self)):
             names = ", ".join(repr(layer.name) for layer in before)
             raise ValueError(
-                "Expected a layer that takes integers, as those of a binary convolution. "
-                f"Received: {self.name!r} behind {names}. Give `fan_in` if they are integers."
+                "Expected a layer whose inputs are integers, such as the sums of a binary "
+                f"convolution. Received: {self.name!r} after {names}. Pass `fan_in` if the inputs "
+                "are integers."
             )
         limit = _INTEGERS.max if fan_in is None else fan_in + 1
         whole = np.where(above, np.ceil(threshold), np.floor(threshold))
         return Thresholds(np.clip(whole, -limit, limit).astype(np.int64), above)
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray], keras.layers.Layer]:
-        """The layers that take its place in a frozen model: batch normalization and a sign."""
+        """Return the layers that replace this one in a frozen model, and the weights of the first.
+
+        They are a batch normalization, which subtracts the threshold, and a sign.
+        """
         sums = reachable_sums(self)
         if sums is None:
-            threshold, above = (value.numpy() for value in self._limits())
+            threshold, above = (value.numpy() for value in self._float32_thresholds())
         else:
-            threshold, above = (value.numpy() for value in self._real_thresholds())
+            threshold, above = (value.numpy() for value in self._exact_thresholds())
             threshold = sums.midpoints(threshold, above)
         gamma = np.where(above, 1.0, -1.0)
         beta = np.zeros_like(gamma)
@@ -163,7 +178,7 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         beta[constant] = np.where(above, -np.sign(threshold), np.sign(threshold))[constant]
         gamma[constant] = threshold[constant] = 0.0
         layer = keras.layers.BatchNormalization(epsilon=_EPSILON, name=self.name)
-        # Its statistics are none: no recalibration may touch them.
+        # Its mean is a threshold, not a statistic: no recalibration may change it.
         layer.trainable = False
         weights = [gamma, beta, threshold, np.full_like(gamma, 1 - _EPSILON)]
         return (
@@ -177,34 +192,32 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         config.pop("axis")
         return {**config, "activation": keras.utils.serialize_keras_object(self.activation)}
 
-    def _smooth(self, inputs: tf.Tensor, mask: Any) -> tf.Tensor:
+    def _normalize_and_quantize(self, inputs: tf.Tensor, mask: Any) -> tf.Tensor:
         return self.activation(super().call(inputs, training=True, mask=mask))
 
-    def _compared(self, inputs: tf.Tensor) -> tf.Tensor:
+    def _compare(self, inputs: tf.Tensor) -> tf.Tensor:
         add_no_loss = getattr(self.activation, "add_no_loss", None)
         if add_no_loss is not None:
             add_no_loss()
-        limit, above = self._limits()
+        threshold, above = self._float32_thresholds()
         inputs = tf.cast(inputs, tf.float32)
-        positive = tf.where(above, inputs >= limit, inputs <= limit)
+        positive = tf.where(above, inputs >= threshold, inputs <= threshold)
         return tf.where(positive, tf.cast(1, self.compute_dtype), tf.cast(-1, self.compute_dtype))
 
-    def _limits(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """The last float32 numbers on the +1 side of the thresholds, and which side that is."""
-        threshold, above = self._real_thresholds()
-        limit = tf.cast(threshold, tf.float32)
-        beyond = tf.cast(limit, tf.float64)
-        up = tf.math.nextafter(limit, float("inf"))
-        down = tf.math.nextafter(limit, -float("inf"))
-        limit = tf.where(above & (beyond < threshold), up, limit)
-        return tf.where(~above & (beyond > threshold), down, limit), above
+    def _float32_thresholds(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """The thresholds in float32, rounded towards the +1 side, and whether that is above."""
+        exact, above = self._exact_thresholds()
+        threshold = tf.cast(exact, tf.float32)
+        rounded = tf.cast(threshold, tf.float64)
+        next_up = tf.math.nextafter(threshold, float("inf"))
+        next_down = tf.math.nextafter(threshold, -float("inf"))
+        threshold = tf.where(above & (rounded < exact), next_up, threshold)
+        return tf.where(~above & (rounded > exact), next_down, threshold), above
 
-    def _real_thresholds(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """T in float64, plus or minus infinity for a constant, and whether +1 lies above it."""
-        mean, variance = (
-            tf.cast(self.moving_mean, "float64"),
-            tf.cast(self.moving_variance, "float64"),
-        )
+    def _exact_thresholds(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """T in float64, infinite where a channel is constant, and whether +1 is above T."""
+        mean = tf.cast(self.moving_mean, "float64")
+        variance = tf.cast(self.moving_variance, "float64")
         gamma = tf.cast(self.gamma, "float64") if self.scale else tf.ones_like(mean)
         beta = tf.cast(self.beta, "float64") if self.center else tf.zeros_like(mean)
         is_constant = tf.equal(gamma, 0)

@@ -1,4 +1,4 @@
-"""The numbers that a binary layer can give, of which there are few."""
+"""The few values that a binary layer can output, and thresholds between them."""
 
 from typing import Any, NamedTuple
 
@@ -15,8 +15,8 @@ _BINARY_LAYERS = (
     lq.layers.QuantConv3D,
     lq.layers.QuantDense,
 )
-# At inference they give some of the numbers that they take, channel by channel.
-_CHOOSING = (
+# At inference each output of these layers is one of their inputs of the same channel.
+_SELECTING_LAYERS = (
     keras.layers.Dropout,
     keras.layers.GlobalMaxPooling1D,
     keras.layers.GlobalMaxPooling2D,
@@ -28,13 +28,15 @@ _CHOOSING = (
 
 
 class ReachableSums(NamedTuple):
-    """`scale * s + offset` for s from `-fan_in` to `fan_in` in steps, channel by channel.
+    """The values that a binary layer can output.
+
+    They are `scale * s + offset` in each channel, for s from `-fan_in` to `fan_in` in steps.
 
     Attributes:
         fan_in: number of products in a sum.
-        step: 2; 1 where some of the products may be zero.
-        scale: of the kernel, `(channels,)`, positive.
-        offset: the bias, `(channels,)`.
+        step: 2, or 1 where some products may be zero.
+        scale: scale of the kernel, `(channels,)`, positive.
+        offset: bias of the layer, `(channels,)`.
     """
 
     fan_in: int
@@ -43,20 +45,21 @@ class ReachableSums(NamedTuple):
     offset: np.ndarray
 
     def midpoints(self, threshold: np.ndarray, above: np.ndarray) -> np.ndarray:
-        """Thresholds between two sums that are compared with the sums as the given ones are.
+        """Move thresholds midway between two neighbouring sums.
 
-        The sums are those of float32, in which the layer adds its bias.
+        A comparison of any reachable sum with the result gives what its comparison with the given
+        threshold gives. The sums are those in float32, because the layer adds its bias in float32.
 
         Args:
             threshold: T, `(channels,)`; may be infinite.
-            above: whether sums of at least T, or of at most T, are the ones chosen.
+            above: `(channels,)`: whether sums of at least T (True) or at most T (False) become +1.
 
         Returns:
-            For each channel the middle of the step in which the choice changes; beyond the last
-            sum where it does not change.
+            Thresholds `(channels,)`. If all sums of a channel become +1, or all -1, the threshold
+            is half a step beyond the first or the last sum.
         """
         sums = np.arange(-self.fan_in, self.fan_in + 1, self.step)
-        chosen = np.array(
+        positions = np.array(
             [
                 np.searchsorted(
                     (sums * np.float32(scale)).astype("float32") + np.float32(offset),
@@ -68,17 +71,24 @@ class ReachableSums(NamedTuple):
                 )
             ]
         )
-        middle = self.step * (chosen - 0.5) - self.fan_in
+        middle = self.step * (positions - 0.5) - self.fan_in
         return self.scale * middle + self.offset
 
 
 def reachable_sums(layer: keras.layers.Layer) -> ReachableSums | None:
-    """What a layer takes, if that is the outputs of one layer of binary kernel and inputs."""
+    """Find the values that the inputs of a layer can have.
+
+    Args:
+        layer: a layer in a model.
+
+    Returns:
+        The sums of the binary layer before this one; None if there is no such layer.
+    """
     found = producers(layer)
     if len(found) != 1:
         return None
     (producer,) = found
-    if isinstance(producer, _CHOOSING):
+    if isinstance(producer, _SELECTING_LAYERS):
         return reachable_sums(producer)
     if not isinstance(producer, _BINARY_LAYERS) or isinstance(
         producer, keras.layers.Conv2DTranspose | keras.layers.Conv3DTranspose

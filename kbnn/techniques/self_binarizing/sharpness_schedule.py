@@ -11,68 +11,64 @@ from kbnn import _checks
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantizers_of
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign, check_sharpness
 
-LAWS = ("geometric", "linear", "hashnet")
 KINDS = ("all", "kernel", "input")
-# HashNet's code raises its sharpness as the root of 1 + 0.005 step.
-_HASHNET_RATE = 0.005
 
-Law = str | Callable[[int, int], float]
+Law = Callable[[int, int], float]
 
 
 class SharpnessSchedule(keras.callbacks.Callback):
     r"""Raise the sharpness of every `SmoothSign` of a model, step by step.
 
-    With `p` from 0 to 1 over the training, but for its last part, `hold`, in which it stays 1:
+    The sharpness rises geometrically, $\nu = \nu_0 (\nu_1 / \nu_0)^p$, where `p` grows from 0 to 1
+    over the schedule. In the last part of the schedule, `hold`, `p` stays at 1.
 
-    - "geometric": $\nu = \nu_0 (\nu_1 / \nu_0)^p$
-    - "linear": $\nu = \nu_0 + (\nu_1 - \nu_0) p$
-    - "hashnet": $\nu = \min(\nu_1, \nu_0 \sqrt{1 + 0.005\, step})$, as in HashNet's code; neither
-      the number of all steps nor `hold` changes it, and it may end below $\nu_1$ (8 times $\nu_0$
-      takes 12,600 steps)
-    - a function `law(step, steps)`, which is given the step, from 0 to `steps - 1`, where it stays,
-      and the number of all steps
+    Every call of `fit` begins at `start`. The step is computed from the epoch and the batch of
+    `fit`, so a training that you resume with `BackupAndRestore` or `initial_epoch` follows the same
+    schedule. If two schedules act on the same quantizers, the last one in the list of callbacks
+    wins.
 
-    The place in the training is that of `fit`'s epoch and batch, so a training that goes on after
-    `BackupAndRestore`, or with `initial_epoch`, follows the same schedule. The sharpness of its
-    last step is written into the logs of each epoch as `sharpness` (`kernel_sharpness` or
-    `input_sharpness` for one kind): put `CSVLogger` and `TensorBoard` behind this callback.
+    Each epoch's logs contain the sharpness of its last step as `sharpness`, or as
+    `kernel_sharpness` or `input_sharpness` if `quantizers` selects one kind. Place `CSVLogger` and
+    `TensorBoard` after this callback in the list.
 
     Args:
-        start: sharpness at the first step.
-        stop: sharpness at the end.
-        law: how it rises.
-        steps: number of steps after which the schedule has ended; by default those of `fit`.
-        epochs: the same in epochs.
+        start: nu_0, the sharpness at the first step.
+        stop: nu_1, the sharpness at the end.
+        law: a function `law(step, steps)` that returns the sharpness, to replace the geometric law.
+            `step` runs from 0 to `steps - 1` and stays there; `steps` is the length of the
+            schedule. `start`, `stop` and `hold` then have no effect.
+        steps: length of the schedule in training steps; by default that of the training.
+        epochs: length of the schedule in epochs; give `steps` or `epochs`, not both.
         hold: share of the schedule, at its end, that trains at `stop`.
-        hard_forward_from: share of the schedule after which the forward pass is the hard sign, the
-            gradient still that of the smooth one; 1 for never. None leaves it as it is.
-        quantizers: "all", or "kernel" or "input": a schedule for those that quantize kernels, or
-            for all others. For two laws give `fit` two callbacks.
-
-    Several calls of `fit` each begin at `start`, but for `initial_epoch`. Of two schedules for the
-    same quantizers the last one counts.
+        hard_forward_from: share of the schedule after which the forward pass is the hard sign,
+            while the gradient remains that of the tanh. 0 means always, 1 never. None does not
+            change the quantizers' `hard_forward`.
+        quantizers: "all", "kernel" (quantizers of kernels only) or "input" (all others). To
+            sharpen kernels and inputs differently, give `fit` two schedules.
 
     Raises:
-        ValueError: an argument out of range; in `fit`, a law that gives no positive number, a model
-            without such a `SmoothSign` or not built, a schedule for kernels or inputs where both
-            have the same `SmoothSign`, data whose number of batches Keras does not know, or
-            `steps_per_execution` other than 1.
+        ValueError: an argument is out of range. In `fit`: the law returns no positive number; the
+            model is not built or has no such `SmoothSign`; one `SmoothSign` quantizes both kernels
+            and inputs, but the schedule is for one kind; the number of batches is unknown; or
+            `steps_per_execution` is not 1.
+
+    Example:
 
     >>> import kbnn
     >>> schedule = kbnn.callbacks.SharpnessSchedule(start=1, stop=100, hold=0)
     >>> [round(schedule.sharpness(step, steps=3)) for step in range(3)]
     [1, 10, 100]
 
-    Sources: "Self-Binarizing Networks" (Lahoud et al., 2019) sharpens during training; the laws,
-    their ends, `hold` and `hard_forward_from` are kbnn's. "hashnet" is that of "HashNet" (Cao et
-    al., 2017).
+    Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730) for the sharpening
+    during training. The law, its ends, `hold`, `hard_forward_from` and the separate schedules are
+    kbnn's.
     """
 
     def __init__(
         self,
         start: float = 1.0,
         stop: float = 1000.0,
-        law: Law = "geometric",
+        law: Law | None = None,
         *,
         steps: int | None = None,
         epochs: int | None = None,
@@ -101,9 +97,10 @@ class SharpnessSchedule(keras.callbacks.Callback):
             raise ValueError(
                 f"Expected `steps` or `epochs`. Received both: steps={steps}, epochs={epochs}"
             )
-        if not callable(law) and law not in LAWS:
+        if law is not None and not callable(law):
             raise ValueError(
-                f"Expected `law` to be one of {', '.join(LAWS)}, or a function. Received: {law!r}"
+                "Expected `law` to be a function law(step, steps), or None for the geometric law. "
+                f"Received: law={law!r}"
             )
         if quantizers not in KINDS:
             raise ValueError(
@@ -113,30 +110,37 @@ class SharpnessSchedule(keras.callbacks.Callback):
         self._steps, self._epochs = steps, epochs
         self._hold, self._hard_forward_from = hold, hard_forward_from
         self._kind = quantizers
-        self._chosen: list[SmoothSign] = []
+        self._quantizers: list[SmoothSign] = []
         self._epoch = 0
         self._batch = 0
         self._value = float(start)
 
     def sharpness(self, step: int, steps: int) -> float:
-        """The sharpness at a step, counted from 0, of a schedule of `steps`."""
-        if callable(self._law):
+        """Compute the sharpness at one step.
+
+        Args:
+            step: the training step, from 0.
+            steps: length of the schedule.
+
+        Returns:
+            nu at this step.
+
+        Raises:
+            ValueError: the given law does not return a positive number.
+        """
+        if self._law is not None:
             step = min(step, steps - 1)
             value = self._law(step, steps)
             check_sharpness(f"law({step}, {steps})", value)
             return float(value)
-        if self._law == "hashnet":
-            return min(self._stop, self._start * math.sqrt(1 + _HASHNET_RATE * step))
         last = round((1 - self._hold) * steps) - 1
         progress = min(1.0, step / last) if last > 0 else 1.0
-        if self._law == "linear":
-            return self._start + (self._stop - self._start) * progress
         return self._start * (self._stop / self._start) ** progress
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         _checks.built(self.model)
-        self._chosen = _smooth_signs(self.model, self._kind)
-        if not self._chosen:
+        self._quantizers = _find_smooth_signs(self.model, self._kind)
+        if not self._quantizers:
             kind = "" if self._kind == "all" else f" as {self._kind} quantizer"
             raise ValueError(
                 f"Expected a model with a kbnn.quantizers.SmoothSign{kind}. "
@@ -145,11 +149,11 @@ class SharpnessSchedule(keras.callbacks.Callback):
         setting = getattr(self.model, "_steps_per_execution", None)
         at_once = 1 if setting is None else int(keras.backend.get_value(setting))
         if at_once != 1:
-            raise _several_steps(at_once)
+            raise _steps_at_once_error(at_once)
         if self.params.get("steps") is None:
             raise ValueError(
                 "Expected data whose number of batches is known. Received: data without a length. "
-                "Give `fit` a steps_per_epoch, or the dataset "
+                "Pass steps_per_epoch to `fit`, or set the length of the dataset with "
                 ".apply(tf.data.experimental.assert_cardinality(...))."
             )
 
@@ -161,7 +165,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
         step = self._epoch * in_epoch + batch
         steps = self._steps or in_epoch * (self._epochs or self.params["epochs"])
         self._value = self.sharpness(step, steps)
-        for quantizer in self._chosen:
+        for quantizer in self._quantizers:
             quantizer.sharpness.assign(self._value)
             if self._hard_forward_from is not None:
                 is_hard = self._hard_forward_from < 1 and step >= self._hard_forward_from * steps
@@ -170,7 +174,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         if batch != self._batch:
-            raise _several_steps(batch - self._batch + 1)
+            raise _steps_at_once_error(batch - self._batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is not None:
@@ -178,8 +182,8 @@ class SharpnessSchedule(keras.callbacks.Callback):
             logs[f"{prefix}sharpness"] = self._value
 
 
-def _smooth_signs(model: keras.Model, kind: str) -> list[SmoothSign]:
-    """The smooth signs in a model, at any depth, that quantize what `kind` says."""
+def _find_smooth_signs(model: keras.Model, kind: str) -> list[SmoothSign]:
+    """The smooth signs of a model and of its nested models that quantize what `kind` says."""
     found = [module for module in model.submodules if isinstance(module, SmoothSign)]
     if kind == "all":
         return found
@@ -192,16 +196,16 @@ def _smooth_signs(model: keras.Model, kind: str) -> list[SmoothSign]:
     for one in found:
         if len(roles.get(id(one), ())) > 1:
             raise ValueError(
-                f"Expected kernels and inputs to have a SmoothSign each. Received: {one.name!r} "
-                "for both. Give each its own: kbnn.quantizers.clone(quantizer, name)."
+                "Expected different SmoothSign objects for kernels and inputs. Received: "
+                f"{one.name!r} for both. Copy it with kbnn.quantizers.clone(quantizer, name)."
             )
     return [one for one in found if roles.get(id(one), {"input"}) == {kind}]
 
 
-def _several_steps(count: int) -> ValueError:
+def _steps_at_once_error(count: int) -> ValueError:
     return ValueError(
-        f"Expected single steps of training, to sharpen step by step. Received: {count} steps at "
-        "once. Compile with steps_per_execution=1."
+        "Expected a model that trains one step at a time, because the sharpness changes at every "
+        f"step. Received: {count} steps at once. Compile with steps_per_execution=1."
     )
 
 

@@ -1,4 +1,4 @@
-"""The network as its training sees it: smooth signs that stay smooth."""
+"""A copy of a network whose smooth signs stay smooth at inference."""
 
 from typing import Any
 
@@ -13,23 +13,24 @@ from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
 
 
 def smooth_network(model: keras.Model) -> keras.Model:
-    """Copy a model, with every `SmoothSign` at inference what it is in training.
+    """Copy a model so that every `SmoothSign` does at inference what it does in training.
 
-    That is smooth, but for those whose `hard_forward` is on.
-
-    `evaluate` on the copy gives the accuracy of the network that training sees; on the model itself
-    that of the one that ships. The difference is what the sharpening has still to close. Batch
-    normalization runs with its moving statistics in both. The copy is to look at, not to ship.
+    Use it to see how far the sharpening still has to go: `evaluate` on the copy gives the accuracy
+    of the network that training sees, `evaluate` on the model gives the accuracy of the network
+    that ships. Batch normalization runs with its moving statistics in both. A `SmoothSign` whose
+    `hard_forward` is on stays hard. The copy cannot be converted to a device file.
 
     Args:
         model: a built functional or Sequential model.
 
     Returns:
-        A new model, not compiled. The given one is left as it is.
+        A new model, not compiled. The given model does not change.
 
     Raises:
-        TypeError: the model is subclassed or belongs to Keras 3.
-        ValueError: the model is not built, or has no `SmoothSign`.
+        TypeError: the model is subclassed, or is a Keras 3 model.
+        ValueError: the model is not built or has no `SmoothSign`.
+
+    Example:
 
     >>> import kbnn
     >>> model = kbnn.models.vgg_tiny(width=8, input_quantizer="smooth_sign")
@@ -41,7 +42,7 @@ def smooth_network(model: keras.Model) -> keras.Model:
     def replace(layer: keras.layers.Layer) -> Any:
         if isinstance(base_quantizer(layer), SmoothSign):
             found.append(base_quantizer(layer))
-            return _stays_smooth(base_quantizer(layer), layer.name)
+            return _always_smooth(base_quantizer(layer), layer.name)
         own = {
             argument: base_quantizer(quantizer)
             for argument, quantizer in quantizers_of(layer).items()
@@ -51,8 +52,8 @@ def smooth_network(model: keras.Model) -> keras.Model:
         if not own:
             return None
         if isinstance(layer, BinaryBatchNormalization):
-            return _uncompared(layer)
-        changes = {argument: _stays_smooth(one, one.name) for argument, one in own.items()}
+            return _smooth_normalization(layer)
+        changes = {argument: _always_smooth(one, one.name) for argument, one in own.items()}
         copy = type(layer).from_config({**layer.get_config(), **changes})
         replaced.append((layer, copy, quantizers_of(layer).keys() - own.keys()))
         return copy
@@ -71,20 +72,23 @@ def smooth_network(model: keras.Model) -> keras.Model:
 @lq.utils.register_alias("_AlwaysSmooth")  # Larq's loader of `.h5` files looks here
 @keras.utils.register_keras_serializable(package="kbnn")
 class _AlwaysSmooth(SmoothSign):
+    """A `SmoothSign` that is in training always."""
+
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
         return super().call(inputs, training=True)
 
 
-def _stays_smooth(quantizer: SmoothSign, name: str) -> SmoothSign:
+def _always_smooth(quantizer: SmoothSign, name: str) -> SmoothSign:
     sharpness, hard_forward = map(
         keras.backend.get_value, (quantizer.sharpness, quantizer.hard_forward)
     )
     return _AlwaysSmooth(float(sharpness), bool(hard_forward), name=name)
 
 
-def _uncompared(layer: BinaryBatchNormalization) -> Replacement:
+def _smooth_normalization(layer: BinaryBatchNormalization) -> Replacement:
+    """Keras's batch normalization and a smooth sign, in place of a comparison."""
     config = layer.get_config()
     del config["activation"]
     normalization = keras.layers.BatchNormalization.from_config(config)
     sign = base_quantizer(layer.activation)
-    return Replacement(normalization, then=_stays_smooth(sign, sign.name))
+    return Replacement(normalization, then=_always_smooth(sign, sign.name))

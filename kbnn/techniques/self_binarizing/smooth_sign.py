@@ -17,33 +17,40 @@ _LARGEST = 1e30
 @lq.utils.register_alias("SmoothSign")
 @keras.utils.register_keras_serializable(package="kbnn")
 class SmoothSign(lq.quantizers.Quantizer):
-    r"""Self-binarizing: `tanh(sharpness * x)` in training, the sign everywhere else.
+    r"""Self-binarizing: `tanh(sharpness * x)` in training, the sign otherwise.
 
     $$q(x) = \begin{cases} \tanh(\nu x) & \text{in training} \\
                            +1 & x \geq 0 \\ -1 & x < 0 \end{cases}$$
 
-    Gradients are those of the tanh, without a straight-through estimator. The sharpness is a weight
-    that is saved and not trained; `kbnn.callbacks.SharpnessSchedule` raises it during `fit`.
-    Validation and `predict` run with hard signs: they show the network that ships.
-    `kbnn.converters.freeze` turns it into Larq's `ste_sign`.
+    The gradient is that of the tanh; there is no straight-through estimator. The sharpness is saved
+    with the model and is not trained: `kbnn.callbacks.SharpnessSchedule` raises it during `fit`.
+    Validation and `predict` run with hard signs, so they show the network that ships. In a frozen
+    model the quantizer becomes Larq's `ste_sign`.
+
+    Larq's layers share the quantizer object that you pass to them, and then also its sharpness. To
+    give each layer its own, copy it with `kbnn.quantizers.clone`; the builders of `kbnn.models` and
+    `kbnn.requantize` do this for you.
 
     Args:
-        sharpness: nu at the start, positive.
-        hard_forward: give the sign in training too, under the gradient of the tanh: a surrogate
-            gradient for other methods. `SharpnessSchedule` can switch it on for a last phase.
+        sharpness: nu at the start, a positive number.
+        hard_forward: return the sign in training too, with the gradient of the tanh.
+            `SharpnessSchedule` can switch it on during the training.
 
-    Attributes:
-        sharpness: the variable, a scalar.
-        hard_forward: the variable, 1.0 or 0.0.
+    Call arguments:
+        inputs: a floating tensor of any shape.
+        training: True for the tanh. None and False give the sign.
 
-    Input and output: a tensor of any shape.
-
-    Larq's layers share a quantizer that is given to several of them, or twice to one, and with it
-    its sharpness: give each its own (`kbnn.quantizers.clone`). The builders of `kbnn.models` and
-    `kbnn.requantize` do.
+    Returns:
+        A tensor of the shape and type of `inputs`.
 
     Raises:
-        ValueError: a sharpness that is not a positive number; a `hard_forward` that is no bool.
+        ValueError: `sharpness` is not a positive number, or `hard_forward` is not a bool.
+
+    Attributes:
+        sharpness: nu as a variable, a scalar; assign to it in your own training loop.
+        hard_forward: 1.0 or 0.0 as a variable, a scalar.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> quantizer = kbnn.quantizers.SmoothSign(sharpness=10.0)
@@ -52,8 +59,8 @@ class SmoothSign(lq.quantizers.Quantizer):
     >>> quantizer(np.float32([-1.0, 0.0, 0.1])).numpy()
     array([-1.,  1.,  1.], dtype=float32)
 
-    Source: "Self-Binarizing Networks" (Lahoud et al., 2019), section 3. `hard_forward` and the
-    numerical form of the gradient (`kbnn.math.smooth_sign`) are kbnn's.
+    Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730). `hard_forward` and
+    the numerical form of the gradient (`kbnn.math.smooth_sign`) are kbnn's.
     """
 
     precision = 1
@@ -71,7 +78,7 @@ class SmoothSign(lq.quantizers.Quantizer):
 
     def build(self, input_shape: Any) -> None:
         for name, value in self._initial.items():
-            # Callbacks assign the same value on every replica; no step changes it.
+            # Callbacks assign the same value on every replica, and no training step changes it.
             variable = self.add_weight(
                 name,
                 shape=(),
@@ -92,7 +99,7 @@ class SmoothSign(lq.quantizers.Quantizer):
         return smooth_sign(inputs, self.sharpness, hard_forward=is_hard)
 
     def frozen_quantizer(self) -> lq.quantizers.Quantizer:
-        """The quantizer that takes its place in a frozen model."""
+        """Return the Larq quantizer that replaces this one in a frozen model."""
         return lq.quantizers.SteSign(name=self.name, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
@@ -102,7 +109,7 @@ class SmoothSign(lq.quantizers.Quantizer):
 def check_sharpness(name: str, value: Any) -> None:
     """Raise ValueError unless a value can be a sharpness."""
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    # Not `0 < value`: NaN. An infinite one makes NaN of 0.
+    # `0 < value <= largest` is False for NaN; an infinite sharpness would make NaN of x = 0.
     if not is_number or not 0 < value <= _LARGEST:
         raise ValueError(
             f"Expected `{name}` to be a positive number, at most {_LARGEST:g}. "

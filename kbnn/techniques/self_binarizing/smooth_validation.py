@@ -1,4 +1,4 @@
-"""How the network that training sees does on validation data, beside the one that ships."""
+"""Validates the smooth network that training sees, beside the network that ships."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,29 +11,31 @@ from kbnn.training.trainer import model_of
 
 
 class SmoothValidation(keras.callbacks.Callback):
-    """Write the smooth network's loss and metrics on validation data into the logs of each epoch.
+    """Add the smooth network's validation loss and metrics to the logs of each epoch.
 
-    `fit` validates the network that ships, with hard signs: `val_accuracy`. This gives
-    `val_smooth_accuracy` beside it, that of `kbnn.techniques.smooth_network`. Their difference is
-    what the sharpening has still to close.
+    `fit` validates the network that ships, with hard signs, and logs `val_accuracy`. This callback
+    evaluates `kbnn.techniques.smooth_network` on the same data and logs `val_smooth_accuracy`. The
+    difference shows how far the sharpening still has to go.
 
-    Put `CSVLogger` and `TensorBoard` behind this callback.
+    Place `CSVLogger` and `TensorBoard` after this callback in the list.
 
     Args:
-        validation_data: `(images, labels)` or a dataset of batches of them, as `fit` takes it.
-        metrics: a list of names of Keras metrics, or of metrics. The loss is the one that the model
-            is compiled with, without `loss_weights`.
+        validation_data: `(images, labels)`, or a dataset of such batches, as for `fit`.
+        metrics: a list of Keras metrics or their names. The loss is the loss that the model is
+            compiled with, without its `loss_weights`.
 
     Raises:
-        TypeError: data or metrics of another kind.
-        ValueError: in `fit`, a model without a `SmoothSign`, and Keras's own errors for a metric or
-            data that do not fit it, before the first epoch.
+        TypeError: `validation_data` or `metrics` has another type.
+        ValueError: in `fit`, before the first epoch, if the model has no `SmoothSign`. Keras raises
+            its own errors for data or metrics that do not fit the model.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> images, labels = np.zeros((8, 28, 28, 1), "f"), np.zeros(8)
     >>> smooth = kbnn.callbacks.SmoothValidation((images, labels))   # for fit(..., callbacks=...)
 
-    kbnn's own.
+    Source: kbnn.
     """
 
     def __init__(self, validation_data: Any, metrics: Sequence[Any] = ("accuracy",)) -> None:
@@ -51,7 +53,7 @@ class SmoothValidation(keras.callbacks.Callback):
         self._metrics = list(metrics)
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._evaluate(steps=1)  # the errors of network, data and metrics before the first epoch
+        self._evaluate(steps=1)  # raises errors of network, data and metrics before the first epoch
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if logs is None:

@@ -1,4 +1,4 @@
-"""An image as signs, so that a network's first layer can be binary too."""
+"""Encodes an image as signs, so that the first layer of a network can be binary too."""
 
 import math
 import numbers
@@ -19,27 +19,33 @@ class ThresholdEncoding(keras.layers.Layer):
     $$y_{c n + k} = \mathrm{sign}(x_c - t_k), \qquad
       t_k = low + \frac{k + 1/2}{n} (high - low), \qquad k = 0 .. n - 1$$
 
-    A "thermometer": the brighter a pixel, the more of its n signs are +1. A binary convolution
-    behind it has binary inputs, and on the device a real 1x1 depthwise convolution and a packing
-    take the place of the real stem. Images have no gradient, so it has none.
+    This is a thermometer code: the brighter a pixel, the more of its n signs are +1. Put the layer
+    before a binary convolution, which then has binary inputs. On the device it runs as a real 1x1
+    depthwise convolution whose outputs are packed into bits. The layer has no gradient with respect
+    to the image.
 
     Args:
-        levels: n, thresholds per channel; multiples of 32 pack without waste.
-        low: the darkest value of a pixel; by default that of `kbnn.data.normalization_layer()`.
-        high: the brightest one.
+        levels: n, the number of thresholds per channel. Multiples of 32 fill the packed words.
+        low: darkest value of a pixel; the default fits `kbnn.data.normalization_layer()`.
+        high: brightest value of a pixel.
 
-    Input: `(batch, height, width, channels)`. Output: the same with `channels * levels`.
+    Call arguments:
+        inputs: images `(batch, height, width, channels)`.
+
+    Returns:
+        +-1, `(batch, height, width, channels * levels)`.
 
     Raises:
-        ValueError: an argument out of range.
+        ValueError: an argument is out of range, or the number of channels is unknown.
+
+    Example:
 
     >>> import kbnn, numpy as np
     >>> pixel = np.float32([[[[0.3]]]])
     >>> kbnn.layers.ThresholdEncoding(levels=4)(pixel).numpy().ravel()
     array([ 1.,  1.,  1., -1.], dtype=float32)
 
-    kbnn's own: "Self-Binarizing Networks" (Lahoud et al., 2019) leaves open how the image becomes
-    binary. With 32 levels no threshold is a pixel of 8 bits.
+    Source: kbnn. With 32 levels no threshold is equal to the value of an 8-bit pixel.
     """
 
     outputs_are_binary = True
@@ -47,7 +53,7 @@ class ThresholdEncoding(keras.layers.Layer):
     def __init__(
         self, levels: int = 32, low: float = -1.0, high: float = 1.0, **kwargs: Any
     ) -> None:
-        # In half precision pixels would fall on the other side of thresholds.
+        # In half precision some pixels would round across a threshold.
         super().__init__(**{"autocast": False, **kwargs})
         is_count = isinstance(levels, numbers.Integral) and not isinstance(levels, bool)
         if not is_count or levels < 1:
@@ -78,10 +84,10 @@ class ThresholdEncoding(keras.layers.Layer):
         return (self.low + steps * (self.high - self.low)).astype("float32")
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        wide = tf.cast(inputs, tf.float32)[..., None] - self.thresholds
+        differences = tf.cast(inputs, tf.float32)[..., None] - self.thresholds
         channels = self._channels * self.levels
         shape = tf.concat([tf.shape(inputs)[:-1], [channels]], axis=0)
-        signs = tf.reshape(lq.math.sign(wide), shape)
+        signs = tf.reshape(lq.math.sign(differences), shape)
         signs = tf.ensure_shape(signs, [*inputs.shape[:-1], channels])
         return tf.cast(signs, self.compute_dtype)
 
@@ -90,7 +96,10 @@ class ThresholdEncoding(keras.layers.Layer):
         return tf.TensorShape([*shape[:-1], shape[-1] * self.levels])
 
     def frozen_layer(self) -> tuple[keras.layers.Layer, list[np.ndarray], keras.layers.Layer]:
-        """The layers that take its place in a frozen model: a subtraction and a sign."""
+        """Return the layers that replace this one in a frozen model, and the weights of the first.
+
+        They are a depthwise convolution, which subtracts the thresholds, and a sign.
+        """
         layer = keras.layers.DepthwiseConv2D(1, depth_multiplier=self.levels, name=self.name)
         weights = [
             np.ones((1, 1, self._channels, self.levels), "float32"),

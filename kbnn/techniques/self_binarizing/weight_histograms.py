@@ -1,4 +1,4 @@
-"""What becomes of the weights of smooth signs while they are sharpened, as histograms."""
+"""Histograms of the weights of smooth signs, epoch by epoch, and a plot of them."""
 
 import os
 import pathlib
@@ -22,21 +22,26 @@ _BINS = 50
 
 
 class WeightHistograms(keras.callbacks.Callback):
-    """Write a histogram of `tanh(sharpness * w)` of each `SmoothSign` kernel, epoch by epoch.
+    """Write histograms of `tanh(sharpness * w)` for each `SmoothSign` kernel, epoch by epoch.
 
-    In a training that works they have two humps, then two peaks at -1 and +1.
-    `kbnn.techniques.plot_weight_histograms` draws the file. It is an `.npz` with
-    `edges`, the 51 edges of the bins, `epochs`, their numbers from 0 (-1 is the state before the
-    first), and for each kernel an array `(epochs, 50)` of shares under its name, as
-    "conv_1/kernel". A training that is resumed goes on with the file.
+    In a successful training a histogram first has two humps, then two peaks at -1 and +1. Draw the
+    file with `kbnn.techniques.plot_weight_histograms`. It is an `.npz` that contains
+
+    - `edges`: the 51 edges of the bins;
+    - `epochs`: the number of each epoch, from 0; -1 is the state before the first epoch;
+    - for each kernel, under a name such as "conv_1/kernel": shares `(epochs, 50)`.
+
+    If you resume a training, the callback appends to the file.
 
     Args:
-        file: the `.npz` to write, in a folder that exists.
+        file: path of the `.npz`, in an existing folder.
 
     Raises:
-        ValueError: in `fit`, a model without a `SmoothSign` as kernel quantizer, or not built; or,
-            where a training is resumed, a file that is not its own.
-        FileNotFoundError: in `fit`, no such folder.
+        ValueError: in `fit`, if the model is not built or no kernel has a `SmoothSign`; or if a
+            resumed training finds a file that is not its own.
+        FileNotFoundError: in `fit`, if the folder does not exist.
+
+    Example:
 
     >>> import kbnn
     >>> histograms = kbnn.callbacks.WeightHistograms("weights.npz")   # for `fit`
@@ -52,7 +57,7 @@ class WeightHistograms(keras.callbacks.Callback):
         _checks.built(self.model)
         if not self._file.parent.is_dir():
             raise FileNotFoundError(
-                f"Expected a folder for the histograms. Received: {self._file.parent}, not found"
+                f"Expected an existing folder for the histograms. Received: {self._file.parent}"
             )
         self._kernels = {
             name: (layer, argument)
@@ -68,15 +73,15 @@ class WeightHistograms(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if self._rows is None:
-            self._rows = self._read(epoch)
+            self._rows = self._read_rows(epoch)
             if not self._rows["epochs"]:
-                self._add(epoch - 1)
+                self._append(epoch - 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._add(epoch)
+        self._append(epoch)
 
-    def _read(self, epoch: int) -> dict[str, list[Any]]:
-        """The rows of the epochs before this one, if the file is that of this training."""
+    def _read_rows(self, epoch: int) -> dict[str, list[Any]]:
+        """Read the rows of earlier epochs, or begin with none."""
         names = ["epochs", *self._kernels]
         rows: dict[str, list[Any]] = {name: [] for name in names}
         if epoch == 0 or not self._file.exists():
@@ -87,11 +92,11 @@ class WeightHistograms(keras.callbacks.Callback):
                 return {name: list(file[name][earlier]) for name in names}
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(
-                f"Expected {self._file} to hold the histograms of the epochs before. "
-                f"Received: another file ({error})"
+                f"Expected {self._file} to hold this training's earlier histograms. "
+                f"Received: another file ({error}). Remove it or choose another name."
             ) from error
 
-    def _add(self, epoch: int) -> None:
+    def _append(self, epoch: int) -> None:
         rows = self._rows or {}
         edges = np.linspace(-1, 1, _BINS + 1)
         rows["epochs"].append(epoch)
@@ -104,17 +109,21 @@ class WeightHistograms(keras.callbacks.Callback):
 
 
 def plot_weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Figure":
-    """Draw the histograms that `kbnn.callbacks.WeightHistograms` has written.
+    """Draw the histograms that `kbnn.callbacks.WeightHistograms` wrote.
+
+    Needs matplotlib (`pip install "kbnn[plots]"`).
 
     Args:
-        file: its `.npz`.
-        epochs: how many epochs to show, the first and the last one among them.
+        file: the `.npz`.
+        epochs: how many epochs to show; the first and the last one are among them.
 
     Returns:
         A matplotlib figure with a row for each layer and a column for each epoch.
 
     Raises:
-        ValueError: another file, or a number of epochs below 1.
+        ValueError: `file` is not a file of `WeightHistograms`, or `epochs` is below 1.
+
+    Example:
 
     >>> import kbnn
     >>> figure = kbnn.techniques.plot_weight_histograms("weights.npz")   # doctest: +SKIP
@@ -127,11 +136,11 @@ def plot_weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Fi
         arrays = dict(content)
     if not {"edges", "epochs"} < arrays.keys():
         raise ValueError(
-            f"Expected {file} to be of kbnn.callbacks.WeightHistograms. "
+            f"Expected {file} to be written by kbnn.callbacks.WeightHistograms. "
             f"Received: a file with {', '.join(arrays) or 'nothing'}"
         )
-    edges, numbers = arrays.pop("edges"), arrays.pop("epochs")
-    shown = np.unique(np.linspace(0, len(numbers) - 1, epochs).round().astype(int))
+    edges, epoch_numbers = arrays.pop("edges"), arrays.pop("epochs")
+    shown = np.unique(np.linspace(0, len(epoch_numbers) - 1, epochs).round().astype(int))
     size = (2.2 * len(shown), 1.4 * len(arrays) + 0.4)
     figure = Figure(figsize=size, layout="constrained")
     rows = figure.subplots(len(arrays), len(shown), sharex=True, sharey="row", squeeze=False)
@@ -140,7 +149,7 @@ def plot_weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Fi
         for i, axes in zip(shown, row, strict=True):
             axes.stairs(shares[i], edges, fill=True)
     for i, axes in zip(shown, rows[0], strict=True):
-        axes.set_title("before" if numbers[i] < 0 else f"epoch {numbers[i] + 1}")
+        axes.set_title("before" if epoch_numbers[i] < 0 else f"epoch {epoch_numbers[i] + 1}")
     for axes in rows[-1]:
         axes.set_xlabel("tanh(nu w)")
     return figure

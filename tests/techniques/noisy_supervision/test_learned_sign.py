@@ -308,8 +308,8 @@ def test_the_mapping_is_evaluated_once_per_step(monkeypatch):
         ({"loss_on": "q"}, "Expected `loss_on`"),
         ({"mapping": "linear"}, "Expected `mapping`"),
         ({"start": "zero"}, "Expected `start`"),
-        ({"residual_scale": -0.1}, "Expected `residual_scale` to be a number from 0 on"),
-        ({"residual_scale": 0.0}, "greater than 0, at which the mapping does nothing"),
+        ({"residual_scale": -0.1}, "Expected `residual_scale` to be a number, at least 0"),
+        ({"residual_scale": 0.0}, "to be above 0, because at 0 the mapping has no effect"),
         ({"residual_scale": True}, "Expected `residual_scale`"),
     ],
 )
@@ -374,8 +374,8 @@ def test_learned_signs_are_those_of_the_latent_weights_under_another_quantizer(q
     ],
 )
 def test_which_mappings_have_one_form(one, other, expected):
-    assert LearnedSign(**one).has_form_of(LearnedSign(**other)) is expected
-    assert LearnedSign(**other).has_form_of(LearnedSign(**one)) is expected
+    assert LearnedSign(**one)._mapping_fits(LearnedSign(**other)) is expected
+    assert LearnedSign(**other)._mapping_fits(LearnedSign(**one)) is expected
 
 
 def test_the_defaults():
@@ -460,7 +460,7 @@ def test_kernels_that_no_mapping_takes_are_refused(shape):
 def test_one_learned_sign_is_for_one_kernel(rng):
     quantizer = LearnedSign()
     quantizer(rng.normal(size=(3, 3, 4, 8)).astype("f"))
-    with pytest.raises(ValueError, match="one of its own"):
+    with pytest.raises(ValueError, match="a separate LearnedSign"):
         quantizer(rng.normal(size=(3, 3, 8, 8)).astype("f"))
 
 

@@ -253,7 +253,7 @@ def test_a_bias_is_added_in_float32_before_the_comparison(scale, rng):
 def test_thresholds_of_numbers_that_are_no_integers_are_refused():
     model = kbnn.models.vgg_tiny(width=8, normalization="binary")
     layer = model.get_layer("stem_bn")
-    with pytest.raises(ValueError, match="'stem_bn' behind 'stem'"):
+    with pytest.raises(ValueError, match="'stem_bn' after 'stem'"):
         layer.thresholds()
     assert layer.thresholds(fan_in=9).threshold.shape == (8,)
     for fan_in in (-3, 0, 1.5, float("nan"), "a", True):

@@ -67,11 +67,11 @@ def test_a_model_without_smooth_kernels_is_refused(tmp_path):
 
 
 def test_places_and_files_that_do_not_do(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Expected a folder for the histograms"):
+    with pytest.raises(FileNotFoundError, match="Expected an existing folder for the histograms"):
         fit(network(), WeightHistograms(tmp_path / "none" / "weights.npz"))
     foreign = tmp_path / "weights.npz"
     np.savez(foreign, other=np.zeros(3))
-    with pytest.raises(ValueError, match="to hold the histograms of the epochs before"):
+    with pytest.raises(ValueError, match="to hold this training's earlier histograms"):
         fit(network(), WeightHistograms(foreign), epochs=2, initial_epoch=1)
     with pytest.raises(ValueError, match="Received: a file with other"):
         kbnn.techniques.plot_weight_histograms(foreign)
