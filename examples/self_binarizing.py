@@ -1,8 +1,8 @@
 """Train a self-binarizing network, and convert it to a verified device file.
 
-By default it trains on the bundled sample of Fashion-MNIST (5,000 images), which takes a few minutes
-on two cores. `--data fashion_mnist` trains on all images; docs/data.md says where kbnn looks for
-them.
+By default it trains on the bundled sample of Fashion-MNIST (5,000 images), which takes a few
+minutes on two cores. `--data fashion_mnist` trains on all images; docs/data.md says where kbnn
+looks for them.
 """
 
 import argparse
