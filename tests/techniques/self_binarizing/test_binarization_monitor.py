@@ -1,4 +1,4 @@
-"""The measures of the monitor against NumPy."""
+"""The monitor's measures agree with NumPy."""
 
 import itertools
 
@@ -7,29 +7,25 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-import kbnn
 from kbnn.callbacks import BinarizationMonitor
 from kbnn.quantizers import SmoothSign
+from tests.techniques.self_binarizing.small_network import compiled, images, labels, small_network
 
 
-def images(count=8):
-    return np.random.default_rng(0).normal(size=(count, 28, 28, 1)).astype("f")
-
-
-def compiled(model):
-    model.compile(keras.optimizers.Adam(0.05), "sparse_categorical_crossentropy")
-    return model
+@pytest.fixture(scope="module")
+def plain_network():
+    return compiled(small_network())
 
 
 def fit(model, *callbacks, epochs=1):
     return model.fit(
-        images(), np.arange(8), batch_size=4, epochs=epochs, verbose=0, callbacks=callbacks
+        images(), labels(), batch_size=4, epochs=epochs, verbose=0, callbacks=callbacks
     ).history
 
 
-def test_kernels_are_measured_with_their_sharpness_and_against_the_epoch_before():
-    model = compiled(kbnn.models.vgg_tiny(width=4, kernel_quantizer=SmoothSign(sharpness=40.0)))
-    kernel = model.get_layer("conv_2").kernel.latent_variable
+def test_kernels_are_measured_with_their_sharpness_and_flips_against_the_epoch_before():
+    model = compiled(small_network(kernel_quantizer=SmoothSign(sharpness=40.0)))
+    kernel = model.get_layer("conv").kernel.latent_variable
     kernels = [kernel.numpy()]
     keep = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: kernels.append(kernel.numpy()))
     history = fit(model, BinarizationMonitor(), keep, epochs=2)
@@ -40,21 +36,18 @@ def test_kernels_are_measured_with_their_sharpness_and_against_the_epoch_before(
             "kernel_saturation": np.mean(40 * np.abs(after) > 10),
         }
         for name, value in expected.items():
-            assert history[f"conv_2/{name}"][epoch] == pytest.approx(value, rel=1e-4), name
-    assert history["conv_2/kernel_flip_ratio"][0] > 0
+            assert history[f"conv/{name}"][epoch] == pytest.approx(value, rel=1e-4), name
+    assert history["conv/kernel_flip_ratio"][0] > 0
     assert not [name for name in history if "input" in name]
 
 
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
-def test_inputs_are_measured_where_they_become_binary(normalization):
-    model = compiled(
-        kbnn.models.vgg_tiny(
-            width=4, input_quantizer=SmoothSign(sharpness=5.0), normalization=normalization
-        )
-    )
+def test_inputs_are_measured_before_they_become_binary(normalization):
+    sign = SmoothSign(sharpness=5.0)
+    model = compiled(small_network(input_quantizer=sign, normalization=normalization))
     seen = images(3)
     history = fit(model, BinarizationMonitor(seen))
-    layer = model.get_layer("conv_2" if normalization == "batch" else "conv_2_bn")
+    layer = model.get_layer("conv" if normalization == "batch" else "norm")
     z = keras.Model(model.input, layer.input)(seen).numpy()
     if normalization == "binary":
         mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
@@ -67,19 +60,19 @@ def test_inputs_are_measured_where_they_become_binary(normalization):
     assert found["residual"] == pytest.approx(np.mean(1 - np.tanh(z)), rel=1e-3)
 
 
-def test_larq_s_quantizers_have_flips_alone():
-    history = fit(compiled(kbnn.models.vgg_tiny(width=4)), BinarizationMonitor(images()))
+def test_quantizers_of_larq_log_flips_only(plain_network):
+    history = fit(plain_network, BinarizationMonitor(images()))
     names = {name.split("/")[-1] for name in history}
     assert names == {"loss", "kernel_flip_ratio"}
 
 
-def test_a_model_without_binary_kernels_is_refused():
-    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer=None)
-    with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
+def test_a_model_without_binary_kernels_raises():
+    model = small_network(kernel_quantizer=None)
+    with pytest.raises(ValueError, match="Received: model='small' without one"):
         fit(compiled(model), BinarizationMonitor())
 
 
-def test_each_kernel_has_a_name_of_its_own():
+def test_each_kernel_has_a_different_name():
     def block(filters):
         x = image = keras.Input((8, 8, filters))
         x = lq.layers.QuantSeparableConv2D(
@@ -108,13 +101,15 @@ def test_each_kernel_has_a_name_of_its_own():
     }
 
 
-@pytest.mark.parametrize("shape", [(0, 28, 28, 1), (28, 28, 1), (4, 32, 32, 3)])
-def test_images_that_do_not_fit(shape):
-    model = compiled(kbnn.models.vgg_tiny(width=4))
+@pytest.mark.parametrize("shape", [(0, 6, 6, 2), (6, 6, 2), (4, 8, 8, 3)])
+def test_images_that_do_not_fit_the_model_raise(plain_network, shape):
     with pytest.raises(ValueError, match="Expected `images` to be a batch that fits"):
-        fit(model, BinarizationMonitor(np.zeros(shape)))
+        fit(plain_network, BinarizationMonitor(np.zeros(shape)))
+
+
+def test_images_that_are_not_an_array_raise():
     with pytest.raises(TypeError, match="Expected `images` to be an array"):
-        BinarizationMonitor((np.zeros((4, 28, 28, 1)), np.zeros(4)))
+        BinarizationMonitor((np.zeros((4, 6, 6, 2)), np.zeros(4)))
 
 
 def smooth_convolution():
@@ -123,7 +118,7 @@ def smooth_convolution():
     )
 
 
-def test_inputs_of_one_name_in_nested_models_are_told_apart_and_all_calls_are_measured():
+def test_layers_of_the_same_name_are_numbered_and_all_their_calls_are_measured():
     inner = keras.Sequential([keras.Input((8, 8, 4)), smooth_convolution()])
     outer = smooth_convolution()
     x = image = keras.Input((8, 8, 4))
@@ -143,7 +138,7 @@ def test_inputs_of_one_name_in_nested_models_are_told_apart_and_all_calls_are_me
     assert min(abs(value - expected) for value in found) < 1e-5
 
 
-def test_images_for_a_model_of_several_inputs_are_refused():
+def test_images_for_a_model_of_several_inputs_raise():
     images = [keras.Input((8, 8, 4)), keras.Input((8, 8, 4))]
     convolution = smooth_convolution()
     model = keras.Model(images, keras.layers.add([convolution(one) for one in images]))

@@ -12,8 +12,8 @@ from kbnn.layers import BinaryBatchNormalization
 FAN_IN = 288
 
 
-def randomised(layer, rng, channels, spread):
-    """Weights of a trained layer: gammas of both signs, tiny ones and zeros among them."""
+def randomize(layer, rng, channels, spread):
+    """Set weights of a trained layer, with gammas of both signs, tiny gammas and zeros."""
     gamma = rng.normal(size=channels)
     gamma[: channels // 8] *= 1e-30
     gamma[channels // 8 : channels // 4] = 0.0
@@ -33,7 +33,7 @@ def test_every_integer_gets_the_sign_of_its_batch_normalization():
     layer = BinaryBatchNormalization("ste_sign")
     x = np.repeat(np.arange(-FAN_IN, FAN_IN + 1)[:, None], 256, axis=1).astype("f")
     layer(x)
-    randomised(layer, rng, 256, spread=30)
+    randomize(layer, rng, 256, spread=30)
     expected = exact_sign(layer, x)
     assert expected.size > 100_000
     assert 0.3 < (expected > 0).mean() < 0.7
@@ -44,12 +44,12 @@ def test_every_integer_gets_the_sign_of_its_batch_normalization():
     np.testing.assert_array_equal(np.where(by_integers, 1.0, -1.0), expected)
 
 
-def test_real_numbers_next_to_the_threshold_fall_on_its_right_side():
+def test_real_numbers_next_to_the_threshold_are_compared_exactly():
     rng = np.random.default_rng(1)
     layer = BinaryBatchNormalization("ste_sign")
     numbers = keras.Input((64,))
     model = keras.Model(numbers, layer(numbers))
-    randomised(layer, rng, 64, spread=3)
+    randomize(layer, rng, 64, spread=3)
     frozen = kbnn.converters.freeze(model)
     gamma, beta, mean, variance = (weight.numpy().astype("float64") for weight in layer.weights[:4])
     finite = np.abs(gamma) > 1e-20
@@ -71,7 +71,7 @@ def test_real_numbers_next_to_the_threshold_fall_on_its_right_side():
         np.testing.assert_array_equal(frozen(x[None])[0], found)
 
 
-def test_moving_statistics_are_keras_s():
+def test_moving_statistics_are_those_of_keras():
     rng = np.random.default_rng(2)
     x = rng.normal(2.0, 3.0, (16, 4, 4, 8)).astype("f")
     ours, theirs = (
@@ -94,9 +94,9 @@ def test_a_layer_that_is_not_trainable_normalizes_with_its_moving_statistics_in_
 def chain(
     *, padding="same", pad_values=1.0, kernel_quantizer="ste_sign", use_bias=False, ties=True
 ):
-    """A stem and three binary convolutions, between them nothing but comparisons and pooling.
+    """A stem and three binary convolutions with only comparisons and pooling between them.
 
-    With `ties` half of the thresholds lie on a sum; sums of scaled kernels come out rounded.
+    With `ties`, half of the thresholds are equal to a sum. Sums of scaled kernels are rounded.
     """
     x = image = keras.Input((12, 12, 2), name="image")
     x = keras.layers.Conv2D(32, 3, padding="same", use_bias=False, name="stem")(x)
@@ -136,8 +136,23 @@ def chain(
     return model
 
 
+@pytest.fixture(scope="module")
+def plain_chain():
+    return chain()
+
+
+@pytest.fixture(scope="module")
+def plain_file(plain_chain, tmp_path_factory):
+    """The converted chain; the fixture converts it once for several tests."""
+    path = tmp_path_factory.mktemp("chain") / "model.tflite"
+    return kbnn.converters.convert(plain_chain, path, verify_data=chain_images(64, seed=4))
+
+
+def chain_images(count, seed):
+    return np.random.default_rng(seed).normal(size=(count, 12, 12, 2)).astype("f")
+
+
 NETWORKS = {
-    "one padding": {},
     "no padding": {"padding": "valid"},
     "bias": {"use_bias": True},
     "scaled kernel": {"kernel_quantizer": "magnitude_aware_sign", "ties": False},
@@ -146,28 +161,36 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("arguments", NETWORKS.values(), ids=NETWORKS)
-def test_frozen_thresholds_lie_midway_between_sums_and_the_device_agrees(arguments, tmp_path):
+def test_frozen_and_device_networks_compute_the_same(arguments, tmp_path):
     model = chain(**arguments)
-    frozen = kbnn.converters.freeze(model)
-    x = np.random.default_rng(4).normal(size=(64, 12, 12, 2)).astype("f")
-    np.testing.assert_allclose(frozen(x), model(x), rtol=1e-5, atol=1e-5)
-    if not arguments:
-        gamma, beta, mean, variance = frozen.get_layer("bn_2").get_weights()
-        np.testing.assert_array_equal(np.abs(gamma), 1.0)
-        np.testing.assert_array_equal(beta, 0.0)
-        np.testing.assert_array_equal(variance + np.float32(frozen.get_layer("bn_2").epsilon), 1.0)
-        # 288 products of +-1 add up to even numbers.
-        np.testing.assert_array_equal(mean % 2, 1.0)
-    report = kbnn.converters.convert(model, tmp_path / "model.tflite", verify_data=x).report
+    x = chain_images(64, seed=4)
+    np.testing.assert_allclose(kbnn.converters.freeze(model)(x), model(x), rtol=1e-5, atol=1e-5)
+    check_report(kbnn.converters.convert(model, tmp_path / "model.tflite", verify_data=x).report)
+
+
+def test_frozen_thresholds_are_midway_between_sums(plain_chain, plain_file):
+    frozen = kbnn.converters.freeze(plain_chain)
+    x = chain_images(64, seed=4)
+    np.testing.assert_allclose(frozen(x), plain_chain(x), rtol=1e-5, atol=1e-5)
+    gamma, beta, mean, variance = frozen.get_layer("bn_2").get_weights()
+    np.testing.assert_array_equal(np.abs(gamma), 1.0)
+    np.testing.assert_array_equal(beta, 0.0)
+    np.testing.assert_array_equal(variance + np.float32(frozen.get_layer("bn_2").epsilon), 1.0)
+    # 288 products of +-1 add up to even numbers.
+    np.testing.assert_array_equal(mean % 2, 1.0)
+    check_report(plain_file.report)
+
+
+def check_report(report):
     assert report.parity.passed
     assert report.parity.above_tolerance == 0
     outputs = {layer.layer: layer.output for layer in report.layers}
     assert [outputs[f"conv_{i}"] for i in (1, 2, 3)] == ["bit-packed"] * 3
 
 
-def test_no_arithmetic_stands_between_the_binary_convolutions_of_the_file(tmp_path):
-    path = kbnn.converters.convert(chain(), tmp_path / "model.tflite").path
-    operators = [operator.name for operator in flatbuffer.read(path.read_bytes()).operators]
+def test_the_file_has_no_arithmetic_between_binary_convolutions(plain_file):
+    content = flatbuffer.read(plain_file.path.read_bytes())
+    operators = [operator.name for operator in content.operators]
     first, last = (
         operators.index("LceBconv2d"),
         len(operators) - operators[::-1].index("LceBconv2d"),
@@ -177,38 +200,37 @@ def test_no_arithmetic_stands_between_the_binary_convolutions_of_the_file(tmp_pa
     assert between.count("LceBconv2d") == 3
 
 
-def test_zero_padding_makes_all_integers_reachable():
+def test_with_zero_padding_all_integers_are_reachable():
     frozen = kbnn.converters.freeze(chain(pad_values=0.0))
     _, _, mean, _ = frozen.get_layer("bn_2").get_weights()
     np.testing.assert_array_equal(mean % 1, 0.5)
 
 
-def test_thresholds_know_the_fan_in_of_the_layer_before():
-    model = chain()
-    thresholds, above = model.get_layer("bn_2").thresholds()
-    beta = model.get_layer("bn_2").beta.numpy()
+def test_thresholds_take_the_fan_in_from_the_layer_before(plain_chain):
+    thresholds, above = plain_chain.get_layer("bn_2").thresholds()
+    beta = plain_chain.get_layer("bn_2").beta.numpy()
     assert thresholds[0] == -np.sign(beta[0]) * (FAN_IN + 1)
     assert above[0]
     assert np.abs(thresholds).max() <= FAN_IN + 1
 
 
-def test_recalibration_takes_the_hard_signs_behind_it():
+def test_recalibration_uses_the_hard_signs():
     model = chain()
-    x = np.random.default_rng(5).normal(size=(32, 12, 12, 2)).astype("f")
+    x = chain_images(32, seed=5)
     kbnn.recalibrate_batch_norm(model, x)
     sums = keras.Model(model.input, model.get_layer("conv_1").output)
-    # The stem's signs, normalized with the statistics of this one batch, are what conv_1 saw.
+    # conv_1 saw the signs of the stem, normalized with the statistics of this one batch.
     seen = sums(x).numpy()
     layer = model.get_layer("bn_1")
     np.testing.assert_allclose(layer.moving_mean, seen.mean(axis=(0, 1, 2)), atol=0.02)
 
 
-def test_requantize_changes_its_activation():
-    model = kbnn.requantize(chain(), input_quantizer="approx_sign")
+def test_requantize_changes_its_activation(plain_chain):
+    model = kbnn.requantize(plain_chain, input_quantizer="approx_sign")
     assert isinstance(model.get_layer("bn_1").activation, lq.quantizers.ApproxSign)
 
 
-def test_bad_arguments():
+def test_invalid_arguments_raise():
     with pytest.raises(ValueError, match="Expected `axis` to be -1"):
         BinaryBatchNormalization(axis=1)
     with pytest.raises(
@@ -219,17 +241,17 @@ def test_bad_arguments():
         BinaryBatchNormalization().thresholds()
 
 
-def test_a_sign_before_pooling_stays_where_others_take_the_pooled_signs(tmp_path):
-    model = chain()
-    pooled = keras.Model(model.input, [model.output, model.get_layer("pool").output])
-    x = np.random.default_rng(6).normal(size=(16, 12, 12, 2)).astype("f")
+def test_a_sign_stays_before_a_pooling_whose_output_is_used_elsewhere(plain_chain, tmp_path):
+    pool = plain_chain.get_layer("pool").output
+    pooled = keras.Model(plain_chain.input, [plain_chain.output, pool])
+    x = chain_images(16, seed=6)
     report = kbnn.converters.convert(pooled, tmp_path / "model.tflite", verify_data=x).report
     assert report.parity.above_tolerance == 0
 
 
 @pytest.mark.parametrize("scale", [0.1, 1.0, 10.0])
 def test_a_bias_is_added_in_float32_before_the_comparison(scale, rng):
-    """A mean that is a sum and its bias, as of a channel that is constant on the data."""
+    """The mean is a sum plus its bias, as in a channel that is constant on the data."""
     image = keras.Input((16,))
     dense = lq.layers.QuantDense(
         64, input_quantizer="ste_sign", kernel_quantizer="ste_sign", use_bias=True
@@ -250,8 +272,8 @@ def test_a_bias_is_added_in_float32_before_the_comparison(scale, rng):
     np.testing.assert_array_equal(model(x).numpy()[clear], expected[clear])
 
 
-def test_thresholds_of_numbers_that_are_no_integers_are_refused():
-    model = kbnn.models.vgg_tiny(width=8, normalization="binary")
+def test_thresholds_of_inputs_that_are_not_integers_raise():
+    model = kbnn.models.vgg_tiny((12, 12, 1), width=8, normalization="binary")
     layer = model.get_layer("stem_bn")
     with pytest.raises(ValueError, match="'stem_bn' after 'stem'"):
         layer.thresholds()

@@ -1,4 +1,4 @@
-"""The sharpness follows its law, whatever happens to the training."""
+"""The sharpness follows the schedule, also in a training that is interrupted and resumed."""
 
 import contextlib
 import csv
@@ -14,7 +14,7 @@ from kbnn.quantizers import SmoothSign
 
 
 class Record(keras.callbacks.Callback):
-    """Notes the variables of a quantizer at each step; ends the training before an epoch."""
+    """Records the variables of a quantizer at each step, and can stop the training at an epoch."""
 
     def __init__(self, quantizer, until=None):
         super().__init__()
@@ -30,16 +30,43 @@ class Record(keras.callbacks.Callback):
         self.hard.append(float(self.quantizer.hard_forward))
 
 
-def network():
-    quantizers = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
-    model = kbnn.models.vgg_tiny(width=4, **quantizers)
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+def dense_layer(**quantizers):
+    return lq.layers.QuantDense(3, **quantizers, name="dense")
+
+
+def compiled(*layers, **options):
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("sgd", "sparse_categorical_crossentropy", **options)
     return model
+
+
+def network():
+    """A layer with a smooth sign for its inputs and another for its kernel."""
+    return compiled(dense_layer(input_quantizer=SmoothSign(), kernel_quantizer=SmoothSign()))
+
+
+def kernel_network(**options):
+    return compiled(dense_layer(kernel_quantizer="smooth_sign"), **options)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """A network that several tests train, so that its step is traced once."""
+    return network()
+
+
+@pytest.fixture
+def model(shared):
+    for module in shared.submodules:
+        if isinstance(module, SmoothSign):
+            module.sharpness.assign(1.0)
+            module.hard_forward.assign(0.0)
+    return shared
 
 
 def data(steps=4):
     rng = np.random.default_rng(0)
-    return rng.normal(size=(2 * steps, 28, 28, 1)).astype("f"), np.arange(2 * steps) % 10
+    return rng.normal(size=(2 * steps, 4)).astype("f"), np.arange(2 * steps) % 3
 
 
 def fit(model, *callbacks, epochs=3, **options):
@@ -59,9 +86,8 @@ def fit(model, *callbacks, epochs=3, **options):
         ({"start": 1, "stop": 8, "hold": 0, "epochs": 1}, [1, 2, 4] + [8] * 9),
     ],
 )
-def test_each_step_has_the_sharpness_of_its_law(arguments, expected):
-    model = network()
-    record = Record(model.get_layer("conv_2").kernel_quantizer)
+def test_each_step_has_the_sharpness_of_its_law(model, arguments, expected):
+    record = Record(model.get_layer("dense").kernel_quantizer)
     fit(model, SharpnessSchedule(**arguments), record)
     np.testing.assert_allclose(record.sharpness, expected, rtol=1e-6)
     assert set(record.hard) == {0.0}
@@ -71,20 +97,18 @@ def test_each_step_has_the_sharpness_of_its_law(arguments, expected):
     ("share", "expected"),
     [(None, [1.0] * 12), (0.0, [1.0] * 12), (0.5, [0.0] * 2 + [1.0] * 10), (1.0, [0.0] * 12)],
 )
-def test_the_forward_pass_is_hard_from_a_share_of_the_schedule_on(share, expected):
-    """Of a schedule of four steps, in a training of twelve, on signs that are hard at first."""
-    model = network()
-    quantizer = model.get_layer("conv_2").kernel_quantizer
+def test_the_forward_pass_is_hard_after_a_share_of_the_schedule(model, share, expected):
+    """The schedule has four steps, the training twelve, and the signs are hard at first."""
+    quantizer = model.get_layer("dense").kernel_quantizer
     quantizer.hard_forward.assign(1.0)
     record = Record(quantizer)
     fit(model, SharpnessSchedule(steps=4, hard_forward_from=share), record)
     assert record.hard == expected
 
 
-def test_kernels_and_inputs_have_schedules_of_their_own_and_both_stand_in_the_logs(tmp_path):
-    model = network()
-    conv = model.get_layer("conv_3")
-    kernel, inputs = Record(conv.kernel_quantizer), Record(conv.input_quantizer)
+def test_kernels_and_inputs_can_have_separate_schedules_and_the_logs_contain_both(model, tmp_path):
+    layer = model.get_layer("dense")
+    kernel, inputs = Record(layer.kernel_quantizer), Record(layer.input_quantizer)
     file = tmp_path / "log.csv"
     fit(
         model,
@@ -108,19 +132,16 @@ def test_kernels_and_inputs_have_schedules_of_their_own_and_both_stand_in_the_lo
     assert [float(row["input_sharpness"]) for row in rows] == pytest.approx(inputs.sharpness[3::4])
 
 
-def test_nested_models_and_wrapped_ones_are_searched():
-    inner = network()
-    image = keras.Input((28, 28, 1))
-    outer = keras.Sequential([image, inner])
-    outer.compile("sgd", "sparse_categorical_crossentropy")
-    fit(outer, SharpnessSchedule(stop=5), epochs=1)
-    convs = [inner.get_layer(f"conv_{i}") for i in (1, 2, 3)]
-    found = [q for conv in convs for q in (conv.input_quantizer, conv.kernel_quantizer)]
-    assert [float(quantizer.sharpness) for quantizer in found] == [5.0] * 6
+def test_smooth_signs_of_nested_models_are_found():
+    inner, own = network(), dense_layer(input_quantizer=SmoothSign())
+    fit(compiled(inner, own), SharpnessSchedule(stop=5), epochs=1)
+    layer = inner.get_layer("dense")
+    found = [layer.input_quantizer, layer.kernel_quantizer, own.input_quantizer]
+    assert [float(quantizer.sharpness) for quantizer in found] == [5.0] * 3
 
 
 class Tracings(keras.callbacks.Callback):
-    """Counts how often the step has been traced, after each batch."""
+    """Records after each batch how often the step has been traced."""
 
     def __init__(self):
         super().__init__()
@@ -131,7 +152,7 @@ class Tracings(keras.callbacks.Callback):
         self.counts.append(step.experimental_get_tracing_count())
 
 
-def test_no_step_is_traced_again():
+def test_the_step_is_traced_once():
     tracings = Tracings()
     fit(network(), SharpnessSchedule(hard_forward_from=0.5), tracings)
     assert len(tracings.counts) == 12
@@ -142,7 +163,7 @@ def test_a_training_that_is_interrupted_and_resumed_follows_the_same_schedule(tm
     def training(until=None):
         keras.utils.set_random_seed(0)
         model = network()
-        record = Record(model.get_layer("conv_1").kernel_quantizer, until)
+        record = Record(model.get_layer("dense").kernel_quantizer, until)
         backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
         with contextlib.suppress(KeyboardInterrupt):
             fit(model, SharpnessSchedule(), backup, record, epochs=3)
@@ -156,17 +177,16 @@ def test_a_training_that_is_interrupted_and_resumed_follows_the_same_schedule(tm
     assert float(second.quantizer.sharpness) == 1000.0
 
 
-def test_a_model_without_smooth_signs_is_refused():
-    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
-    model.compile("sgd", "sparse_categorical_crossentropy")
+def test_a_model_without_smooth_signs_raises():
+    model = kernel_network()
     with pytest.raises(
-        ValueError, match=r"SmoothSign as input quantizer\. Received: model='vgg_tiny'"
+        ValueError, match=r"SmoothSign as input quantizer\. Received: model='sequential'"
     ):
         fit(model, SharpnessSchedule(quantizers="input"))
     fit(model, SharpnessSchedule(quantizers="kernel"), epochs=1)
 
 
-def test_data_without_a_length_are_refused():
+def test_data_without_a_length_raises():
     def generate():
         yield data(1)
 
@@ -187,30 +207,22 @@ def test_data_without_a_length_are_refused():
         ({"quantizers": "weights"}, "Expected `quantizers`"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         SharpnessSchedule(**arguments)
 
 
-def test_several_steps_at_once_are_refused():
-    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
-    model.compile("sgd", "sparse_categorical_crossentropy", steps_per_execution=2)
-    record = Record(model.get_layer("conv_2").kernel_quantizer)
+def test_several_steps_at_once_raise():
+    model = kernel_network(steps_per_execution=2)
+    record = Record(model.get_layer("dense").kernel_quantizer)
     with pytest.raises(ValueError, match="2 steps at once"):
         fit(model, record, SharpnessSchedule())
     assert record.sharpness == []
 
 
-def test_one_smooth_sign_for_kernels_and_inputs_has_no_schedule_for_one_of_them():
+def test_a_schedule_for_kernels_raises_if_a_smooth_sign_also_quantizes_inputs():
     sign = SmoothSign()
-    model = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            keras.layers.Flatten(),
-            lq.layers.QuantDense(10, input_quantizer=sign, kernel_quantizer=sign),
-        ]
-    )
-    model.compile("sgd", "sparse_categorical_crossentropy")
+    model = compiled(dense_layer(input_quantizer=sign, kernel_quantizer=sign))
     with pytest.raises(
         ValueError, match="Expected different SmoothSign objects for kernels and inputs"
     ):
@@ -219,27 +231,25 @@ def test_one_smooth_sign_for_kernels_and_inputs_has_no_schedule_for_one_of_them(
     assert float(sign.sharpness) == 7.0
 
 
-def test_a_schedule_of_one_step_is_at_its_end():
+def test_a_schedule_of_one_step_begins_at_its_end():
     assert SharpnessSchedule(1, 100).sharpness(0, steps=1) == 100
 
 
 @pytest.mark.parametrize("value", [0.0, -3.0, float("nan"), float("inf"), 1e39, None, "1"])
-def test_a_law_that_gives_no_positive_number_is_refused(value):
+def test_a_law_that_does_not_return_a_positive_number_raises(value):
     schedule = SharpnessSchedule(law=lambda step, steps: value)
     with pytest.raises(ValueError, match=r"Expected `law\(3, 7\)` to be a positive number"):
         schedule.sharpness(3, 7)
 
 
-def test_a_later_schedule_without_a_hard_forward_switches_it_off():
-    model = kbnn.models.vgg_tiny(width=4, kernel_quantizer="smooth_sign")
-    model.compile("sgd", "sparse_categorical_crossentropy")
-    quantizer = model.get_layer("conv_1").kernel_quantizer
+def test_a_later_schedule_switches_the_hard_forward_pass_off_only_if_told_so(model):
+    quantizer = model.get_layer("dense").kernel_quantizer
     for share, expected in [(0.0, 1.0), (None, 1.0), (1.0, 0.0)]:
         fit(model, SharpnessSchedule(hard_forward_from=share), epochs=1)
         assert float(quantizer.hard_forward) == expected
 
 
-def test_a_model_that_is_not_built_is_refused():
+def test_a_model_that_is_not_built_raises():
     model = keras.Sequential(
         [lq.layers.QuantDense(4, kernel_quantizer="smooth_sign"), keras.layers.Dense(2)]
     )

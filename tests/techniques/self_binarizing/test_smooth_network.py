@@ -1,4 +1,4 @@
-"""The smooth network is the trained one but for its signs, and approaches it."""
+"""The smooth network computes what training computes, and approaches the network of signs."""
 
 import numpy as np
 import pytest
@@ -7,29 +7,43 @@ import tf_keras as keras
 import kbnn
 from kbnn.quantizers import SmoothSign
 
+NETWORKS = {}
+
 
 def trained(normalization, sharpness=1.0):
+    """A network with measured statistics; one for all tests, with the given sharpness."""
+    if normalization not in NETWORKS:
+        NETWORKS[normalization] = recalibrated(normalization)
+    sharpen(NETWORKS[normalization], sharpness)
+    return NETWORKS[normalization]
+
+
+def recalibrated(normalization):
     keras.utils.set_random_seed(0)
     signs = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
-    model = kbnn.models.vgg_tiny(width=4, **signs, normalization=normalization)
+    model = kbnn.models.vgg_tiny((12, 12, 1), width=4, **signs, normalization=normalization)
     kbnn.recalibrate_batch_norm(model, images(64))
-    for module in model.submodules:
-        if isinstance(module, SmoothSign):
-            module.sharpness.assign(sharpness)
     return model
 
 
+def sharpen(model, sharpness):
+    for module in model.submodules:
+        if isinstance(module, SmoothSign):
+            module.sharpness.assign(sharpness)
+
+
 def images(count=16):
-    return np.random.default_rng(0).normal(size=(count, 28, 28, 1)).astype("f")
+    return np.random.default_rng(0).normal(size=(count, 12, 12, 1)).astype("f")
 
 
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
 def test_it_computes_what_training_computes(normalization):
-    model = trained(normalization, sharpness=3.0)
+    model = recalibrated(normalization)
+    sharpen(model, 3.0)
     smooth = kbnn.techniques.smooth_network(model)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False  # training then takes the moving statistics, as inference does
+            layer.trainable = False  # so that training uses the moving statistics too
     np.testing.assert_allclose(smooth(images()), model(images(), training=True), rtol=1e-4)
     assert np.abs(smooth(images()) - model(images())).max() > 1e-3
 
@@ -44,7 +58,7 @@ def test_at_a_high_sharpness_it_is_the_model(normalization):
     assert distances[1] < 0.01 * distances[0]
 
 
-def test_a_layer_agrees_with_its_signs_the_more_the_sharper(rng):
+def test_a_sharper_layer_agrees_more_with_its_signs(rng):
     x = rng.normal(size=(2000, 127)).astype("f")  # an odd number: no sum of signs is 0
     kernel = rng.normal(0, 0.05, size=(127, 500)).astype("f")
     sign = SmoothSign()
@@ -57,7 +71,7 @@ def test_a_layer_agrees_with_its_signs_the_more_the_sharper(rng):
     np.testing.assert_allclose(agreement, [0.751, 0.810, 0.922, 0.981, 0.999], atol=0.005)
 
 
-def test_classes_agree_the_more_the_sharper():
+def test_a_sharper_network_agrees_more_with_its_signs():
     keras.utils.set_random_seed(0)
     signs = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
     model = kbnn.models.vgg_tiny(width=8, **signs, normalization="binary")
@@ -69,9 +83,7 @@ def test_classes_agree_the_more_the_sharper():
     hard = model.predict(test, verbose=0).argmax(axis=-1)
     agreement = []
     for sharpness in (1.0, 10.0, 100.0, 1000.0, 10_000.0):
-        for module in model.submodules:
-            if isinstance(module, SmoothSign):
-                module.sharpness.assign(sharpness)
+        sharpen(model, sharpness)
         smooth = kbnn.techniques.smooth_network(model)
         agreement.append(np.mean(smooth.predict(test, verbose=0).argmax(axis=-1) == hard))
     assert agreement == sorted(agreement)
@@ -94,7 +106,7 @@ def test_classes_agree_the_more_the_sharper():
         ),
     ],
 )
-def test_a_training_ends_with_the_network_that_ships(schedules, least_accuracy):
+def test_at_the_end_of_training_both_networks_agree(schedules, least_accuracy):
     keras.utils.set_random_seed(0)
     signs = {"input_quantizer": SmoothSign(), "kernel_quantizer": SmoothSign()}
     model = kbnn.models.vgg_tiny(width=8, **signs, normalization="binary")
@@ -110,21 +122,21 @@ def test_a_training_ends_with_the_network_that_ships(schedules, least_accuracy):
         right += [np.sum(found == labels) for found in classes]
         equal += np.sum(classes[0] == classes[1])
         count += len(labels)
-    # That two networks agree means nothing where neither has learned. Chance is a tenth; the first
-    # schedule reached 42 to 64 % with eight seeds, the second 72 to 75 % with five.
+    # Agreement means nothing if neither network has learned. Chance is a tenth; the first schedule
+    # reached 42 to 64 % with eight seeds, the second 72 to 75 % with five.
     assert right[0] > least_accuracy * count
     assert abs(right[0] - right[1]) < 0.001 * count
     assert equal >= 0.97 * count
 
 
-def test_a_model_without_smooth_signs_is_refused():
+def test_a_model_without_smooth_signs_raises():
     with pytest.raises(ValueError, match="Received: model='vgg_tiny' without one"):
         kbnn.techniques.smooth_network(kbnn.models.vgg_tiny(width=4))
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 @pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file")
-def test_it_is_saved_and_loaded(tmp_path, suffix):
+def test_saving_and_loading_keeps_it(tmp_path, suffix):
     smooth = kbnn.techniques.smooth_network(trained("batch"))
     smooth.save(tmp_path / f"smooth{suffix}")
     loaded = keras.models.load_model(tmp_path / f"smooth{suffix}", compile=False)
@@ -132,10 +144,10 @@ def test_it_is_saved_and_loaded(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
-def test_mixed_precision(policy):
+def test_outputs_are_finite_in_mixed_precision(policy):
     keras.mixed_precision.set_global_policy(policy)
     try:
-        smooth = kbnn.techniques.smooth_network(trained("binary", sharpness=2.0))
+        smooth = kbnn.techniques.smooth_network(recalibrated("binary"))
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert np.isfinite(smooth(images())).all()

@@ -1,4 +1,4 @@
-"""What the table does not say of the encoding."""
+"""Properties of the encoding that the table of tests does not cover."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ import kbnn
 from kbnn.layers import ThresholdEncoding
 
 
-def test_more_signs_are_positive_the_brighter_the_pixel_and_no_byte_is_a_tie():
+def test_brighter_pixels_have_more_positive_signs_and_no_byte_equals_a_threshold():
     pixels = np.arange(256, dtype="uint8").reshape(1, 16, 16, 1)
     images = kbnn.data.normalization_layer()(pixels)
     encoding = ThresholdEncoding()
@@ -19,7 +19,7 @@ def test_more_signs_are_positive_the_brighter_the_pixel_and_no_byte_is_a_tie():
     assert not np.isin(images, encoding.thresholds).any()
 
 
-def test_the_channels_of_an_image_stay_apart():
+def test_channels_are_encoded_separately():
     red = np.zeros((1, 1, 1, 3), "f")
     red[..., 0] = 2.0
     found = ThresholdEncoding(levels=2)(red).numpy().reshape(3, 2)
@@ -34,7 +34,7 @@ def test_the_channels_of_an_image_stay_apart():
         ({"high": float("nan")}, "Received: low=-1.0, high=nan"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         ThresholdEncoding(**arguments)
 
@@ -46,7 +46,7 @@ def test_every_pixel_is_compared_in_float32(policy):
     np.testing.assert_array_equal(tf.cast(layer(pixels), "float32"), ThresholdEncoding()(pixels))
 
 
-def test_images_of_several_sizes():
+def test_one_layer_encodes_images_of_several_sizes():
     layer = ThresholdEncoding(levels=4)
     image, other = keras.Input((8, 8, 3)), keras.Input((4, 4, 3))
     model = keras.Model([image, other], [layer(image), layer(other)])
