@@ -8,6 +8,7 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.techniques.noisy_supervision.filter_mapping import MAPPINGS, FilterMapping
 from kbnn.techniques.noisy_supervision.losses import check_rates, unbiased_squared_error
 
@@ -82,10 +83,9 @@ class LearnedSign(lq.quantizers.Quantizer):
             quantizer with `kbnn.quantizers.clone`.)
 
     Example:
-
-    >>> import kbnn
-    >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}
-    >>> model = kbnn.models.vgg_tiny(width=8, **signs)
+        >>> import kbnn
+        >>> signs = {"kernel_quantizer": kbnn.quantizers.LearnedSign(noise_rate=0.1)}
+        >>> model = kbnn.models.vgg_tiny(width=8, **signs)
 
     Source: "Training Binary Neural Networks through Learning with Noisy Supervision" (Han et al.,
     2020, arXiv 2010.04871) for the mapping, the convolution with its signs, and the auxiliary loss.
@@ -116,33 +116,17 @@ class LearnedSign(lq.quantizers.Quantizer):
                 f"Expected `noise_rate` to be a number or a pair. Received: noise_rate={noise_rate}"
             )
         check_rates(*rates)
-        _check_number("weight", weight, least=0)
-        _check_number("residual_scale", residual_scale, least=0)
-        if residual_scale == 0:
-            raise ValueError(
-                "Expected `residual_scale` to be above 0, because at 0 the mapping has no effect. "
-                f"Received: {residual_scale!r}"
-            )
-        if clip_value is not None:
-            _check_number("clip_value", clip_value, least=0)
-        for name, value, valid in [
-            ("reduction", reduction, REDUCTIONS),
-            ("loss_on", loss_on, LOSS_ON),
-            ("mapping", mapping, MAPPINGS),
-            ("start", start, STARTS),
-        ]:
-            if value not in valid:
-                raise ValueError(
-                    f"Expected `{name}` to be one of {', '.join(valid)}. Received: {name}={value!r}"
-                )
         self.noise_rate = tuple(map(float, rates))
-        self.weight = float(weight)
-        self.reduction = reduction
-        self.loss_on = loss_on
-        self.mapping = mapping
-        self.start = start
-        self.residual_scale = float(residual_scale)
-        self.clip_value = None if clip_value is None else float(clip_value)
+        self.weight = _checks.number("weight", weight, least=0)
+        self.reduction = _checks.one_of("reduction", reduction, REDUCTIONS)
+        self.loss_on = _checks.one_of("loss_on", loss_on, LOSS_ON)
+        self.mapping = _checks.one_of("mapping", mapping, MAPPINGS)
+        self.start = _checks.one_of("start", start, STARTS)
+        # At 0 the mapping would have no effect.
+        self.residual_scale = _checks.number("residual_scale", residual_scale, above=0)
+        self.clip_value = clip_value
+        if clip_value is not None:
+            self.clip_value = _checks.number("clip_value", clip_value, least=0)
 
     def build(self, input_shape: Any) -> None:
         self.check_kernel(input_shape)
@@ -288,9 +272,3 @@ def _kernel_to_filters(kernel: tf.Tensor) -> tf.Tensor:
 def _filters_to_kernel(filters: tf.Tensor, shape: tf.TensorShape) -> tf.Tensor:
     """Invert `_kernel_to_filters`."""
     return tf.reshape(tf.transpose(filters, [1, 2, 3, 0]), shape)
-
-
-def _check_number(name: str, value: Any, least: float) -> None:
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < least:
-        raise ValueError(f"Expected `{name}` to be a number, at least {least}. Received: {value!r}")

@@ -40,10 +40,9 @@ def unbiased_squared_error(
             are not checked.
 
     Example:
-
-    >>> import kbnn
-    >>> kbnn.losses.unbiased_squared_error([1.0, -1.0], [1.0, 1.0], 0.1, 0.1).numpy().round(3)
-    array([-0.5,  4.5], dtype=float32)
+        >>> import kbnn
+        >>> kbnn.losses.unbiased_squared_error([1.0, -1.0], [1.0, 1.0], 0.1, 0.1).numpy().round(3)
+        array([-0.5,  4.5], dtype=float32)
 
     Source: "Training Binary Neural Networks through Learning with Noisy Supervision" (Han et al.,
     2020, arXiv 2010.04871), which takes the estimator from "Learning with Noisy Labels" (Natarajan

@@ -38,9 +38,8 @@ class LearnedSignMonitor(keras.callbacks.Callback):
             `pretrained` lacks one of the layers.
 
     Example:
-
-    >>> import kbnn
-    >>> monitor = kbnn.callbacks.LearnedSignMonitor()   # for fit(..., callbacks=[monitor])
+        >>> import kbnn
+        >>> monitor = kbnn.callbacks.LearnedSignMonitor()   # for fit(..., callbacks=[monitor])
 
     Source: kbnn.
     """

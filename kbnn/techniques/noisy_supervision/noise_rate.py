@@ -1,7 +1,6 @@
 """Estimates how many binary weights have the wrong sign, by flipping them one at a time."""
 
 import math
-import numbers
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.graph.freeze import freeze
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantized_kernels, quantizers_of
 from kbnn.graph.rewrite import gives_probabilities
@@ -86,13 +86,12 @@ def estimate_noise_rate(
             the model or each other; or the loss is not finite.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> images, labels = np.zeros((4, 28, 28, 1), "f"), np.zeros(4)
-    >>> rows = kbnn.techniques.estimate_noise_rate(model, images, labels, samples=2)
-    >>> [row.kernel for row in rows]
-    ['conv_1/kernel', 'conv_2/kernel', 'conv_3/kernel']
+        >>> import kbnn, numpy as np
+        >>> model = kbnn.models.vgg_tiny(width=8)
+        >>> images, labels = np.zeros((4, 28, 28, 1), "f"), np.zeros(4)
+        >>> rows = kbnn.techniques.estimate_noise_rate(model, images, labels, samples=2)
+        >>> [row.kernel for row in rows]
+        ['conv_1/kernel', 'conv_2/kernel', 'conv_3/kernel']
 
     Source: kbnn. The paper sets the rate by hand.
     """
@@ -101,8 +100,7 @@ def estimate_noise_rate(
             "Expected as many labels as images, one or more. "
             f"Received: {len(images)} images, {len(labels)} labels"
         )
-    if not isinstance(samples, numbers.Integral) or isinstance(samples, bool) or samples < 1:
-        raise ValueError(f"Expected `samples` to be a positive integer. Received: {samples!r}")
+    _checks.positive_int("samples", samples)
     frozen = freeze(model)
     _check_images(frozen, images)
     resolved = _resolve_loss(model, loss)

@@ -35,11 +35,10 @@ class LearnedShift(keras.layers.Layer):
         A tensor of the shape of `inputs`.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> shift = kbnn.layers.LearnedShift(initializer="ones")
-    >>> shift(np.float32([[-1.5, 2.0]])).numpy()
-    array([[-0.5,  3. ]], dtype=float32)
+        >>> import kbnn, numpy as np
+        >>> shift = kbnn.layers.LearnedShift(initializer="ones")
+        >>> shift(np.float32([[-1.5, 2.0]])).numpy()
+        array([[-0.5,  3. ]], dtype=float32)
 
     Source: "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions"
     (Liu et al., 2020). RSign there is +1 if x > alpha; in kbnn x = alpha gives +1 too.

@@ -31,10 +31,9 @@ class RPReLU(keras.layers.Layer):
         A tensor of the shape of `inputs`.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> kbnn.layers.RPReLU()(np.float32([[-4.0, 2.0]])).numpy()
-    array([[-1.,  2.]], dtype=float32)
+        >>> import kbnn, numpy as np
+        >>> kbnn.layers.RPReLU()(np.float32([[-4.0, 2.0]])).numpy()
+        array([[-1.,  2.]], dtype=float32)
 
     Source: "ReActNet: Towards Precise Binary Neural Network with Generalized Activation Functions"
     (Liu et al., 2020).

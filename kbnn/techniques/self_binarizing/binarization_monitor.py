@@ -57,9 +57,8 @@ class BinarizationMonitor(keras.callbacks.Callback):
         ValueError: in `fit`, if the model has no binary kernel, or the images do not fit it.
 
     Example:
-
-    >>> import kbnn
-    >>> monitor = kbnn.callbacks.BinarizationMonitor()   # for fit(..., callbacks=[monitor])
+        >>> import kbnn
+        >>> monitor = kbnn.callbacks.BinarizationMonitor()   # for fit(..., callbacks=[monitor])
 
     Source: kbnn.
     """

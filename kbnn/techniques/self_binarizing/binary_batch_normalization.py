@@ -1,12 +1,12 @@
 """Batch normalization and sign in one layer, which compares with a threshold at inference."""
 
-import numbers
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import is_sign
 from kbnn.graph.signs import producers
@@ -70,13 +70,12 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         TypeError: `activation` is not a quantizer.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> layer = kbnn.layers.BinaryBatchNormalization(beta_initializer="ones", epsilon=0.0)
-    >>> layer(np.float32([[-1.5], [-1.0], [2.0]])).numpy().ravel()
-    array([-1.,  1.,  1.], dtype=float32)
-    >>> layer.thresholds()
-    Thresholds(threshold=array([-1]), above=array([ True]))
+        >>> import kbnn, numpy as np
+        >>> layer = kbnn.layers.BinaryBatchNormalization(beta_initializer="ones", epsilon=0.0)
+        >>> layer(np.float32([[-1.5], [-1.0], [2.0]])).numpy().ravel()
+        array([-1.,  1.,  1.], dtype=float32)
+        >>> layer.thresholds()
+        Thresholds(threshold=array([-1]), above=array([ True]))
 
     Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730) for binary batch
     normalization. The four cases, the rounding and the midpoints are kbnn's.
@@ -140,11 +139,8 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
             raise ValueError(
                 f"Expected a layer with weights. Received: {self.name!r}, which has not been called"
             )
-        is_count = isinstance(fan_in, numbers.Integral) and not isinstance(fan_in, bool)
-        if fan_in is not None and (not is_count or fan_in < 1):
-            raise ValueError(
-                f"Expected `fan_in` to be a positive integer. Received: fan_in={fan_in!r}"
-            )
+        if fan_in is not None:
+            _checks.positive_int("fan_in", fan_in)
         threshold, above = (value.numpy() for value in self._exact_thresholds())
         sums = reachable_sums(self)
         if sums is not None:

@@ -1,7 +1,5 @@
 """Sharpens the smooth signs of a model while it trains."""
 
-import math
-import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -53,11 +51,10 @@ class SharpnessSchedule(keras.callbacks.Callback):
             `steps_per_execution` is not 1.
 
     Example:
-
-    >>> import kbnn
-    >>> schedule = kbnn.callbacks.SharpnessSchedule(start=1, stop=100, hold=0)
-    >>> [round(schedule.sharpness(step, steps=3)) for step in range(3)]
-    [1, 10, 100]
+        >>> import kbnn
+        >>> schedule = kbnn.callbacks.SharpnessSchedule(start=1, stop=100, hold=0)
+        >>> [round(schedule.sharpness(step, steps=3)) for step in range(3)]
+        [1, 10, 100]
 
     Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730) for the sharpening
     during training. The law, its ends, `hold`, `hard_forward_from` and the separate schedules are
@@ -79,20 +76,12 @@ class SharpnessSchedule(keras.callbacks.Callback):
         super().__init__()
         for name, value in {"start": start, "stop": stop}.items():
             check_sharpness(name, value)
-        shares = {"hold": hold}
+        _checks.share("hold", hold)
         if hard_forward_from is not None:
-            shares["hard_forward_from"] = hard_forward_from
-        for name, value in shares.items():
-            if not _is_number(value) or not 0 <= value <= 1:
-                raise ValueError(
-                    f"Expected `{name}` to be a share, from 0 to 1. Received: {name}={value!r}"
-                )
+            _checks.share("hard_forward_from", hard_forward_from)
         for name, count in {"steps": steps, "epochs": epochs}.items():
-            is_count = isinstance(count, numbers.Integral) and not isinstance(count, bool)
-            if count is not None and (not is_count or count < 1):
-                raise ValueError(
-                    f"Expected `{name}` to be a positive integer or None. Received: {name}={count}"
-                )
+            if count is not None:
+                _checks.positive_int(name, count)
         if steps is not None and epochs is not None:
             raise ValueError(
                 f"Expected `steps` or `epochs`. Received both: steps={steps}, epochs={epochs}"
@@ -102,10 +91,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
                 "Expected `law` to be a function law(step, steps), or None for the geometric law. "
                 f"Received: law={law!r}"
             )
-        if quantizers not in KINDS:
-            raise ValueError(
-                f"Expected `quantizers` to be one of {', '.join(KINDS)}. Received: {quantizers!r}"
-            )
+        _checks.one_of("quantizers", quantizers, KINDS)
         self._start, self._stop, self._law = start, stop, law
         self._steps, self._epochs = steps, epochs
         self._hold, self._hard_forward_from = hold, hard_forward_from
@@ -207,7 +193,3 @@ def _steps_at_once_error(count: int) -> ValueError:
         "Expected a model that trains one step at a time, because the sharpness changes at every "
         f"step. Received: {count} steps at once. Compile with steps_per_execution=1."
     )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and math.isfinite(value)

@@ -31,10 +31,9 @@ def smooth_network(model: keras.Model) -> keras.Model:
         ValueError: the model is not built or has no `SmoothSign`.
 
     Example:
-
-    >>> import kbnn
-    >>> model = kbnn.models.vgg_tiny(width=8, input_quantizer="smooth_sign")
-    >>> smooth = kbnn.techniques.smooth_network(model)
+        >>> import kbnn
+        >>> model = kbnn.models.vgg_tiny(width=8, input_quantizer="smooth_sign")
+        >>> smooth = kbnn.techniques.smooth_network(model)
     """
     replaced: list[tuple[keras.layers.Layer, keras.layers.Layer, set[str]]] = []
     found: list[SmoothSign] = []

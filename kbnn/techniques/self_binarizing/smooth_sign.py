@@ -1,14 +1,15 @@
 """A tanh that training sharpens into the sign."""
 
-import numbers
 from typing import Any
 
 import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.math import smooth_sign
 
+# An infinite sharpness would turn 0 into NaN.
 _LARGEST = 1e30
 
 
@@ -51,13 +52,12 @@ class SmoothSign(lq.quantizers.Quantizer):
         hard_forward: 1.0 or 0.0 as a variable, a scalar.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> quantizer = kbnn.quantizers.SmoothSign(sharpness=10.0)
-    >>> quantizer(np.float32([-1.0, 0.0, 0.1]), training=True).numpy().round(3)
-    array([-1.   ,  0.   ,  0.762], dtype=float32)
-    >>> quantizer(np.float32([-1.0, 0.0, 0.1])).numpy()
-    array([-1.,  1.,  1.], dtype=float32)
+        >>> import kbnn, numpy as np
+        >>> quantizer = kbnn.quantizers.SmoothSign(sharpness=10.0)
+        >>> quantizer(np.float32([-1.0, 0.0, 0.1]), training=True).numpy().round(3)
+        array([-1.   ,  0.   ,  0.762], dtype=float32)
+        >>> quantizer(np.float32([-1.0, 0.0, 0.1])).numpy()
+        array([-1.,  1.,  1.], dtype=float32)
 
     Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730). `hard_forward` and
     the numerical form of the gradient (`kbnn.math.smooth_sign`) are kbnn's.
@@ -68,11 +68,7 @@ class SmoothSign(lq.quantizers.Quantizer):
     def __init__(self, sharpness: float = 1.0, hard_forward: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_sharpness("sharpness", sharpness)
-        if not isinstance(hard_forward, bool):
-            raise ValueError(
-                "Expected `hard_forward` to be True or False. "
-                f"Received: hard_forward={hard_forward!r}"
-            )
+        _checks.boolean("hard_forward", hard_forward)
         self._initial = {"sharpness": float(sharpness), "hard_forward": hard_forward}
         self.supports_masking = True
 
@@ -108,10 +104,4 @@ class SmoothSign(lq.quantizers.Quantizer):
 
 def check_sharpness(name: str, value: Any) -> None:
     """Raise ValueError unless a value can be a sharpness."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    # `0 < value <= largest` is False for NaN; an infinite sharpness would make NaN of x = 0.
-    if not is_number or not 0 < value <= _LARGEST:
-        raise ValueError(
-            f"Expected `{name}` to be a positive number, at most {_LARGEST:g}. "
-            f"Received: {name}={value!r}"
-        )
+    _checks.number(name, value, above=0, most=_LARGEST)

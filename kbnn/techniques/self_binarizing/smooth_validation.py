@@ -30,10 +30,9 @@ class SmoothValidation(keras.callbacks.Callback):
             its own errors for data or metrics that do not fit the model.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> images, labels = np.zeros((8, 28, 28, 1), "f"), np.zeros(8)
-    >>> smooth = kbnn.callbacks.SmoothValidation((images, labels))   # for fit(..., callbacks=...)
+        >>> import kbnn, numpy as np
+        >>> images, labels = np.zeros((8, 28, 28, 1), "f"), np.zeros(8)
+        >>> smooth = kbnn.callbacks.SmoothValidation((images, labels))   # for `fit`
 
     Source: kbnn.
     """

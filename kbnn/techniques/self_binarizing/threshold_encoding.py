@@ -1,7 +1,5 @@
 """Encodes an image as signs, so that the first layer of a network can be binary too."""
 
-import math
-import numbers
 from typing import Any
 
 import larq as lq
@@ -9,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.graph.clone import clone
 
 
@@ -39,11 +38,10 @@ class ThresholdEncoding(keras.layers.Layer):
         ValueError: an argument is out of range, or the number of channels is unknown.
 
     Example:
-
-    >>> import kbnn, numpy as np
-    >>> pixel = np.float32([[[[0.3]]]])
-    >>> kbnn.layers.ThresholdEncoding(levels=4)(pixel).numpy().ravel()
-    array([ 1.,  1.,  1., -1.], dtype=float32)
+        >>> import kbnn, numpy as np
+        >>> pixel = np.float32([[[[0.3]]]])
+        >>> kbnn.layers.ThresholdEncoding(levels=4)(pixel).numpy().ravel()
+        array([ 1.,  1.,  1., -1.], dtype=float32)
 
     Source: kbnn. With 32 levels no threshold is equal to the value of an 8-bit pixel.
     """
@@ -55,18 +53,10 @@ class ThresholdEncoding(keras.layers.Layer):
     ) -> None:
         # In half precision some pixels would round across a threshold.
         super().__init__(**{"autocast": False, **kwargs})
-        is_count = isinstance(levels, numbers.Integral) and not isinstance(levels, bool)
-        if not is_count or levels < 1:
-            raise ValueError(
-                f"Expected `levels` to be a positive integer. Received: levels={levels}"
-            )
-        ends = (low, high)
-        numeric = all(isinstance(end, numbers.Real) and math.isfinite(end) for end in ends)
-        if not numeric or low >= high:
-            raise ValueError(
-                f"Expected numbers with `low` below `high`. Received: low={low}, high={high}"
-            )
-        self.levels, self.low, self.high = int(levels), float(low), float(high)
+        self.levels = _checks.positive_int("levels", levels)
+        self.low, self.high = _checks.number("low", low), _checks.number("high", high)
+        if self.low >= self.high:
+            raise ValueError(f"Expected `low` below `high`. Received: low={low}, high={high}")
         self.input_spec = keras.layers.InputSpec(ndim=4)
 
     def build(self, input_shape: Any) -> None:

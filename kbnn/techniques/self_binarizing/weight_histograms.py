@@ -42,9 +42,8 @@ class WeightHistograms(keras.callbacks.Callback):
         FileNotFoundError: in `fit`, if the folder does not exist.
 
     Example:
-
-    >>> import kbnn
-    >>> histograms = kbnn.callbacks.WeightHistograms("weights.npz")   # for `fit`
+        >>> import kbnn
+        >>> histograms = kbnn.callbacks.WeightHistograms("weights.npz")   # for `fit`
     """
 
     def __init__(self, file: str | os.PathLike[str]) -> None:
@@ -124,14 +123,12 @@ def plot_weight_histograms(file: str | os.PathLike[str], epochs: int = 4) -> "Fi
         ValueError: `file` is not a file of `WeightHistograms`, or `epochs` is below 1.
 
     Example:
-
-    >>> import kbnn
-    >>> figure = kbnn.techniques.plot_weight_histograms("weights.npz")   # doctest: +SKIP
+        >>> import kbnn
+        >>> figure = kbnn.techniques.plot_weight_histograms("weights.npz")   # doctest: +SKIP
     """
     from matplotlib.figure import Figure
 
-    if not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"Expected `epochs` to be a positive integer. Received: epochs={epochs!r}")
+    _checks.positive_int("epochs", epochs)
     with np.load(file, allow_pickle=False) as content:
         arrays = dict(content)
     if not {"edges", "epochs"} < arrays.keys():

@@ -1,4 +1,4 @@
-"""Kernels with learned signs: who gets which gradient, where they start, what ships."""
+"""Kernels with learned signs: their gradients, their start, and what ships."""
 
 import larq as lq
 import numpy as np
@@ -12,18 +12,18 @@ from kbnn.quantizers import LearnedSign
 from kbnn.techniques.noisy_supervision.filter_mapping import FilterMapping
 
 
-def set_off(quantizer):
-    """Have the mapping count from the start, where its last convolution begins at 0."""
+def start_mapping(quantizer):
+    """Give the mapping an effect: set its last convolution, which starts at 0."""
     for weight in quantizer.weights:
         if not np.any(weight):
             weight.assign(np.random.default_rng(3).normal(size=weight.shape))
 
 
 def quantizer_on(kernel, **arguments):
-    """A quantizer for a kernel, and the kernel as a variable; the mapping's output is not 0."""
+    """A quantizer whose mapping has an effect, and its kernel as a variable."""
     quantizer = LearnedSign(**arguments)
     quantizer.build(kernel.shape)
-    set_off(quantizer)
+    start_mapping(quantizer)
     return quantizer, tf.Variable(kernel)
 
 
@@ -69,7 +69,7 @@ def test_no_gradient_through_the_labels(kernel):
     with tf.GradientTape() as tape:
         quantizer(latent, training=True)
         (auxiliary,) = quantizer.losses
-    # Through Q passes nothing here, so what arrived would have come through the labels.
+    # No gradient passes Q here, so any gradient would have come through the labels.
     gradient = tape.gradient(auxiliary, latent)
     np.testing.assert_array_equal(gradient, np.zeros_like(kernel))
 
@@ -89,7 +89,7 @@ def test_no_gradient_through_the_deviation(kernel):
 
 @pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
 def test_the_weights_of_a_filter_interact(kernel, mapping, monkeypatch):
-    """Through the convolutions: the statistics, which all weights share, are held fixed."""
+    """They interact through the convolutions: the test holds the shared statistics fixed."""
     moments = tf.nn.moments
     monkeypatch.setattr(tf.nn, "moments", lambda *a: [tf.stop_gradient(m) for m in moments(*a)])
     quantizer, latent = quantizer_on(kernel, start="random", mapping=mapping)
@@ -138,7 +138,7 @@ def test_shapes_of_kernels(rng, shape, mapping):
 
 
 def test_dense_filters_are_mapped_one_by_one(rng):
-    """But for the statistics: a filter that is there twice gets the same signs twice."""
+    """Only the statistics are shared: two equal filters get the same signs."""
     kernel = rng.normal(size=(16, 8)).astype("f")
     kernel[:, 5] = kernel[:, 2]
     quantizer, latent = quantizer_on(kernel, start="random")
@@ -178,7 +178,7 @@ def test_the_auxiliary_loss(kernel, reduction, loss_on, start):
 
 
 def test_a_prediction_of_the_random_start_has_the_scale_of_the_kernel(kernel):
-    """Which the limit of the straight-through gradient, `clip_value`, is for."""
+    """`clip_value`, the limit of the straight-through gradient, relies on this."""
     quantizer, _ = quantizer_on(kernel, start="random")
     for factor in (1.0, 0.01):
         filters = np.transpose(kernel / kernel.std(), [3, 0, 1, 2])
@@ -197,7 +197,7 @@ def test_a_mapping_begins_with_outputs_as_large_as_its_inputs(mapping, channels,
 
 
 @pytest.mark.parametrize("factor", [0.1, 2.0])
-def test_a_residual_prediction_is_the_kernel_and_a_share_of_the_mapping(kernel, factor):
+def test_a_residual_prediction_is_the_kernel_plus_the_scaled_mapping(kernel, factor):
     quantizer, _ = quantizer_on(kernel, residual_scale=factor)
     filters = np.transpose(kernel / kernel.std(), [3, 0, 1, 2])
     mapped = np.transpose(quantizer._network(filters), [1, 2, 3, 0])
@@ -206,7 +206,9 @@ def test_a_residual_prediction_is_the_kernel_and_a_share_of_the_mapping(kernel, 
     np.testing.assert_allclose(quantizer.prediction(kernel), expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.fixture(scope="module")
 def trained():
+    """A network that one epoch has trained, and its data. Tests must not change it."""
     keras.utils.set_random_seed(0)
     train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=64)
     model = kbnn.models.vgg_tiny(width=8)
@@ -216,8 +218,8 @@ def trained():
 
 
 @pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
-def test_with_the_residual_start_the_first_step_is_that_of_the_trained_network(mapping):
-    model, train, test = trained()
+def test_with_the_residual_start_the_first_step_is_that_of_the_trained_network(trained, mapping):
+    model, train, test = trained
     learned = kbnn.requantize(model, kernel_quantizer=LearnedSign(weight=0.0, mapping=mapping))
     np.testing.assert_array_equal(learned.predict(test, verbose=0), model.predict(test, verbose=0))
     images, labels = next(iter(train))
@@ -231,8 +233,8 @@ def test_with_the_residual_start_the_first_step_is_that_of_the_trained_network(m
     np.testing.assert_allclose(*gradients, rtol=1e-5, atol=1e-7)
 
 
-def test_training_moves_signs_away_and_a_plain_network_ships(tmp_path):
-    model, train, test = trained()
+def test_training_changes_signs_and_a_plain_network_ships(trained, tmp_path):
+    model, train, test = trained
     learned = kbnn.requantize(model, kernel_quantizer=LearnedSign())
     learned.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
     learned.fit(train, validation_data=test, epochs=1, verbose=0)
@@ -250,7 +252,7 @@ def test_training_moves_signs_away_and_a_plain_network_ships(tmp_path):
     assert report.file_bytes == plain.file_bytes
 
 
-def test_smooth_inputs_and_learned_kernels_train_and_ship_together(tmp_path):
+def test_smooth_inputs_and_learned_kernels_combine(tmp_path):
     train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=64)
     smooth = kbnn.quantizers.SmoothSign()
     model = kbnn.models.vgg_tiny(width=8, input_quantizer=smooth)
@@ -275,22 +277,21 @@ def test_smooth_inputs_and_learned_kernels_train_and_ship_together(tmp_path):
 
 
 def test_the_mapping_is_evaluated_once_per_step(monkeypatch):
-    model = kbnn.models.vgg_tiny(width=8, kernel_quantizer=LearnedSign())
+    model = kbnn.models.vgg_tiny((12, 12, 1), width=8, kernel_quantizer=LearnedSign())
     model.compile("adam", "sparse_categorical_crossentropy")
     model.optimizer.build(model.trainable_variables)
-    called = []
+    calls = []
     call = FilterMapping.call
 
-    def counted(self, inputs):
-        called.append(self)
+    def record(self, inputs):
+        calls.append(self)
         return call(self, inputs)
 
-    monkeypatch.setattr(FilterMapping, "call", counted)
-    data = (tf.zeros([2, 28, 28, 1]), tf.zeros([2], tf.int32))
+    monkeypatch.setattr(FilterMapping, "call", record)
+    data = (tf.zeros([2, 12, 12, 1]), tf.zeros([2], tf.int32))
     tf.function(model.train_step).get_concrete_function(data)
-    assert (
-        len(called) == len(set(map(id, called))) == 3
-    )  # the graph of a step has each layer's once
+    # The graph of a step contains each layer's mapping once.
+    assert len(calls) == len(set(map(id, calls))) == 3
 
 
 @pytest.mark.parametrize(
@@ -304,39 +305,48 @@ def test_the_mapping_is_evaluated_once_per_step(monkeypatch):
         ({"weight": -1.0}, "Expected `weight`"),
         ({"weight": None}, "Expected `weight`"),
         ({"clip_value": float("nan")}, "Expected `clip_value`"),
-        ({"reduction": "max"}, "Expected `reduction` to be one of mean, sum. Received: reduction="),
+        (
+            {"reduction": "max"},
+            "Expected `reduction` to be one of 'mean', 'sum'. Received: reduction=",
+        ),
         ({"loss_on": "q"}, "Expected `loss_on`"),
         ({"mapping": "linear"}, "Expected `mapping`"),
         ({"start": "zero"}, "Expected `start`"),
-        ({"residual_scale": -0.1}, "Expected `residual_scale` to be a number, at least 0"),
-        ({"residual_scale": 0.0}, "to be above 0, because at 0 the mapping has no effect"),
+        ({"residual_scale": -0.1}, "Expected `residual_scale` to be a number above 0"),
+        ({"residual_scale": 0.0}, "Expected `residual_scale` to be a number above 0"),
         ({"residual_scale": True}, "Expected `residual_scale`"),
     ],
 )
-def test_bad_arguments(arguments, message):
+def test_invalid_arguments_raise(arguments, message):
     with pytest.raises(ValueError, match=message):
         LearnedSign(**arguments)
 
 
-def test_a_kernel_of_another_rank():
+def test_a_kernel_of_another_rank_raises():
     with pytest.raises(ValueError, match=r"Received: a shape \(3, 16, 8\)"):
         LearnedSign().build((3, 16, 8))
 
 
-def learned(model, rate=0.01, **arguments):
-    """A model after a few steps with learned signs."""
-    model = kbnn.requantize(model, kernel_quantizer=LearnedSign(weight=0.0, **arguments))
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy")
+@pytest.fixture(scope="module")
+def learned():
+    """A network after a few steps with learned signs. Tests must not change it."""
+    keras.utils.set_random_seed(0)
+    model = kbnn.models.vgg_tiny((12, 12, 1), width=8)
+    model = kbnn.requantize(model, kernel_quantizer=LearnedSign(weight=0.0))
+    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     rng = np.random.default_rng(0)
-    model.fit(rng.normal(size=(64, 28, 28, 1)), rng.integers(0, 10, 64), epochs=3, verbose=0)
+    model.fit(rng.normal(size=(64, 12, 12, 1)), rng.integers(0, 10, 64), epochs=3, verbose=0)
     return model
 
 
-def test_a_learned_network_goes_on_under_another_learned_sign(rng):
-    model = learned(kbnn.models.vgg_tiny(width=8))
-    images = rng.normal(size=(8, 28, 28, 1)).astype("f")
-    expected = model.predict(images, verbose=0)
-    more = kbnn.requantize(model, kernel_quantizer=LearnedSign(0.3, weight=0.1))
+@pytest.fixture
+def images(rng):
+    return rng.normal(size=(8, 12, 12, 1)).astype("f")
+
+
+def test_another_learned_sign_keeps_the_mappings(learned, images):
+    expected = learned.predict(images, verbose=0)
+    more = kbnn.requantize(learned, kernel_quantizer=LearnedSign(0.3, weight=0.1))
     np.testing.assert_array_equal(more.predict(images, verbose=0), expected)
     assert more.get_layer("conv_2").kernel_quantizer.noise_rate == (0.3, 0.3)
 
@@ -349,17 +359,15 @@ def test_a_learned_network_goes_on_under_another_learned_sign(rng):
     ],
     ids=["ste_sign", "approx_sign", "smooth_sign", "another mapping", "another factor"],
 )
-def test_learned_signs_are_those_of_the_latent_weights_under_another_quantizer(quantizer, rng):
-    model = learned(kbnn.models.vgg_tiny(width=8))
-    images = rng.normal(size=(8, 28, 28, 1)).astype("f")
-    before = model.get_weights()
-    other = kbnn.requantize(model, kernel_quantizer=quantizer)
-    expected = model.predict(images, verbose=0)
+def test_under_another_quantizer_the_predictions_become_latent_weights(learned, quantizer, images):
+    before = learned.get_weights()
+    other = kbnn.requantize(learned, kernel_quantizer=quantizer)
+    expected = learned.predict(images, verbose=0)
     np.testing.assert_allclose(other.predict(images, verbose=0), expected, atol=1e-5)
     kernel = other.get_layer("conv_2").kernel.latent_variable.numpy()
-    # Not the +-1 of a frozen network, which no training flips any more.
+    # They are not the +-1 of a frozen network, which training could hardly flip.
     assert len(np.unique(np.abs(kernel))) > kernel.size / 2
-    for one, same in zip(model.get_weights(), before, strict=True):
+    for one, same in zip(learned.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, same)
 
 
@@ -373,7 +381,7 @@ def test_learned_signs_are_those_of_the_latent_weights_under_another_quantizer(q
         ({"start": "random"}, {"start": "random", "residual_scale": 0.2}, True),
     ],
 )
-def test_which_mappings_have_one_form(one, other, expected):
+def test_which_mappings_fit_each_other(one, other, expected):
     assert LearnedSign(**one)._mapping_fits(LearnedSign(**other)) is expected
     assert LearnedSign(**other)._mapping_fits(LearnedSign(**one)) is expected
 
@@ -392,7 +400,7 @@ def test_the_defaults():
     }
 
 
-def test_predictions_are_of_the_kernel_that_a_layer_has(kernel):
+def test_a_prediction_needs_the_kernel_of_the_layer(kernel):
     with pytest.raises(ValueError, match="Expected a LearnedSign that a layer has built"):
         LearnedSign().prediction(kernel)
     quantizer, _ = quantizer_on(kernel)
@@ -401,7 +409,7 @@ def test_predictions_are_of_the_kernel_that_a_layer_has(kernel):
             method(np.zeros((5, 5, 16, 8), "f"))
 
 
-def test_a_refused_kernel_is_named_and_leaves_larq_as_it_was():
+def test_the_error_for_a_kernel_names_its_layer_and_leaves_larq_as_it_was():
     model = keras.Sequential(
         [
             keras.Input((8, 4)),
@@ -413,23 +421,25 @@ def test_a_refused_kernel_is_named_and_leaves_larq_as_it_was():
     with pytest.raises(ValueError, match="of layer 'conv'"):
         kbnn.requantize(model, kernel_quantizer=LearnedSign())
 
-    def refused(layer):
+    def replace(layer):
         config = {**layer.get_config(), "kernel_quantizer": LearnedSign()}
         return type(layer).from_config(config)
 
     with pytest.raises(ValueError, match="LearnedSign on a kernel"):
-        kbnn.graph.rewrite(model, refused)
+        kbnn.graph.rewrite(model, replace)
     assert lq.context.should_quantize() is False
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_all_read_a_kernel_rounded_as_the_layer_reads_it_in_mixed_precision(policy, rng):
-    """The mapping's signs hang on the last bits of the kernel."""
+def test_in_mixed_precision_all_read_the_kernel_as_rounded_as_the_layer_does(policy, rng):
+    """The signs of the mapping depend on the last bits of the kernel."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(policy)
     try:
         keras.utils.set_random_seed(0)
-        model = kbnn.models.vgg_tiny(width=8, kernel_quantizer=LearnedSign(start="random"))
+        model = kbnn.models.vgg_tiny(
+            (12, 12, 1), width=8, kernel_quantizer=LearnedSign(start="random")
+        )
     finally:
         keras.mixed_precision.set_global_policy(before)
     layer = model.get_layer("conv_2")
@@ -440,7 +450,7 @@ def test_all_read_a_kernel_rounded_as_the_layer_reads_it_in_mixed_precision(poli
     np.testing.assert_array_equal(lq.math.sign(predicted), signs)
     frozen = kbnn.converters.freeze(model)
     np.testing.assert_array_equal(frozen.get_layer("conv_2").get_weights()[0], signs)
-    images = rng.normal(size=(8, 28, 28, 1)).astype("f")
+    images = rng.normal(size=(8, 12, 12, 1)).astype("f")
     single = in_float32(model)
     expected = frozen.predict(images, verbose=0)
     np.testing.assert_array_equal(single.predict(images, verbose=0), expected)
@@ -452,12 +462,12 @@ def test_all_read_a_kernel_rounded_as_the_layer_reads_it_in_mixed_precision(poli
 
 
 @pytest.mark.parametrize("shape", [(16, 1), (1, 1, 16, 1), (3, 3, 4), (None, 14, 14, 8)])
-def test_kernels_that_no_mapping_takes_are_refused(shape):
+def test_kernels_that_no_mapping_can_handle_raise(shape):
     with pytest.raises(ValueError, match="Expected a "):
         LearnedSign().build(shape)
 
 
-def test_one_learned_sign_is_for_one_kernel(rng):
+def test_a_second_kernel_raises(rng):
     quantizer = LearnedSign()
     quantizer(rng.normal(size=(3, 3, 4, 8)).astype("f"))
     with pytest.raises(ValueError, match="a separate LearnedSign"):
@@ -477,6 +487,6 @@ def test_a_constant_kernel_has_finite_gradients(value):
     "arguments",
     [{"noise_rate": False}, {"noise_rate": (0.1, True)}, {"weight": True}, {"clip_value": True}],
 )
-def test_booleans_are_no_numbers(arguments):
+def test_booleans_in_place_of_numbers_raise(arguments):
     with pytest.raises(ValueError, match="Expected"):
         LearnedSign(**arguments)

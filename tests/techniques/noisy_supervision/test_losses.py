@@ -1,4 +1,4 @@
-"""The estimators: their mean over the noise is the clean loss."""
+"""The mean of the unbiased squared error over the noise is the clean loss."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kbnn.losses import unbiased_squared_error
 
-# Asymmetric ones among them: symmetric rates hide a swapped index.
+# Symmetric rates alone would hide a swapped index.
 RATES = [(0.0, 0.0), (0.1, 0.1), (0.3, 0.05), (0.0, 0.4), (0.6, 0.3)]
 
 
@@ -33,7 +33,7 @@ def test_the_mean_over_the_noise_is_the_clean_loss(rates, y, predictions):
 
 @pytest.mark.parametrize("rates", RATES)
 @pytest.mark.parametrize("label", [1.0, -1.0])
-def test_it_is_the_estimator_of_natarajan(rates, label, predictions):
+def test_it_is_the_estimator_of_natarajan_et_al(rates, label, predictions):
     own, other = rates if label > 0 else rates[::-1]
     expected = (1 - other) * squared(predictions, label) - own * squared(predictions, -label)
     found = unbiased_squared_error(predictions, np.full_like(predictions, label), *rates)
@@ -41,10 +41,12 @@ def test_it_is_the_estimator_of_natarajan(rates, label, predictions):
 
 
 def test_simulated_noise():
-    """2e6 weights, flipped independently of the prediction."""
+    """2,000,000 weights are flipped independently of the prediction."""
     rng = np.random.default_rng(0)
     count, rates = 2_000_000, (0.2, 0.1)
-    y = np.where(rng.random(count) < 0.7, 1.0, -1.0)  # balanced, swapped rates cancel
+    y = np.where(
+        rng.random(count) < 0.7, 1.0, -1.0
+    )  # with balanced labels, swapped rates would cancel
     q = np.tanh(y + rng.normal(size=count))
     flipped = rng.random(count) < np.where(y > 0, *rates)
     noisy = np.where(flipped, -y, y)
@@ -94,7 +96,7 @@ def test_without_noise_it_is_the_loss_itself(predictions):
         ((0.5, 0.5), "sum is below 1"),
     ],
 )
-def test_rates_out_of_range(rates, message):
+def test_rates_out_of_range_raise(rates, message):
     with pytest.raises(ValueError, match=message):
         unbiased_squared_error(1.0, 1.0, *rates)
 
@@ -111,11 +113,11 @@ def test_types_and_compilation():
     )
 
 
-def test_integers_are_refused():
+def test_integers_raise():
     with pytest.raises(TypeError, match=r"Expected `prediction` .* Received: int32"):
         unbiased_squared_error([1, -1], [1, 1], 0.1, 0.1)
 
 
-def test_labels_of_another_shape_are_refused():
+def test_labels_of_another_shape_raise():
     with pytest.raises(ValueError, match=r"Expected `noisy_label` in .* Received: \(3,\)"):
         unbiased_squared_error(tf.zeros([3, 1]), tf.ones([3]), 0.1, 0.1)

@@ -1,4 +1,4 @@
-"""LearnedSignMonitor against the numbers taken by hand."""
+"""LearnedSignMonitor logs what a calculation by hand gives."""
 
 import larq as lq
 import numpy as np
@@ -9,13 +9,17 @@ import kbnn
 from kbnn.quantizers import LearnedSign
 
 
+def vgg(**options):
+    return kbnn.models.vgg_tiny((12, 12, 1), **options)
+
+
 @pytest.fixture
 def data(rng):
-    return rng.normal(size=(64, 28, 28, 1)).astype("f"), rng.integers(0, 10, 64)
+    return rng.normal(size=(32, 12, 12, 1)).astype("f"), rng.integers(0, 10, 32)
 
 
 def test_the_logs_say_what_the_mapping_does(data):
-    model = kbnn.models.vgg_tiny(width=8)
+    model = vgg(width=8)
     learned = kbnn.requantize(model, kernel_quantizer=LearnedSign(noise_rate=0.2))
     for module in learned.submodules:
         if isinstance(module, LearnedSign):
@@ -37,8 +41,8 @@ def test_the_logs_say_what_the_mapping_does(data):
         assert history[f"{name}/kernel_auxiliary_loss"][-1] == pytest.approx(loss, rel=1e-4)
 
 
-def test_a_new_mapping_does_nothing(data):
-    model = kbnn.requantize(kbnn.models.vgg_tiny(width=8), kernel_quantizer=LearnedSign())
+def test_a_new_mapping_has_no_effect(data):
+    model = kbnn.requantize(vgg(width=8), kernel_quantizer=LearnedSign())
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     callbacks = [kbnn.callbacks.LearnedSignMonitor(), kbnn.callbacks.BinarizationMonitor()]
     history = model.fit(*data, callbacks=callbacks, verbose=0).history
@@ -46,14 +50,14 @@ def test_a_new_mapping_does_nothing(data):
     assert "conv_1/kernel_flips" not in history
 
 
-def test_models_that_do_not_fit(data):
-    model = kbnn.models.vgg_tiny(width=8)
+def test_models_that_do_not_fit_raise(data):
+    model = vgg(width=8)
     model.compile("adam", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match=r"Expected a model with a kbnn\.quantizers\.LearnedSign"):
         model.fit(*data, callbacks=[kbnn.callbacks.LearnedSignMonitor()], verbose=0)
-    learned = kbnn.models.vgg_tiny(width=8, kernel_quantizer=LearnedSign())
+    learned = vgg(width=8, kernel_quantizer=LearnedSign())
     learned.compile("adam", "sparse_categorical_crossentropy")
-    other = kbnn.callbacks.LearnedSignMonitor(kbnn.models.vgg_tiny(width=4))
+    other = kbnn.callbacks.LearnedSignMonitor(vgg(width=4))
     with pytest.raises(ValueError, match="Expected `pretrained` to have a layer 'conv_1'"):
         learned.fit(*data, callbacks=[other], verbose=0)
     one = {"kernel_quantizer": LearnedSign(), "kernel_constraint": "weight_clip"}
@@ -68,8 +72,8 @@ def test_models_that_do_not_fit(data):
         )
 
 
-def test_flips_are_counted_from_the_signs_of_a_learned_network(data):
-    first = kbnn.requantize(kbnn.models.vgg_tiny(width=8), kernel_quantizer=LearnedSign(weight=0.0))
+def test_flips_are_counted_from_learned_signs(data):
+    first = kbnn.requantize(vgg(width=8), kernel_quantizer=LearnedSign(weight=0.0))
     first.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     first.fit(*data, epochs=2, verbose=0)
     more = kbnn.requantize(first, kernel_quantizer=LearnedSign(0.2))
@@ -81,17 +85,17 @@ def test_flips_are_counted_from_the_signs_of_a_learned_network(data):
         assert history["conv_2/kernel_disagreement"][0] > 0
 
 
-def test_flips_of_namesakes_are_those_of_each(data):
+def test_flips_of_layers_with_the_same_name_are_kept_apart(data):
     def block(name):
-        image = keras.Input((7, 7, 4))
+        image = keras.Input((6, 6, 4))
         x = lq.layers.QuantConv2D(
             4, 3, padding="same", kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
             name="conv",
         )(image)  # fmt: skip
         return keras.Model(image, x, name=name)
 
-    image = keras.Input((28, 28, 1))
-    x = keras.layers.Conv2D(4, 4, 4)(image)
+    image = keras.Input((12, 12, 1))
+    x = keras.layers.Conv2D(4, 4, 2, "same")(image)
     x = keras.layers.Flatten()(block("second")(block("first")(x)))
     model = keras.Model(image, keras.layers.Dense(10, activation="softmax")(x))
     more = kbnn.requantize(model, kernel_quantizer=LearnedSign())
@@ -103,6 +107,6 @@ def test_flips_of_namesakes_are_those_of_each(data):
     assert flips == [0.0, 0.0]
 
 
-def test_what_is_no_model_is_refused():
+def test_a_pretrained_network_that_is_not_a_model_raises():
     with pytest.raises(TypeError, match="`pretrained` to be a Keras 2 model"):
         kbnn.callbacks.LearnedSignMonitor("runs/first")

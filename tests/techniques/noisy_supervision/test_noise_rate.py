@@ -1,4 +1,4 @@
-"""estimate_noise_rate on networks whose wrong signs are known."""
+"""estimate_noise_rate finds the wrong signs of networks in which they are known."""
 
 import larq as lq
 import numpy as np
@@ -10,7 +10,7 @@ import kbnn
 
 @pytest.fixture
 def dense(rng):
-    """A binary dense layer, data on which its signs are right, and the layer with flips."""
+    """A binary layer with flipped signs, data for which its former signs are right, and those."""
     model = keras.Sequential(
         [keras.Input((64,)), lq.layers.QuantDense(8, use_bias=False, kernel_quantizer="ste_sign")]
     )
@@ -55,8 +55,8 @@ def test_a_sign_that_does_not_matter_is_not_wrong(dense):
     assert row.rate == pytest.approx(np.sum(flips[16:]) / kernel.size)
 
 
-def test_each_kernel_is_tried_with_the_others_as_they_are(rng):
-    """And kernels of more than one bit are not tried."""
+def test_each_kernel_is_tried_while_the_others_keep_their_signs(rng):
+    """Kernels of more than one bit are not tried."""
     x = keras.Input((32,))
     layers = [lq.layers.QuantDense(4, use_bias=False, kernel_quantizer="ste_sign") for _ in "ab"]
     ternary = lq.layers.QuantDense(4, use_bias=False, kernel_quantizer="ste_tern")(x)
@@ -78,9 +78,9 @@ def test_each_kernel_is_tried_with_the_others_as_they_are(rng):
         assert row.rate > 0.05
 
 
-def test_labels_that_are_no_classes_are_refused(rng):
-    model = kbnn.models.vgg_tiny(width=8)
-    images = rng.normal(size=(4, 28, 28, 1)).astype("f")
+def test_labels_that_are_not_classes_raise(rng):
+    model = kbnn.models.vgg_tiny((12, 12, 1), width=8)
+    images = rng.normal(size=(4, 12, 12, 1)).astype("f")
     for labels, message in [
         (np.arange(4) + 8, "Expected class numbers from 0 to 9. Received: 8 to 11"),
         (np.arange(4) - 1, "Received: -1 to 2"),
@@ -91,7 +91,7 @@ def test_labels_that_are_no_classes_are_refused(rng):
             kbnn.techniques.estimate_noise_rate(model, images, labels)
 
 
-def test_labels_of_each_position(rng):
+def test_labels_for_each_position(rng):
     conv = lq.layers.QuantConv2D(3, 3, kernel_quantizer="ste_sign", name="conv")
     model = keras.Sequential([keras.Input((6, 6, 2)), conv])
     images, labels = rng.normal(size=(4, 6, 6, 2)).astype("f"), rng.integers(0, 3, (4, 4, 4))
@@ -102,7 +102,7 @@ def test_labels_of_each_position(rng):
         kbnn.techniques.estimate_noise_rate(model, images, labels[:, 0, 0])
 
 
-def test_bad_arguments(dense):
+def test_invalid_arguments_raise(dense):
     model, x, y, _, _ = dense
     with pytest.raises(ValueError, match="Received: 4000 images, 10 labels"):
         kbnn.techniques.estimate_noise_rate(model, x, y[:10])
@@ -113,12 +113,12 @@ def test_bad_arguments(dense):
         kbnn.techniques.estimate_noise_rate(real, x, y)
 
 
-def test_the_usual_loss_is_that_of_logits_or_of_probabilities(rng):
-    images, labels = rng.normal(size=(16, 28, 28, 1)).astype("f"), rng.integers(0, 10, 16)
+def test_the_default_loss_fits_logits_and_probabilities(rng):
+    images, labels = rng.normal(size=(16, 12, 12, 1)).astype("f"), rng.integers(0, 10, 16)
     keras.utils.set_random_seed(0)
-    logits = kbnn.models.vgg_tiny(width=8, classifier_activation=None)
+    logits = kbnn.models.vgg_tiny((12, 12, 1), width=8, classifier_activation=None)
     keras.utils.set_random_seed(0)
-    probabilities = kbnn.models.vgg_tiny(width=8)
+    probabilities = kbnn.models.vgg_tiny((12, 12, 1), width=8)
     probabilities.set_weights(logits.get_weights())
     one, other = (
         kbnn.techniques.estimate_noise_rate(model, images, labels, samples=20)
@@ -127,17 +127,17 @@ def test_the_usual_loss_is_that_of_logits_or_of_probabilities(rng):
     assert [row.rate for row in one] == pytest.approx([row.rate for row in other], abs=0.051)
 
 
-def test_a_loss_that_is_not_finite_is_refused(dense):
+def test_a_loss_that_is_not_finite_raises(dense):
     model, x, y, _, _ = dense
     with pytest.raises(ValueError, match="Expected a finite loss"):
         kbnn.techniques.estimate_noise_rate(model, x * np.nan, y, loss="mse")
 
 
-def test_images_that_the_model_does_not_take_are_refused(rng):
-    image = keras.Input((28, 28, 1), dtype="uint8")
-    base = kbnn.models.vgg_tiny(width=8)
+def test_images_that_do_not_fit_the_model_raise(rng):
+    image = keras.Input((12, 12, 1), dtype="uint8")
+    base = kbnn.models.vgg_tiny((12, 12, 1), width=8)
     model = keras.Model(image, base(keras.layers.Rescaling(1 / 255)(image)))
-    images, labels = rng.uniform(size=(4, 28, 28, 1)).astype("f"), np.zeros(4)
+    images, labels = rng.uniform(size=(4, 12, 12, 1)).astype("f"), np.zeros(4)
     with pytest.raises(ValueError, match=r"Expected images of uint8 .* Received: float32"):
         kbnn.techniques.estimate_noise_rate(model, images, labels)
     with pytest.raises(ValueError, match=r"Received: uint8 in \(\?, 8, 8, 1\)"):

@@ -197,9 +197,9 @@ def test_data_without_a_length_raises():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"start": 0}, "Expected `start` to be a positive number.*Received: start=0"),
+        ({"start": 0}, "Expected `start` to be a number above 0 .* Received: start=0"),
         ({"stop": float("inf")}, "Expected `stop`"),
-        ({"hold": 1.5}, "Expected `hold` to be a share"),
+        ({"hold": 1.5}, "Expected `hold` to be a number from 0 to 1"),
         ({"hard_forward_from": -1}, "Expected `hard_forward_from`"),
         ({"steps": 0}, "Expected `steps` to be a positive integer"),
         ({"steps": 3, "epochs": 3}, "Received both: steps=3, epochs=3"),
@@ -238,7 +238,7 @@ def test_a_schedule_of_one_step_begins_at_its_end():
 @pytest.mark.parametrize("value", [0.0, -3.0, float("nan"), float("inf"), 1e39, None, "1"])
 def test_a_law_that_does_not_return_a_positive_number_raises(value):
     schedule = SharpnessSchedule(law=lambda step, steps: value)
-    with pytest.raises(ValueError, match=r"Expected `law\(3, 7\)` to be a positive number"):
+    with pytest.raises(ValueError, match=r"Expected `law\(3, 7\)` to be a number above 0"):
         schedule.sharpness(3, 7)
 
 
