@@ -25,10 +25,17 @@ def measure(command, folder, table, *options):
         return list(csv.DictReader(lines))
 
 
-@pytest.mark.slow
-def test_signs_of_the_mappings_and_of_the_latent_weights(images, tmp_path):
-    folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
+@pytest.fixture(scope="module")
+def learned_run(images, tmp_path_factory):
+    """The folder and the result of a run whose mappings change signs."""
+    folder = tmp_path_factory.mktemp("runs") / "final" / "learned" / "seed_0"
     result = run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
+    return folder, result
+
+
+@pytest.mark.slow
+def test_signs_of_the_mappings_and_of_the_latent_weights(learned_run, tmp_path):
+    folder, result = learned_run
     (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
     assert row["run"] == "final/learned/seed_0"
     layers = [kbnn.models.vgg_tiny(width=8).get_layer(f"conv_{i}") for i in (1, 2, 3)]
@@ -41,9 +48,8 @@ def test_signs_of_the_mappings_and_of_the_latent_weights(images, tmp_path):
 
 
 @pytest.mark.slow
-def test_each_accuracy_is_of_its_own_signs(images, tmp_path, monkeypatch):
-    folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
-    run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
+def test_each_accuracy_is_of_its_own_signs(learned_run, tmp_path, monkeypatch):
+    folder, _ = learned_run
     layer = keras.models.load_model(folder / "model.keras").get_layer("conv_2")
     latent = layer.kernel.latent_variable.numpy() >= 0
     statistics = []

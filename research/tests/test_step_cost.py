@@ -6,6 +6,7 @@ import math
 import pytest
 from typer.testing import CliRunner
 
+import kbnn
 from research import step_cost, tables
 from research.step_timing import Turn
 from research.step_variants import VARIANTS, Variant, with_baselines
@@ -64,14 +65,14 @@ def test_unknown_variants_are_refused():
         assert "chain-ste_sign" in result.stderr
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * variant.large)
-        for name, variant in VARIANTS.items()
-    ],
-)
-def test_every_step_trains(name):
+def small_resnet18(input_shape, **options):
+    """ResNet-18 with one stage of one block."""
+    return kbnn.models.resnet((1,), input_shape, width=8, **options)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_step_trains(name, monkeypatch):
+    monkeypatch.setattr(kbnn.models, "resnet18", small_resnet18)
     model = VARIANTS[name].model()
     before = model.get_weights()
     loss = step_cost.training_step(model, batch_size=2)()
