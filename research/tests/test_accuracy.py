@@ -1,4 +1,4 @@
-"""The runner: screening keeps off the test images, final ships, nothing is done twice."""
+"""The runner: screening never reads the test images, final ships, nothing is done twice."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The benchmark of what the mappings of learned signs decide."""
+"""Learned signs against the signs of the latent weights, and the rates of wrong signs."""
 
 import csv
 
@@ -12,7 +12,7 @@ from kbnn.runs import RunConfig, train_run
 from research import finished_runs, learned_signs
 
 
-def run_of(images, folder, **settings):
+def train(images, folder, **settings):
     config = dict(data="folder", data_dir=str(images), width=8, batch_size=32, epochs=2)
     return train_run(RunConfig(**config, **settings), folder, test=False)
 
@@ -29,7 +29,7 @@ def measure(command, folder, table, *options):
 def learned_run(images, tmp_path_factory):
     """The folder and the result of a run whose mappings change signs."""
     folder = tmp_path_factory.mktemp("runs") / "final" / "learned" / "seed_0"
-    result = run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
+    result = train(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
     return folder, result
 
 
@@ -64,14 +64,14 @@ def test_each_accuracy_is_of_its_own_signs(learned_run, tmp_path, monkeypatch):
     # One batch of several, so that another pass has other images.
     (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "1")
     assert float(row["learned"]) < float(row["latent"]) == 1.0
-    # What stands in front of all signs sees the same images.
+    # The layer before all signs sees the same images in both.
     np.testing.assert_array_equal(*statistics)
 
 
 @pytest.mark.slow
 def test_mappings_that_decide_nothing_are_worth_nothing(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
-    run_of(images, folder, kernel_quantizer="learned_sign", residual_scale=1e-9)
+    train(images, folder, kernel_quantizer="learned_sign", residual_scale=1e-9)
     (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
     assert (float(row["decided"]), row["learned"]) == (0.0, row["latent"])
 
@@ -94,7 +94,7 @@ def test_a_summary_has_the_mean_and_its_interval(tmp_path):
 @pytest.mark.slow
 def test_the_rates_of_each_layer(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "trained" / "seed_0"
-    run_of(images, folder)
+    train(images, folder)
     options = ("--images", "20", "--samples", "5")
     rows = measure("rates", folder, tmp_path / "table.csv", *options)
     assert [row["kernel"] for row in rows] == ["conv_1/kernel", "conv_2/kernel", "conv_3/kernel"]

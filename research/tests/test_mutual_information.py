@@ -1,4 +1,4 @@
-"""The measured bound: on activations of known information, and on networks of runs."""
+"""The measured bound, on activations with known information and on the networks of runs."""
 
 import csv
 
@@ -14,7 +14,7 @@ MEASURED = {"batch_size": 64, "temperature": 0.1}
 
 
 def activations(rng, count, kinds, features=32):
-    """Signs that tell which of some kinds a sample is of, and noise beside."""
+    """Return signs that identify the kind of a sample, and their real-valued sources with noise."""
     means = np.random.default_rng(7).choice([-1.0, 1.0], (kinds, features))
     kind = rng.integers(0, kinds, count)
     real = means[kind] + 0.01 * rng.normal(size=(count, features))

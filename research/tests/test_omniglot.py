@@ -1,4 +1,4 @@
-"""The many-class data: which drawing goes where, and that the file is one kbnn reads."""
+"""The many-class data: drawings go to the right split, and kbnn reads the file."""
 
 import zipfile
 
@@ -12,7 +12,7 @@ from research import omniglot
 
 
 def png(ink_rows: int) -> bytes:
-    """A white drawing of 105 x 105 with black rows at the top."""
+    """Return a white drawing of 105 x 105 pixels with black rows at the top."""
     image = np.full((105, 105, 1), 255, np.uint8)
     image[:ink_rows] = 0
     return tf.io.encode_png(image).numpy()
@@ -20,7 +20,7 @@ def png(ink_rows: int) -> bytes:
 
 @pytest.fixture
 def archives(tmp_path):
-    """Two sets, one of whose two alphabets is the same."""
+    """Two sets of two alphabets, which share one."""
     for number, alphabets in ((1, ("Greek", "Latin")), (2, ("Greek", "Tagalog"))):
         with zipfile.ZipFile(tmp_path / f"small{number}.zip", "w") as file:
             for alphabet in alphabets:
@@ -39,7 +39,7 @@ def test_drawers_are_split_and_alphabets_counted_once(archives, tmp_path):
     assert "3 characters, 45 for train, 15 for test" in result.stdout
     with np.load(out) as file:
         assert file["y_test"].tolist() == [0] * 5 + [1] * 5 + [2] * 5
-        # The first row of 28 stands for 3.75 rows of the drawing: all of it ink by four rows.
+        # The first of 28 rows covers 3.75 rows of the drawing, so four rows of ink fill it.
         first = file["x_train"][:15, 0, 0].tolist()
         assert first == [68, 136, 204, *[255] * 12]
         assert (file["x_test"][0] > 0).sum(axis=0).tolist() == [5] * 28  # sixteen rows of ink

@@ -1,4 +1,4 @@
-"""Export and import of an experiment; with the tool and JAX at hand, the training between them.
+"""Export and import of an experiment, and with the tool and JAX the training between them.
 
 The environment variables KBNN_XLA_TOOL (the folder with export_step.py) and KBNN_JAX_PYTHON (a
 Python with JAX, which needs another NumPy than Larq Compute Engine) enable the latter.
@@ -26,7 +26,7 @@ needs_jax = pytest.mark.skipif(
     not (TOOL and JAX), reason="KBNN_XLA_TOOL and KBNN_JAX_PYTHON are not set"
 )
 
-# A tool that keeps the values alone, under their names.
+# A tool that only stores the values under their names.
 _EXPORT_STEP = """
 import numpy as np
 def export_step(step, example_inputs, variables, path):
@@ -84,7 +84,7 @@ def invoke(command, *arguments):
 
 
 def message(result):
-    """What went to standard error, without the frame and its line breaks."""
+    """Return standard error without its frame and line breaks."""
     return " ".join(result.stderr.replace("│", "").split())
 
 

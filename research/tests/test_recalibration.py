@@ -1,4 +1,4 @@
-"""The benchmark of recalibration on a run with smooth signs."""
+"""The measurement of recalibration, on a run with smooth signs."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""The separation of classes: against a formula, and on networks that learned or did not."""
+"""The separation of classes, against a formula and on networks that were trained short or long."""
 
 import csv
 

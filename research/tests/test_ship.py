@@ -30,7 +30,7 @@ def row(experiment: str, seed: int, accuracy: float, config: RunConfig) -> Row:
 
 
 @pytest.fixture
-def finished(tmp_path):
+def finished_run(tmp_path):
     """A table of three seeds and a run of seed 0."""
     config = RunConfig(data="fashion_mnist", epochs=12)
     file = tmp_path / "accuracy.csv"
@@ -46,8 +46,8 @@ def finished(tmp_path):
     return file, tmp_path / "runs"
 
 
-def test_the_card_says_what_the_table_says(finished, tmp_path):
-    file, runs = finished
+def test_the_card_says_what_the_table_says(finished_run, tmp_path):
+    file, runs = finished_run
     to = tmp_path / "shipped"
     ship.main("binary", real="real", to=to, runs=runs, file=file)
     assert (to / "model.tflite").read_bytes() == b"the file"
@@ -71,8 +71,8 @@ def test_the_card_says_what_the_table_says(finished, tmp_path):
     assert all(len(line) < 200 for line in card.splitlines())
 
 
-def test_without_final_rows_nothing_is_shipped(finished, tmp_path):
-    file, runs = finished
+def test_without_final_rows_nothing_is_shipped(finished_run, tmp_path):
+    file, runs = finished_run
     with pytest.raises(typer.BadParameter, match="Expected final rows of other"):
         ship.main("other", real="real", to=tmp_path / "shipped", runs=runs, file=file)
     assert not (tmp_path / "shipped").exists()

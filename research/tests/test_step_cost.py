@@ -1,4 +1,4 @@
-"""The cost of a step: what is divided by what, and that every variant's step runs."""
+"""The cost of a step: rows are divided by their baseline, and every variant's step runs."""
 
 import csv
 import math

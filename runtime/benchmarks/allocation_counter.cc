@@ -1,5 +1,5 @@
-// Counts allocations of a process that it is preloaded into, and what one library of it holds: glibc
-// alone, whose own functions it calls on under their internal names.
+// Counts the allocations of the process into which it is preloaded, and the memory that one library
+// of the process holds. It works with glibc only, because it calls glibc's internal functions.
 #include <errno.h>
 #include <malloc.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ bool is_own(const void* caller) {
          address < last.load(std::memory_order_relaxed);
 }
 
-void* counted(void* memory, const void* caller) {
+void* count_allocation(void* memory, const void* caller) {
   all.fetch_add(1, std::memory_order_relaxed);
   if (is_own(caller)) {
     own.fetch_add(1, std::memory_order_relaxed);
@@ -44,46 +44,46 @@ void* counted(void* memory, const void* caller) {
   return memory;
 }
 
-// What the library frees counts as its own, by whomever it was allocated. What it has allocated counts
-// on where others free it (lists of sizes that are handed to LiteRT), and where it frees by a jump at
-// a function's end, which comes from the caller's address: what it holds is never more than counted.
-void let_go(void* memory, const void* caller) {
+// Memory that the library frees is subtracted, whoever allocated it. Memory that it allocated stays
+// counted if others free it (lists of sizes that LiteRT gets), or if the library frees it by a jump
+// at the end of a function, which comes from the caller's address. So the count is an upper bound.
+void count_free(void* memory, const void* caller) {
   if (is_own(caller)) held.fetch_sub(malloc_usable_size(memory), std::memory_order_relaxed);
 }
 
 }  // namespace
 
-#define COUNTED(memory) counted(memory, __builtin_return_address(0))
+#define COUNT(memory) count_allocation(memory, __builtin_return_address(0))
 
-void* malloc(size_t size) { return COUNTED(__libc_malloc(size)); }
-void* calloc(size_t number, size_t size) { return COUNTED(__libc_calloc(number, size)); }
+void* malloc(size_t size) { return COUNT(__libc_malloc(size)); }
+void* calloc(size_t number, size_t size) { return COUNT(__libc_calloc(number, size)); }
 void* realloc(void* old, size_t size) {
-  let_go(old, __builtin_return_address(0));
-  return COUNTED(__libc_realloc(old, size));
+  count_free(old, __builtin_return_address(0));
+  return COUNT(__libc_realloc(old, size));
 }
-void* memalign(size_t alignment, size_t size) { return COUNTED(__libc_memalign(alignment, size)); }
+void* memalign(size_t alignment, size_t size) { return COUNT(__libc_memalign(alignment, size)); }
 void* aligned_alloc(size_t alignment, size_t size) {
-  return COUNTED(__libc_memalign(alignment, size));
+  return COUNT(__libc_memalign(alignment, size));
 }
 int posix_memalign(void** to, size_t alignment, size_t size) {
-  void* found = COUNTED(__libc_memalign(alignment, size));
+  void* found = COUNT(__libc_memalign(alignment, size));
   if (found == nullptr) return ENOMEM;
   *to = found;
   return 0;
 }
 void free(void* memory) {
-  let_go(memory, __builtin_return_address(0));
+  count_free(memory, __builtin_return_address(0));
   __libc_free(memory);
 }
 
-// Calls from these addresses are the caller's own: those of a library's code.
+// Sets the addresses of the library whose calls are counted separately.
 void watch(void* begin, void* end) {
   first = reinterpret_cast<uintptr_t>(begin);
   last = reinterpret_cast<uintptr_t>(end);
 }
 uint64_t all_allocations() { return all; }
 uint64_t own_allocations() { return own; }
-// The most that the library has held since it was watched.
+// The most memory that the library has held since `watch`.
 int64_t own_peak_bytes() { return most; }
 
 }  // extern "C"

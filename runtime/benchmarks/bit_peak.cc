@@ -1,12 +1,12 @@
-// How many binary multiply-accumulates a second one core can do at best, for each kernel set.
+// Measures the peak of binary multiply-accumulates per second on one core, for each kernel set.
 //
 // A binary multiply-accumulate of many bits is an exclusive or, a count of bits and an addition.
-// Here these stand on registers alone, with as many independent sums as registers allow: no load,
-// no store. The kernels count the same way, so what they lack to this is loads, the widening of
-// counts, what is written, and cores that wait. Another way of counting could be above it.
+// This program runs them on registers only, without loads and stores, and with as many independent
+// sums as there are registers. The kernels count in the same way, so they lose time by loads, by
+// widening the counts, by writing results, and by waiting. Another way to count could be faster.
 //
-// Prints "clock HERTZ", then "KERNELS BITS_A_SECOND" for each set that the processor runs. The clock
-// comes from a chain of additions, each of which waits for the one before: one cycle each.
+// The output is "clock HERTZ", then "KERNELS BITS_PER_SECOND" for each set that the processor runs.
+// The clock comes from a chain of additions, each of which waits one cycle for the previous one.
 #include <stdint.h>
 #include <stdio.h>
 
@@ -25,7 +25,7 @@ namespace {
 constexpr int kTrials = 30;
 constexpr int64_t kRepeats = 200000;
 
-// The best of some trials: other work on the machine can only make one slower.
+// The minimum of several trials, because other work on the machine only makes a trial slower.
 template <class Function>
 double best_seconds(Function function) {
   double best = 1e9;
@@ -53,8 +53,8 @@ void chain_of_additions() {
 }
 constexpr double kAdditions = 16.0 * kRepeats;
 
-// STEP adds the differing bits of `weights` and `input` to a sum. The empty statement makes the
-// compiler take the weights for new ones each time.
+// STEP adds the number of differing bits of `weights` and `input` to a sum. The empty statement
+// keeps the compiler from assuming that the weights are the same in each pass.
 #define LOOP(Vector, kSums, constraint, ZERO, STEP)                        \
   Vector weights = ZERO;                                                   \
   Vector input = ZERO;                                                     \
@@ -91,7 +91,7 @@ __attribute__((target("avx2"))) void avx2() {
   LOOP(__m256i, 8, "x", _mm256_setzero_si256(),
        _mm256_add_epi8(sums[s], _mm256_shuffle_epi8(table, _mm256_xor_si256(weights, input))));
 }
-// By table, half a byte at a time: a byte of a vector holds four bits.
+// The table takes half a byte at a time, so each byte of a vector holds four bits.
 constexpr double kAvx2Bits = 8 * 256 / 2;
 
 __attribute__((target("avx512f,avx512bw"))) void avx512() {

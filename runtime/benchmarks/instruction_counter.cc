@@ -1,9 +1,9 @@
-// A plugin of QEMU that counts executed instructions, by the page of 4096 bytes that they lie in.
+// A QEMU plugin that counts executed instructions by their page of 4096 bytes.
 //
-// At its end it writes a line "PAGE COUNT" for each page, to the file of the argument out=FILE.
-// It counts blocks of translated code as they are entered, so the last block before an exception
-// is counted whole. The interface is that of version 1 (QEMU 4.2 to 8.2; include/qemu/qemu-plugin.h
-// there), restated here since Debian has no package of it.
+// At exit it writes a line "PAGE COUNT" for each page to the file of the argument out=FILE. It
+// counts blocks of translated code when they are entered, so it counts all instructions of the last
+// block before an exception. The interface is version 1 (include/qemu/qemu-plugin.h in QEMU 4.2 to
+// 8.2), declared here because Debian has no package for it.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -41,7 +41,7 @@ struct Block {
 constexpr int kPageBits = 12;
 
 std::mutex mutex;
-// Of an address, and of a length: code that is translated again may begin at the same address.
+// By address and length, because code that is translated again may start at the same address.
 std::map<std::pair<uint64_t, uint64_t>, Block> blocks;
 std::string path;
 
@@ -49,10 +49,10 @@ void enter(unsigned, void* data) {
   __atomic_fetch_add(&static_cast<Block*>(data)->entered, 1, __ATOMIC_RELAXED);
 }
 
-void translated(qemu_plugin_id_t, qemu_plugin_tb* block) {
+void count_block(qemu_plugin_id_t, qemu_plugin_tb* block) {
   const uint64_t count = qemu_plugin_tb_n_insns(block);
   const std::lock_guard<std::mutex> lock(mutex);
-  // A map's nodes stay where they are.
+  // The nodes of a map do not move.
   auto& known = blocks.try_emplace({qemu_plugin_tb_vaddr(block), count}, Block{count})
                     .first->second;
   qemu_plugin_register_vcpu_tb_exec_cb(block, enter, QEMU_PLUGIN_CB_NO_REGS, &known);
@@ -87,7 +87,7 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
   constexpr char kName[] = "out=";
   if (count != 1 || std::strncmp(arguments[0], kName, sizeof(kName) - 1) != 0) return 1;
   path = arguments[0] + sizeof(kName) - 1;
-  qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
+  qemu_plugin_register_vcpu_tb_trans_cb(id, count_block);
   qemu_plugin_register_atexit_cb(id, write, nullptr);
   return 0;
 }

@@ -191,7 +191,7 @@ def _render_times(table: list[Row]) -> Table:
 
 
 def _render_operators(table: list[OperatorRow]) -> Table:
-    shown = Table(title="Operators of kbnn-runtime, each timed alone, 1 thread")
+    shown = Table(title="Operators of kbnn-runtime, each timed separately, 1 thread")
     for heading in ("model", "group", "operators", "ms", "share", "GMAC/s", "of the peak"):
         shown.add_column(heading)
     for row in table:

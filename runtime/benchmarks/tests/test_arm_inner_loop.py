@@ -1,4 +1,4 @@
-"""Loops found in assembly, operands of inline assembly, and llvm-mca's answer."""
+"""Loops in assembly, operands of inline assembly, and the output of llvm-mca."""
 
 import shutil
 
@@ -40,7 +40,7 @@ def test_operands_get_registers_that_the_text_does_not_use():
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A header in the manner of LCE's, with a macro, a condition and an output part."""
+    """A header like LCE's, with a macro, a condition and a statement for outputs."""
     folder = tmp_path / "larq_compute_engine" / "core" / "indirect_bgemm"
     folder.mkdir(parents=True)
     (folder / "kernel.h").write_text(

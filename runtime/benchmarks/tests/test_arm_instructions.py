@@ -1,4 +1,4 @@
-"""Instructions of pages and of inferences; the plugin on a program of this machine."""
+"""Instructions of pages and of inferences, and the plugin on a program of this machine."""
 
 import shutil
 import subprocess

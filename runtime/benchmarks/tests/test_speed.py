@@ -1,4 +1,4 @@
-"""The runtime's benchmark: the order of turns, the tables, the files, and one small run."""
+"""The order of the turns, the rows of the tables, the converted files, and one small run."""
 
 import csv
 import os
@@ -18,7 +18,7 @@ COLUMNS = {"versions": "{}", "machine": "m", "instruction_set": "i", "commit": "
 
 @pytest.fixture
 def small(monkeypatch):
-    """A layer of 8x8x32 and the name it has in the table of networks."""
+    """The name of a layer of 8x8x32 that is added to the networks."""
     monkeypatch.setitem(
         networks.MODELS,
         "small",
@@ -137,8 +137,8 @@ def test_the_peak_is_measured_for_each_kernel_set_that_runs_here(tmp_path):
     assert all(1 < macs / peak.clock < 16384 for macs in peak.macs.values())
 
 
-def printed(program, preloaded):
-    """What a Python program prints with a library preloaded."""
+def run_python(program, preloaded):
+    """Run a Python program with a preloaded library, and return what it prints."""
     return subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "LD_PRELOAD": str(preloaded)},
@@ -162,7 +162,7 @@ def counted(begin, end):
     return counter.all_allocations() - before[0], counter.own_allocations() - before[1]
 print(*counted(0, 2**64 - 1), *counted(0, 0))
 """
-    output = printed(program, preloaded=counter)
+    output = run_python(program, preloaded=counter)
     everywhere, own, again, nowhere = map(int, output.split())
     assert everywhere >= 100
     assert everywhere == own
@@ -196,7 +196,7 @@ counter.watch(ctypes.c_void_p(min(ends)), ctypes.c_void_p(max(ends)))
 for _ in range(3): library.take_and_give()
 print(counter.own_peak_bytes())
 """
-    output = printed(program, preloaded=counter)
+    output = run_python(program, preloaded=counter)
     assert 3_000_000 <= int(output) < 3_010_000
 
 

@@ -1,4 +1,4 @@
-"""Threads beside one: the division of turns, wrong arguments, and one small run."""
+"""Speed-up by threads: the division of turns, wrong arguments, and one small run."""
 
 import csv
 
