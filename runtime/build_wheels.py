@@ -122,12 +122,13 @@ def build_wheel(name: str, out: pathlib.Path) -> pathlib.Path:
 
 def write_toolchain(platform: Platform, folder: pathlib.Path) -> pathlib.Path:
     """Write a CMake toolchain file that compiles for `platform` with Zig."""
-    flags = " ".join(["-target", platform.target, *platform.flags])
-    # CMake expects a single executable, but Zig's compiler is a subcommand. Before it links, Zig
-    # compiles its libraries, once for each optimization level. Its C++ library takes a minute or
-    # more for each platform; neither the delegate nor CMake's checks of the compiler need it.
+    # Before Zig links, it compiles its libraries, once for each optimization level. So CMake's
+    # checks of the compiler get the level of the delegate. The C++ library takes a minute or more
+    # for each platform; neither the checks nor the delegate need it.
+    flags = " ".join(["-target", platform.target, "-O3", *platform.flags])
+    # CMake expects a single executable, but Zig's compiler is a subcommand.
     tools = {
-        "zig-c++": 'case " $* " in *" -c "*) ;; *) set -- -O3 -nostdlib++ "$@" ;; esac\n'
+        "zig-c++": 'case " $* " in *" -c "*) ;; *) set -- -nostdlib++ "$@" ;; esac\n'
         f'exec "{sys.executable}" -m ziglang c++ {flags} "$@"',
         "zig-ar": f'exec "{sys.executable}" -m ziglang ar "$@"',
         "zig-ranlib": f'exec "{sys.executable}" -m ziglang ranlib "$@"',
