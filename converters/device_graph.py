@@ -16,6 +16,7 @@ from kbnn.converters.lint import (
 )
 from kbnn.graph.calls import Call, calls_of
 from kbnn.graph.larq_quantizers import is_sign
+from kbnn.graph.nodes import consumers
 from kbnn.graph.padding import NEGATIVE, same_paddings
 from kbnn.graph.precision import float32_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
@@ -187,7 +188,7 @@ def _strided_users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 
 def _users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    return [node.layer for node in layer.outbound_nodes]
+    return consumers(layer)
 
 
 def _is_sign_taken_again(uses: list[Call]) -> bool:

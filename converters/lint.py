@@ -8,9 +8,10 @@ import tf_keras as keras
 
 from kbnn.graph.freeze import freeze
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS
+from kbnn.graph.layers import layers_of
+from kbnn.graph.nodes import input_shapes, producers
 from kbnn.graph.padding import NEGATIVE, pads_nothing, same_paddings
-from kbnn.graph.rewrite import layers_of
-from kbnn.graph.signs import SIGN_PRESERVING_LAYERS, inputs_are_binary, producers
+from kbnn.graph.signs import SIGN_PRESERVING_LAYERS, inputs_are_binary
 
 NO_BINARY_OP = "LCE has binary operators for 2-D convolutions and dense layers alone"
 CHANNELS_FIRST = 'LCE needs data_format="channels_last"'
@@ -205,11 +206,6 @@ def _marked_binary(layer: keras.layers.Layer) -> bool:
         getattr(getattr(layer, argument, None), "precision", None) == 1
         for argument in KERNEL_QUANTIZERS
     )
-
-
-def input_shapes(layer: keras.layers.Layer) -> list[tuple[int | None, ...]]:
-    """The shapes of the tensor that a layer takes in its uses, each once."""
-    return list(dict.fromkeys(tuple(node.input_shapes) for node in layer.inbound_nodes))
 
 
 def _listed(shapes: list[tuple[int | None, ...]]) -> str:

@@ -13,7 +13,7 @@ import tf_keras as keras
 from kbnn import _checks
 from kbnn._files import replace_file
 from kbnn.converters import samples
-from kbnn.graph.rewrite import gives_probabilities
+from kbnn.graph.output_activation import gives_probabilities
 
 FORMAT = 1
 _DTYPES = ("uint8", "int8", "float32")

@@ -71,6 +71,31 @@ def test_imports_point_one_way(package, file):
     assert imported_packages(file) <= allowed
 
 
+KERAS_PRIVATE = re.compile(
+    r"\b(_nodes_by_depth|_keras_history|_keras_mask|_is_graph_network|_network_nodes|inbound_nodes"
+    r"|outbound_nodes|inbound_layers|keras_inputs|input_tensors|call_args|call_kwargs)\b"
+)
+HOOKS = (
+    *("frozen_layer", "frozen_quantizer", "outputs_are_binary", "check_kernel", "base"),
+    *("carry_to", "activation_must_be_sign", "add_no_loss"),
+)
+
+
+def test_only_graph_touches_keras_s_private_graph():
+    outside = [file for package, file in modules() if package != "graph"]
+    assert not [file for file in outside if KERAS_PRIVATE.search(file.read_text())]
+    assert KERAS_PRIVATE.search((ROOT / "kbnn/graph/nodes.py").read_text())
+
+
+def test_only_graph_hooks_looks_for_hooks():
+    lookup = re.compile(rf"(getattr|hasattr)\([^()]+, \"({'|'.join(HOOKS)})\"")
+    found = {
+        str(file.relative_to(ROOT)) for _, file in modules() if lookup.search(file.read_text())
+    }
+    assert not found
+    assert lookup.search('getattr(layer, "frozen_layer", None)')
+
+
 @pytest.mark.parametrize("door", ["quantizers", "layers", "losses", "callbacks", "trainers"])
 def test_doors_only_re_export(door):
     tree = ast.parse((ROOT / "kbnn" / f"{door}.py").read_text())

@@ -1,7 +1,8 @@
 """A model as the list of its layers' calls: what each takes, gives, and who uses it."""
 
-import tensorflow as tf
 import tf_keras as keras
+
+from kbnn.graph.nodes import nodes_of, tensors_given, tensors_taken
 
 Shape = tuple[int | None, ...]
 
@@ -45,28 +46,25 @@ def calls_of(model: keras.Model) -> list[Call]:
     return found
 
 
-def _walk(model: keras.Model, inputs: list[Call | None], found: list[Call]) -> list[Call | None]:
+def _walk(model: keras.Model, begin: list[Call | None], found: list[Call]) -> list[Call | None]:
     """Append the calls that a model makes; returns those that give its outputs."""
-    producers = dict(zip(map(id, model.inputs), inputs, strict=True))
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        for node in model._nodes_by_depth[depth]:
-            if node.is_input:
-                continue
-            taken = [producers[id(tensor)] for tensor in node.keras_inputs]
-            outputs = tf.nest.flatten(node.outputs)
-            if isinstance(node.layer, keras.Model):
-                given = _walk(node.layer, taken, found)
-            else:
-                call = Call(
-                    node.layer,
-                    [tuple(tensor.shape) for tensor in node.keras_inputs],
-                    [tuple(tensor.shape) for tensor in outputs],
-                    taken,
-                )
-                found.append(call)
-                for producer in taken:
-                    if producer is not None:
-                        producer.users.append(call)
-                given = [call] * len(outputs)
-            producers.update(zip(map(id, outputs), given, strict=True))
+    producers = dict(zip(map(id, model.inputs), begin, strict=True))
+    for node in nodes_of(model):
+        inputs, outputs = tensors_taken(node), tensors_given(node)
+        taken = [producers[id(tensor)] for tensor in inputs]
+        if isinstance(node.layer, keras.Model):
+            given = _walk(node.layer, taken, found)
+        else:
+            call = Call(
+                node.layer,
+                [tuple(tensor.shape) for tensor in inputs],
+                [tuple(tensor.shape) for tensor in outputs],
+                taken,
+            )
+            found.append(call)
+            for producer in taken:
+                if producer is not None:
+                    producer.users.append(call)
+            given = [call] * len(outputs)
+        producers.update(zip(map(id, outputs), given, strict=True))
     return [producers[id(tensor)] for tensor in model.outputs]

@@ -1,6 +1,5 @@
 """From a training model to the plain binary network that ships."""
 
-import inspect
 from typing import Any
 
 import larq as lq
@@ -9,17 +8,19 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn.graph import hooks
+from kbnn.graph.inference import check_finite_weights, check_no_training_calls
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
-    base_quantizer,
     check_kernels,
     is_quantizer,
     is_sign,
     quantizers_of,
     weights_without_quantizers,
 )
+from kbnn.graph.layers import from_config
 from kbnn.graph.precision import float32_policy
-from kbnn.graph.rewrite import REMOVE, Replacement, from_config, layers_of, rewrite
+from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
 
 # Identities at inference.
 _TRAINING_ONLY = (
@@ -43,105 +44,55 @@ _TRAINING_ONLY = (
 def freeze(model: keras.Model) -> keras.Model:
     """Turn a trained model into the plain network that ships: Larq and Keras layers, +-1 kernels.
 
-    Every kernel is evaluated through its quantizer and written as a constant, marked with
-    `larq.quantizers.NoOp(precision=...)` so that Larq's summary still counts its bits. Every input
-    quantizer becomes Larq's `ste_sign` if its forward pass is the sign, and otherwise stays.
-    Constraints, regularisers, mixed precision, and dropout, noise and augmentation layers, which
-    only training needs, are dropped (but `RandomCrop`, which crops at inference too, stays). The
-    result computes what `model(x, training=False)` computes, in float32, and loads where Larq is
-    installed and kbnn is not.
+    - Each quantized kernel becomes a constant, which `larq.quantizers.NoOp(precision=...)` marks so
+      that Larq's summary still counts its bits.
+    - Each input quantizer that computes the sign becomes Larq's `ste_sign`. Other input quantizers
+      stay.
+    - Constraints, regularizers, mixed precision, and the layers that only training needs (dropout,
+      noise, augmentation) are removed. `RandomCrop` stays, because it crops at inference too.
 
-    A quantizer or layer of your own says what it freezes to by a method:
-
-    - `quantizer.frozen_quantizer()` returns the Larq quantizer that takes the place of an input
-      quantizer. (A kernel quantizer needs none: its kernel is evaluated.)
-    - `layer.frozen_layer()` returns the layer that takes its place, or `(layer, weights)`, or
-      `(layer, weights, then)` with a layer to apply to the output of the first.
+    The result computes what `model(x, training=False)` computes, in float32. To load it you need
+    Larq, but not kbnn. Layers and quantizers of your own can say what they become: see
+    "Layers and quantizers of your own" in docs/models.md.
 
     Args:
         model: a built functional or Sequential model, trained or not.
 
     Returns:
-        A new model whose layers have the same names, not compiled. The given one is left as it is.
+        A new model, not compiled, whose layers have the same names. The given model does not
+        change.
 
     Raises:
-        TypeError: the model is subclassed or belongs to Keras 3, or a layer (`TimeDistributed`,
-            say) holds quantized layers inside, which cannot be frozen there.
+        TypeError: the model is subclassed or belongs to Keras 3, or a layer such as
+            `TimeDistributed` holds quantized layers inside.
         ValueError: the model is not built, weights are not finite, a layer is called with
-            `training=True`, or an input quantizer of your own is not registered with Keras; the
+            `training=True`, or an input quantizer of yours is not registered with Keras. The
             message names the layer.
 
-    >>> import kbnn, numpy as np
-    >>> frozen = kbnn.converters.freeze(kbnn.models.vgg_tiny())
-    >>> np.unique(frozen.get_layer("conv_1").get_weights()[0]).tolist()
-    [-1.0, 1.0]
+    Example:
+        >>> import kbnn, numpy as np
+        >>> frozen = kbnn.converters.freeze(kbnn.models.vgg_tiny())
+        >>> np.unique(frozen.get_layer("conv_1").get_weights()[0]).tolist()
+        [-1.0, 1.0]
     """
     _checks.keras2_model("model", model)
     check_kernels(model)
-    _check_finite(model)
-    _check_inference(model)
+    check_finite_weights(model)
+    check_no_training_calls(model)
     with float32_policy():
-        return rewrite(model, _frozen_layer)
+        return rewrite(model, _freeze_layer)
 
 
-def _check_finite(model: keras.Model) -> None:
-    """Raise ValueError, with the layers' names, if a weight is NaN or infinite."""
-    broken = [
-        f"{layer.name} ({weight.name}: {int(count)} of {weight.shape.num_elements()})"
-        for layer in layers_of(model)
-        for weight in layer.weights
-        if weight.dtype.is_floating
-        and (count := tf.reduce_sum(tf.cast(~tf.math.is_finite(weight), tf.int64)))
-    ]
-    if broken:
-        raise ValueError(
-            "Expected finite weights. Received: NaN or infinite values in " + "; ".join(broken)
-        )
-
-
-def _check_inference(model: keras.Model) -> None:
-    """Raise ValueError, with the layers' names, if layers always behave as in training."""
-    training = dict.fromkeys(_layers_called_in_training(model))
-    if training:
-        raise ValueError(
-            "Expected layers to be called without training=True, so that they behave on the device "
-            f"as at inference. Received: training=True in the call of {', '.join(training)}. Leave "
-            "`training` out: fit sets it to True and predict to False."
-        )
-
-
-def _layers_called_in_training(model: keras.Model) -> list[str]:
-    # A model that is subclassed or not built has no nodes; `rewrite` refuses it.
-    nodes = [node for depth in getattr(model, "_nodes_by_depth", {}).values() for node in depth]
-    found = []
-    for node in nodes:
-        layer = node.layer
-        if not node.is_input and _is_called_in_training(node):
-            found.append(f"{layer.name!r} ({type(layer).__name__})")
-        if isinstance(layer, keras.Model):
-            found += _layers_called_in_training(layer)
-    return found
-
-
-def _is_called_in_training(node: Any) -> bool:
-    # One that is not trainable runs at inference even so.
-    if isinstance(node.layer, keras.layers.BatchNormalization) and not node.layer.trainable:
-        return False
-    signature = inspect.signature(node.layer.call)
-    arguments = signature.bind(*node.call_args, **node.call_kwargs).arguments
-    training = arguments.get("training", arguments.get("kwargs", {}).get("training"))
-    return isinstance(training, bool | int) and bool(training)
-
-
-def _frozen_layer(layer: keras.layers.Layer) -> Any:
-    if hasattr(layer, "frozen_layer"):
-        frozen = layer.frozen_layer()
-        return Replacement(*frozen) if isinstance(frozen, tuple) else frozen
+def _freeze_layer(layer: keras.layers.Layer) -> Any:
+    """Return what `rewrite` puts in place of a layer."""
+    own = hooks.frozen_layer(layer)
+    if own is not None:
+        return Replacement(*own) if isinstance(own, tuple) else own
     if isinstance(layer, _TRAINING_ONLY):
         return REMOVE
     _check_no_hidden_quantizers(layer)
     if isinstance(layer, lq.quantizers.Quantizer):
-        return _frozen_quantizer(layer)
+        return _freeze_quantizer(layer)
     config = layer.get_config()
     if "dtype" in config:
         config["dtype"] = "float32"
@@ -159,10 +110,10 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
             config[argument] = None
     if getattr(layer, "input_quantizer", None) is not None:
         config["input_quantizer"] = lq.quantizers.serialize(
-            _frozen_quantizer(layer.input_quantizer)
+            _freeze_quantizer(layer.input_quantizer)
         )
     if is_quantizer(getattr(layer, "activation", None)):
-        config["activation"] = lq.quantizers.serialize(_frozen_quantizer(layer.activation))
+        config["activation"] = lq.quantizers.serialize(_freeze_quantizer(layer.activation))
     values = [weight.numpy() for weight in weights_without_quantizers(layer)]
     for argument, kernel in kernels.items():
         values[_position(layer, getattr(layer, KERNEL_QUANTIZERS[argument]))] = kernel
@@ -170,7 +121,7 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
     def give_weights(frozen: keras.layers.Layer) -> None:
         for weight, value in zip(weights_without_quantizers(frozen), values, strict=True):
             weight.assign(value)
-        before = {name: base_quantizer(one) for name, one in quantizers_of(layer).items()}
+        before = {name: hooks.base_quantizer(one) for name, one in quantizers_of(layer).items()}
         after = quantizers_of(frozen)
         stayed = [
             argument
@@ -183,9 +134,10 @@ def _frozen_layer(layer: keras.layers.Layer) -> Any:
     return Replacement(from_config(layer, config), give_weights)
 
 
-def _frozen_quantizer(quantizer: Any) -> Any:
-    if hasattr(quantizer, "frozen_quantizer"):
-        return quantizer.frozen_quantizer()
+def _freeze_quantizer(quantizer: Any) -> Any:
+    own = hooks.frozen_quantizer(quantizer)
+    if own is not None:
+        return own
     name = getattr(quantizer, "name", None)
     if is_sign(quantizer):
         return lq.quantizers.SteSign(name=name, dtype="float32")

@@ -7,6 +7,8 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.graph import hooks
+
 # A Larq layer's arguments that quantize a weight, and the weight that each one quantizes.
 KERNEL_QUANTIZERS = {
     "kernel_quantizer": "kernel",
@@ -30,9 +32,8 @@ def is_quantizer(activation: Any) -> bool:
 
 def is_sign(quantizer: Any) -> bool:
     """Whether a quantizer's forward pass at inference is the sign, with sign(0) = +1."""
-    frozen = getattr(quantizer, "frozen_quantizer", None)
-    if frozen is not None:
-        quantizer = frozen()
+    frozen = hooks.frozen_quantizer(quantizer)
+    quantizer = quantizer if frozen is None else frozen
     return isinstance(quantizer, _SIGNS) or getattr(quantizer, "__name__", None) in _SIGN_FUNCTIONS
 
 
@@ -90,24 +91,19 @@ def quantized_kernels(model: keras.Model) -> dict[str, tuple[keras.layers.Layer,
 def check_kernels(model: keras.Model) -> None:
     """Raise ValueError for a kernel that its quantizer refuses by `check_kernel`."""
     for name, (layer, argument) in quantized_kernels(model).items():
-        check = getattr(getattr(layer, argument), "check_kernel", None)
         kernel = getattr(layer, KERNEL_QUANTIZERS[argument], None)
-        if check is not None and kernel is not None:
-            try:
-                check(kernel.shape)
-            except ValueError as error:
-                raise ValueError(f"{error}, {name!r}") from error
+        if kernel is None:
+            continue
+        try:
+            hooks.check_kernel(getattr(layer, argument), kernel.shape)
+        except ValueError as error:
+            raise ValueError(f"{error}, {name!r}") from error
 
 
 def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
     """The real-valued kernel that a layer's quantizer, at an argument, quantizes."""
     kernel = getattr(layer, KERNEL_QUANTIZERS[argument])
     return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
-
-
-def base_quantizer(quantizer: Any) -> Any:
-    """The quantizer inside one that adds a term of its own; others are themselves."""
-    return getattr(quantizer, "base", quantizer)
 
 
 def weights_without_quantizers(layer: keras.layers.Layer) -> list[Any]:

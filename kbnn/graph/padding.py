@@ -2,6 +2,8 @@
 
 import tf_keras as keras
 
+from kbnn.graph.nodes import input_shapes
+
 Paddings = tuple[tuple[int, int], ...]
 
 # What kbnn pads with before the sign, where LCE has no operator for it.
@@ -13,7 +15,7 @@ def same_paddings(layer: keras.layers.Layer) -> set[Paddings] | None:
 
     None if it depends on a size that is not known.
     """
-    shapes = {tuple(node.input_shapes)[1:-1] for node in layer.inbound_nodes}
+    shapes = {shape[1:-1] for shape in input_shapes(layer)}
     if max(layer.kernel_size) == 1:
         return {((0, 0),) * len(layer.kernel_size)}
     if any(None in shape for shape in shapes):

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantizers_of
-from kbnn.graph.rewrite import Replacement, from_config, layers_of, rewrite
+from kbnn.graph.layers import from_config, layers_of
+from kbnn.graph.rewrite import Replacement, rewrite
 
 
 @contextlib.contextmanager

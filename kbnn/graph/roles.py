@@ -6,7 +6,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.graph.larq_quantizers import has_binary_kernel, is_binary
-from kbnn.graph.rewrite import layers_of
+from kbnn.graph.layers import layers_of
+from kbnn.graph.nodes import Node, layer_of, nodes_of, tensors_given, tensors_taken
 
 ROLES = ("stem", "shortcuts", "classifier")
 
@@ -21,21 +22,18 @@ class LayerRoles:
     """Where in a model's graph the nodes stand, in relation to the binary layers."""
 
     def __init__(self, model: keras.Model) -> None:
-        depths = sorted(model._nodes_by_depth, reverse=True)
-        self._nodes = [
-            node for depth in depths for node in model._nodes_by_depth[depth] if not node.is_input
-        ]
+        self._nodes = nodes_of(model)
         self._model = model
         behind: set[int] = set()  # tensors that a binary layer has a part in
         before: set[int] = set()  # tensors that a binary layer takes a part of
         self._behind, self._before = set(), set()
         for node in self._nodes:
-            if _holds_binary(node.layer) or _ids(node.keras_inputs) & behind:
+            if _holds_binary(node.layer) or _ids(tensors_taken(node)) & behind:
                 behind |= _ids(node.outputs)
                 self._behind.add(id(node))
         for node in reversed(self._nodes):
             if _holds_binary(node.layer) or _ids(node.outputs) & before:
-                before |= _ids(node.keras_inputs)
+                before |= _ids(tensors_taken(node))
                 self._before.add(id(node))
         self._tensors_behind = behind
 
@@ -43,7 +41,7 @@ class LayerRoles:
         """The names of the layers, those in nested models left out."""
         return list(dict.fromkeys(node.layer.name for node in self._nodes))
 
-    def role(self, node: Any) -> str:
+    def role(self, node: Node) -> str:
         """Where a node stands: one of `ROLES`, if its layer is real-valued."""
         if id(node) not in self._behind:
             return "stem"
@@ -62,7 +60,7 @@ class LayerRoles:
         """The tensors that the nodes of the twin take of those that it does not make itself."""
         own = [node for node in self._nodes if not shared_stem or id(node) in self._behind]
         made = {number for node in own for number in _ids(node.outputs)}
-        taken = [tensor for node in own for tensor in tf.nest.flatten(node.keras_inputs)]
+        taken = [tensor for node in own for tensor in tensors_taken(node)]
         taken += self._model.outputs
         return list({id(tensor): tensor for tensor in taken if id(tensor) not in made}.values())
 
@@ -72,11 +70,11 @@ class LayerRoles:
         Those that are used more than once or have several outputs are left out.
         """
         found = [
-            tensor._keras_history.layer.name
+            layer_of(tensor).name
             for node in self._nodes
             if _multiplies_binary(node.layer)
             or (self.role(node) == "classifier" and isinstance(node.layer, SHAREABLE))
-            for tensor in tf.nest.flatten(node.keras_inputs)
+            for tensor in tensors_taken(node)
             if id(tensor) in self._tensors_behind
         ]
         return [name for name in dict.fromkeys(found) if len(self.outputs(name)) == 1]
@@ -97,7 +95,7 @@ class LayerRoles:
     def outputs(self, name: str) -> list[Any]:
         """All tensors that the layer of a name gives, wherever it stands."""
         nodes = [node for node in self._nodes if node.layer.name == name]
-        return [tensor for node in nodes for tensor in tf.nest.flatten(node.outputs)]
+        return [tensor for node in nodes for tensor in tensors_given(node)]
 
 
 def _holds_binary(layer: keras.layers.Layer) -> bool:

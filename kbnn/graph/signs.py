@@ -1,9 +1,10 @@
 """Where in a model's graph tensors are +-1."""
 
-import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.graph import hooks
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
+from kbnn.graph.nodes import producers
 
 # Layers through which +-1 values pass unchanged or as a choice among them.
 SIGN_PRESERVING_LAYERS = (
@@ -15,18 +16,9 @@ SIGN_PRESERVING_LAYERS = (
 )
 
 
-def producers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers whose outputs a layer takes, in all its uses."""
-    return [
-        producer
-        for node in layer.inbound_nodes
-        for producer in tf.nest.flatten(node.inbound_layers)
-    ]
-
-
 def outputs_are_binary(layer: keras.layers.Layer) -> bool:
     """Whether a layer's outputs at inference are +-1."""
-    if is_sign(layer) or getattr(layer, "outputs_are_binary", False):
+    if is_sign(layer) or hooks.has_binary_outputs(layer):
         return True
     activation = getattr(layer, "activation", None)
     if activation is not None and is_quantizer(activation):

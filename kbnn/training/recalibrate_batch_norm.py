@@ -8,7 +8,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.graph.clone import clone
-from kbnn.graph.rewrite import Replacement, layers_of, rewrite
+from kbnn.graph.layers import layers_of
+from kbnn.graph.rewrite import Replacement, rewrite
 
 _BATCH = 256
 _BATCH_NORMALIZATIONS = (

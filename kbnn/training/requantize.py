@@ -6,6 +6,7 @@ from typing import Any, Literal
 import larq as lq
 import tf_keras as keras
 
+from kbnn.graph import hooks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
@@ -15,9 +16,10 @@ from kbnn.graph.larq_quantizers import (
     latent_kernel,
     quantizers_of,
 )
+from kbnn.graph.layers import from_config, layers_of
+from kbnn.graph.nodes import producers
 from kbnn.graph.precision import with_dtype
-from kbnn.graph.rewrite import REMOVE, check_rewritable, from_config, layers_of, rewrite
-from kbnn.graph.signs import producers
+from kbnn.graph.rewrite import REMOVE, check_rewritable, rewrite
 
 
 class _Keep:
@@ -126,14 +128,13 @@ def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
 
 def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:
     """Where a kernel's signs were learned, have them go on under another quantizer."""
-    carry_to = getattr(quantizers_of(old)[argument], "carry_to", None)
-    if carry_to is not None:
-        kernel = getattr(new, KERNEL_QUANTIZERS[argument])
-        carry_to(
-            quantizers_of(new).get(argument),
-            latent_kernel(old, argument),
-            getattr(kernel, "latent_variable", kernel),
-        )
+    kernel = getattr(new, KERNEL_QUANTIZERS[argument])
+    hooks.carry_signs(
+        quantizers_of(old)[argument],
+        quantizers_of(new).get(argument),
+        latent_kernel(old, argument),
+        getattr(kernel, "latent_variable", kernel),
+    )
 
 
 # The arguments of a layer that are to change, and which of the two quantizers each one gets.
@@ -193,14 +194,14 @@ def _changes(
 
 def _check_comparison(layer: keras.layers.Layer, changes: _Changes, given: dict[str, Any]) -> None:
     """Raise ValueError where a binary batch normalization would lose its sign, or get a second."""
-    if getattr(layer, "activation_must_be_sign", False):
+    if hooks.requires_sign(layer):
         if not is_sign(clone(given["input"], "input_quantizer")):
             raise ValueError(
                 f"Expected a sign for {layer.name!r} ({type(layer).__name__}), which compares. "
                 f"Received: input_quantizer={given['input']!r}"
             )
     elif "input_quantizer" in changes:
-        before = [one for one in producers(layer) if getattr(one, "activation_must_be_sign", False)]
+        before = list(filter(hooks.requires_sign, producers(layer)))
         if before:
             raise ValueError(
                 f"Expected `layers` to name {before[0].name!r}, whose signs {layer.name!r} takes. "
@@ -211,14 +212,14 @@ def _check_comparison(layer: keras.layers.Layer, changes: _Changes, given: dict[
 def _check_kernels(layer: keras.layers.Layer, changes: dict[str, Any]) -> None:
     """Raise ValueError, with the layer's name, for a quantizer that does not take its kernel."""
     for argument, kernel in KERNEL_QUANTIZERS.items():
-        check = getattr(changes.get(argument), "check_kernel", None)
-        if check is not None:
-            try:
-                check(getattr(layer, kernel).shape)
-            except ValueError as error:
-                raise ValueError(
-                    f"{error}, of layer {layer.name!r}. Leave it out by `layers`."
-                ) from error
+        if argument not in changes:
+            continue
+        try:
+            hooks.check_kernel(changes[argument], getattr(layer, kernel).shape)
+        except ValueError as error:
+            raise ValueError(
+                f"{error}, of layer {layer.name!r}. Leave it out by `layers`."
+            ) from error
 
 
 def _check_names(

@@ -7,7 +7,7 @@ import tf_keras as keras
 import kbnn
 from kbnn.converters import flatbuffer, freeze, int8, lce
 from kbnn.converters.device_graph import device_graph
-from kbnn.graph.rewrite import layers_of
+from kbnn.graph.layers import layers_of
 from tests.converters import networks
 
 GLUE = {"QUANTIZE", "DEQUANTIZE"}

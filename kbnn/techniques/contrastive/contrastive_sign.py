@@ -6,6 +6,7 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.graph import hooks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import is_sign
 from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
@@ -96,8 +97,9 @@ class ContrastiveSign(lq.quantizers.Quantizer):
 
     def frozen_quantizer(self) -> Any:
         """What takes its place in a frozen model: what takes that of its base."""
-        if hasattr(self.base, "frozen_quantizer"):
-            return clone(self.base.frozen_quantizer(), self.name)
+        frozen = hooks.frozen_quantizer(self.base)
+        if frozen is not None:
+            return clone(frozen, self.name)
         if not isinstance(self.base, keras.layers.Layer):
             return self.base
         if is_sign(self.base):

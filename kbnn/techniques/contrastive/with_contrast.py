@@ -16,8 +16,10 @@ from kbnn.graph.larq_quantizers import (
     quantizers_of,
     weights_without_quantizers,
 )
-from kbnn.graph.rewrite import Replacement, check_rewritable, layers_of, rewrite
-from kbnn.graph.signs import SIGN_PRESERVING_LAYERS, producers
+from kbnn.graph.layers import layers_of
+from kbnn.graph.nodes import producers
+from kbnn.graph.rewrite import Replacement, check_rewritable, rewrite
+from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
 from kbnn.techniques.contrastive.contrastive_sign import ContrastiveSign
 from kbnn.techniques.contrastive.contrastive_term import DEFAULT_WEIGHT, ContrastiveTerm
 

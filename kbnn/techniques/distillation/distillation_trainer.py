@@ -7,7 +7,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
-from kbnn.graph.rewrite import check_rewritable, gives_probabilities, output_activation
+from kbnn.graph.nodes import nodes_of, tensors_taken
+from kbnn.graph.output_activation import gives_probabilities, output_activation
+from kbnn.graph.rewrite import check_rewritable
 from kbnn.graph.roles import LayerRoles
 from kbnn.techniques.latent_weights.terms import (
     Distillation,
@@ -232,9 +234,8 @@ def _scales(model: keras.Model) -> bool:
     inputs = {id(tensor) for tensor in model.inputs}
     first = [
         node.layer
-        for nodes in model._nodes_by_depth.values()
-        for node in nodes
-        if not node.is_input and inputs & {id(x) for x in tf.nest.flatten(node.keras_inputs)}
+        for node in nodes_of(model)
+        if not inputs.isdisjoint(map(id, tensors_taken(node)))
     ]
     return any(
         _scales(layer) if isinstance(layer, keras.Model) else isinstance(layer, _SCALING)

@@ -8,7 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, is_quantizer
-from kbnn.graph.rewrite import from_config, weights_by_name
+from kbnn.graph.layers import from_config, weights_by_name
 
 
 def hard_tanh(x: Any) -> tf.Tensor:

@@ -9,7 +9,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.graph.larq_quantizers import has_binary_kernel, kernel_quantizers
-from kbnn.graph.rewrite import copy_graph, layers_of, weights_by_name
+from kbnn.graph.layers import layers_of, weights_by_name
+from kbnn.graph.replay import copy_graph
 from kbnn.techniques.latent_weights.latent_layer import LatentLayer, rescale_to_mean_abs
 from kbnn.techniques.latent_weights.twin import check_trainable
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign

@@ -16,15 +16,10 @@ from kbnn.graph.larq_quantizers import (
     kernel_quantizers,
     weights_without_quantizers,
 )
-from kbnn.graph.rewrite import (
-    check_rewritable,
-    copy_graph,
-    from_config,
-    layers_of,
-    replay,
-    substitute_tensors,
-    weights_by_name,
-)
+from kbnn.graph.layers import from_config, layers_of, weights_by_name
+from kbnn.graph.nodes import has_mask, layer_of, outputs_of
+from kbnn.graph.replay import copy_graph, replay, substitute_tensors
+from kbnn.graph.rewrite import check_rewritable
 from kbnn.graph.roles import SHAREABLE, LayerRoles
 from kbnn.techniques.latent_weights.latent_layer import (
     LatentLayer,
@@ -98,7 +93,7 @@ def real_twin(
         if not tensor.shape.rank:
             raise ValueError(
                 "Expected tensors with a batch where the two paths part. Received: a scalar of "
-                f'{tensor._keras_history.layer.name!r}. Give `share` without "stem".'
+                f'{layer_of(tensor).name!r}. Give `share` without "stem".'
             )
     inputs = {
         id(tensor): keras.Input(
@@ -238,10 +233,7 @@ def check_trainable(model: keras.Model) -> None:
             f"Received: model={model.name!r} with add_loss or add_metric. Put them into a layer."
         )
     for layer in layers_of(model):
-        outputs = [
-            tensor for node in layer.inbound_nodes for tensor in tf.nest.flatten(node.outputs)
-        ]
-        if any(getattr(tensor, "_keras_mask", None) is not None for tensor in outputs):
+        if any(map(has_mask, outputs_of(layer))):
             raise ValueError(
                 f"Expected a model without masks. Received: a mask from {layer.name!r}"
             )

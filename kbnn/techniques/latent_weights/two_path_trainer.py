@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.graph.rewrite import gives_probabilities, output_activation
+from kbnn.graph.output_activation import gives_probabilities, output_activation
 from kbnn.graph.roles import LayerRoles
 from kbnn.techniques.latent_weights.terms import LatentSupervision, Paths
 from kbnn.techniques.latent_weights.twin import check_trainable

@@ -11,7 +11,7 @@ import tf_keras as keras
 from kbnn import _checks
 from kbnn.graph.freeze import freeze
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, quantized_kernels, quantizers_of
-from kbnn.graph.rewrite import gives_probabilities
+from kbnn.graph.output_activation import gives_probabilities
 
 # Standard errors on each side of a 95 % interval.
 _QUANTILE = 1.96

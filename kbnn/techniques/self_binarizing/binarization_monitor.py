@@ -10,9 +10,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn.graph.hooks import base_quantizer
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
-    base_quantizer,
     latent_kernel,
     quantized_kernels,
     quantizers_of,

@@ -7,9 +7,10 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn.graph import hooks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import is_sign
-from kbnn.graph.signs import producers
+from kbnn.graph.nodes import producers
 from kbnn.techniques.self_binarizing.reachable_sums import reachable_sums
 
 _INTEGERS = np.iinfo(np.int32)
@@ -192,9 +193,7 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
         return self.activation(super().call(inputs, training=True, mask=mask))
 
     def _compare(self, inputs: tf.Tensor) -> tf.Tensor:
-        add_no_loss = getattr(self.activation, "add_no_loss", None)
-        if add_no_loss is not None:
-            add_no_loss()
+        hooks.add_no_loss(self.activation)
         threshold, above = self._float32_thresholds()
         inputs = tf.cast(inputs, tf.float32)
         positive = tf.where(above, inputs >= threshold, inputs <= threshold)

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.graph.signs import inputs_are_binary, producers
+from kbnn.graph.nodes import producers
+from kbnn.graph.signs import inputs_are_binary
 
 _BINARY_LAYERS = (
     lq.layers.QuantConv1D,

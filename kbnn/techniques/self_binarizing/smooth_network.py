@@ -6,7 +6,8 @@ import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.graph.larq_quantizers import base_quantizer, copy_quantizer_weights, quantizers_of
+from kbnn.graph.hooks import base_quantizer
+from kbnn.graph.larq_quantizers import copy_quantizer_weights, quantizers_of
 from kbnn.graph.rewrite import Replacement, rewrite
 from kbnn.techniques.self_binarizing.binary_batch_normalization import BinaryBatchNormalization
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
