@@ -15,12 +15,12 @@ import sys
 import tarfile
 import zipfile
 
-from binaries import Library, elf, macho, pe
+from shared_library import SharedLibrary, read_shared_library
 
 HERE = pathlib.Path(__file__).resolve().parent
 ENTRY_POINTS = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
 MAXIMUM_BYTES = 1_000_000
-_READERS = {".so": elf.read, ".dylib": macho.read, ".dll": pe.read}
+_SUFFIXES = (".so", ".dylib", ".dll")
 _TAGS = {
     "manylinux_2_17_x86_64": (".so", "x86_64"),
     "manylinux2014_x86_64": (".so", "x86_64"),
@@ -79,11 +79,11 @@ def check_wheel(wheel: pathlib.Path) -> list[str]:
         inside = set(re.findall(r"^Tag: py3-none-(\S+)$", metadata, re.MULTILINE))
         if inside != set(tags.split(".")):
             problems.append(f"Expected the tags {tags} in WHEEL. Received: {sorted(inside)}")
-        libraries = [name for name in names if pathlib.PurePath(name).suffix in _READERS]
+        libraries = [name for name in names if pathlib.PurePath(name).suffix in _SUFFIXES]
         if len(libraries) != 1:
             return [*problems, f"Expected one library. Received: {libraries}"]
         suffix = pathlib.PurePath(libraries[0]).suffix
-        library = _READERS[suffix](archive.read(libraries[0]))
+        library = read_shared_library(archive.read(libraries[0]))
     if expected != {(suffix, library.machine)}:
         problems.append(f"Expected {expected}. Received: {suffix} for {library.machine}")
     strangers = [
@@ -110,7 +110,7 @@ def check_sdist(path: pathlib.Path) -> list[str]:
     return problems
 
 
-def check_library(library: Library) -> list[str]:
+def check_library(library: SharedLibrary) -> list[str]:
     """Return the problems of a library for any platform."""
     problems = []
     exports = tuple(name for name in library.exports if name not in _LINKERS_OWN)

@@ -7,13 +7,13 @@ from cases import residual_blocks
 from check_wheels import check_library
 from run_cases import FIRST_CONVOLVED, is_fused
 
-from binaries import elf
 from kbnn_runtime import available_kernels, library_path, load_delegate
 from kbnn_runtime.litert import LiteRTInterpreter
+from shared_library import read_shared_library
 
 
 def test_the_library_exports_only_the_entry_points():
-    library = elf.read(library_path().read_bytes())
+    library = read_shared_library(library_path().read_bytes())
     # It was built for this machine, so its glibc may be newer than a wheel's.
     problems = [text for text in check_library(library) if "GLIBC" not in text]
     assert problems == []
