@@ -15,6 +15,7 @@ from kbnn._files import replace_file
 from kbnn.converters import samples
 from kbnn.graph.output_activation import gives_probabilities
 
+# kbnn_runtime.sidecar defines the format and reads it.
 FORMAT = 1
 _DTYPES = ("uint8", "int8", "float32")
 

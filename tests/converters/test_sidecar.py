@@ -9,7 +9,7 @@ import tf_keras as keras
 import kbnn
 from kbnn import converters
 from kbnn.converters import convert, write_sidecar
-from kbnn_runtime import Interpreter
+from kbnn_runtime import Interpreter, Sidecar
 from tests.converters.networks import chain, randomised
 
 NAMES = [f"class {i}" for i in range(10)]
@@ -49,6 +49,26 @@ def test_logits_bytes_and_classes_without_names(tmp_path):
 
 def _sum(row):
     return np.exp(row - row.max()).sum()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
+@pytest.mark.parametrize("activation", [None, "softmax"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"labels": ["a", "b", "c", "d"]},
+        {"scale": 0.5, "offset": -1.0},
+        {"scale": [1.0, 2.0, 3.0], "offset": [0.0, -1.0, 1.0]},
+    ],
+)
+def test_the_runtime_reads_every_kind_of_document(tmp_path, dtype, activation, options):
+    image = keras.Input((2, 2, 3), dtype=dtype)
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1.0)(image))
+    model = keras.Model(image, keras.layers.Dense(4, activation)(x))
+    written = Sidecar.read(write_sidecar(tmp_path / "model.tflite", model, **options))
+    scores = "logits" if activation is None else "probabilities"
+    assert written == Sidecar(dtype, scores=scores, **options)
 
 
 def test_another_file_in_its_place_stays(tmp_path):
