@@ -10,6 +10,7 @@ import kbnn
 from kbnn.graph.precision import in_float32
 from kbnn.quantizers import LearnedSign
 from kbnn.techniques.noisy_supervision.filter_mapping import FilterMapping
+from tests.techniques.short_training import chain, compiled, fit, learnable_images
 
 
 def start_mapping(quantizer):
@@ -208,21 +209,18 @@ def test_a_residual_prediction_is_the_kernel_plus_the_scaled_mapping(kernel, fac
 
 @pytest.fixture(scope="module")
 def trained():
-    """A network that one epoch has trained, and its data. Tests must not change it."""
-    keras.utils.set_random_seed(0)
-    train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=64)
-    model = kbnn.models.vgg_tiny(width=8)
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
-    model.fit(train, epochs=1, verbose=0)
-    return model, train, test
+    """A trained network, and its images and classes. Tests must not change it."""
+    model = compiled(chain())
+    data = learnable_images()
+    fit(model, data)
+    return model, data
 
 
 @pytest.mark.parametrize("mapping", ["full", "depthwise", "bottleneck"])
 def test_with_the_residual_start_the_first_step_is_that_of_the_trained_network(trained, mapping):
-    model, train, test = trained
+    model, (images, labels) = trained
     learned = kbnn.requantize(model, kernel_quantizer=LearnedSign(weight=0.0, mapping=mapping))
-    np.testing.assert_array_equal(learned.predict(test, verbose=0), model.predict(test, verbose=0))
-    images, labels = next(iter(train))
+    np.testing.assert_array_equal(learned(images), model(images))
     gradients = []
     for network in (model, learned):
         kernel = network.get_layer("conv_2").kernel
@@ -234,10 +232,9 @@ def test_with_the_residual_start_the_first_step_is_that_of_the_trained_network(t
 
 
 def test_training_changes_signs_and_a_plain_network_ships(trained, tmp_path):
-    model, train, test = trained
-    learned = kbnn.requantize(model, kernel_quantizer=LearnedSign())
-    learned.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
-    learned.fit(train, validation_data=test, epochs=1, verbose=0)
+    model, data = trained
+    learned = compiled(kbnn.requantize(model, kernel_quantizer=LearnedSign()))
+    fit(learned, data, epochs=4)
     kernel = learned.get_layer("conv_2").kernel
     latent = getattr(kernel, "latent_variable", kernel).numpy()
     signs = np.sign(learned.get_layer("conv_2").kernel_quantizer.prediction(latent))
@@ -246,33 +243,30 @@ def test_training_changes_signs_and_a_plain_network_ships(trained, tmp_path):
     np.testing.assert_array_equal(frozen.get_layer("conv_2").get_weights()[0], signs)
     assert frozen.count_params() == kbnn.converters.freeze(model).count_params()
     file = tmp_path / "learned.tflite"
-    report = kbnn.converters.convert(learned, file, verify_data=test).report
+    report = kbnn.converters.convert(learned, file, verify_data=data).report
     assert report.parity.class_agreement == 1.0
-    plain = kbnn.converters.convert(model, tmp_path / "plain.tflite", verify_data=test).report
+    plain = kbnn.converters.convert(model, tmp_path / "plain.tflite", verify_data=data).report
     assert report.file_bytes == plain.file_bytes
 
 
+@pytest.mark.slow
 def test_smooth_inputs_and_learned_kernels_combine(tmp_path):
-    train, _, test = kbnn.data.load("fashion_mnist_sample", batch_size=64)
-    smooth = kbnn.quantizers.SmoothSign()
-    model = kbnn.models.vgg_tiny(width=8, input_quantizer=smooth)
-    model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    sharpen = kbnn.callbacks.SharpnessSchedule(1, 10)
-    model.fit(train, epochs=1, verbose=0, callbacks=[sharpen])
+    data = learnable_images()
+    model = compiled(chain(input_quantizer=kbnn.quantizers.SmoothSign()))
+    fit(model, data, callbacks=[kbnn.callbacks.SharpnessSchedule(1, 10)])
     learned = kbnn.requantize(model, kernel_quantizer=LearnedSign())
-    np.testing.assert_array_equal(learned.predict(test, verbose=0), model.predict(test, verbose=0))
-    learned.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
-    monitors = [
+    np.testing.assert_array_equal(learned(data[0]), model(data[0]))
+    callbacks = [
         kbnn.callbacks.SharpnessSchedule(10, 20),
         kbnn.callbacks.LearnedSignMonitor(model),
     ]
-    history = learned.fit(train, epochs=1, verbose=0, callbacks=monitors).history
-    assert history["sharpness"] == [20.0]
-    assert 0 < history["conv_2/kernel_flips"][0] < 0.5
+    history = fit(compiled(learned), data, callbacks=callbacks)
+    assert history["sharpness"][-1] == 20.0
+    assert 0 < history["conv_2/kernel_flips"][-1] < 0.5
     learned.save(tmp_path / "learned.keras")
     loaded = keras.models.load_model(tmp_path / "learned.keras")
-    np.testing.assert_array_equal(loaded.predict(test, verbose=0), learned.predict(test, verbose=0))
-    report = kbnn.converters.convert(loaded, tmp_path / "a.tflite", verify_data=test).report
+    np.testing.assert_array_equal(loaded(data[0]), learned(data[0]))
+    report = kbnn.converters.convert(loaded, tmp_path / "a.tflite", verify_data=data).report
     assert report.parity.class_agreement == 1.0
 
 

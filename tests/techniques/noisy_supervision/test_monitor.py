@@ -7,59 +7,60 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.quantizers import LearnedSign
+from tests.techniques.small_network import (
+    CLASSES,
+    SHAPE,
+    compiled,
+    images,
+    labels,
+    small_network,
+)
 
 
-def vgg(**options):
-    return kbnn.models.vgg_tiny((12, 12, 1), **options)
+def fit(model, *callbacks, **options):
+    options = {"verbose": 0, "callbacks": callbacks, **options}
+    return model.fit(images(), labels(), **options).history
 
 
-@pytest.fixture
-def data(rng):
-    return rng.normal(size=(32, 12, 12, 1)).astype("f"), rng.integers(0, 10, 32)
-
-
-def test_the_logs_say_what_the_mapping_does(data):
-    model = vgg(width=8)
+def test_the_logs_say_what_the_mapping_does():
+    model = small_network()
     learned = kbnn.requantize(model, kernel_quantizer=LearnedSign(noise_rate=0.2))
-    for module in learned.submodules:
-        if isinstance(module, LearnedSign):
-            (last,) = [weight for weight in module.weights if "kernel_2" in weight.name]
-            last.assign(np.random.default_rng(1).normal(size=last.shape))
-    learned.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    layer = learned.get_layer("conv")
+    (last,) = [weight for weight in layer.kernel_quantizer.weights if "kernel_2" in weight.name]
+    last.assign(np.random.default_rng(1).normal(size=last.shape))
     monitor = kbnn.callbacks.LearnedSignMonitor(model)
-    history = learned.fit(*data, epochs=2, callbacks=[monitor], verbose=0).history
-    for name in ("conv_1", "conv_2", "conv_3"):
-        layer = learned.get_layer(name)
-        kernel = layer.kernel.latent_variable
-        signs = kbnn.converters.freeze(learned).get_layer(name).get_weights()[0] > 0
-        disagreement = np.mean(signs != (kernel.numpy() >= 0))
-        assert history[f"{name}/kernel_disagreement"][-1] == pytest.approx(disagreement)
-        assert disagreement > 0
-        before = model.get_layer(name).get_weights()[0] >= 0
-        assert history[f"{name}/kernel_flips"][-1] == pytest.approx(np.mean(signs != before))
-        loss = float(layer.kernel_quantizer.auxiliary_loss(kernel))
-        assert history[f"{name}/kernel_auxiliary_loss"][-1] == pytest.approx(loss, rel=1e-4)
+    history = fit(compiled(learned), monitor, epochs=2)
+    kernel = layer.kernel.latent_variable
+    signs = kbnn.converters.freeze(learned).get_layer("conv").get_weights()[0] > 0
+    disagreement = np.mean(signs != (kernel.numpy() >= 0))
+    assert history["conv/kernel_disagreement"][-1] == pytest.approx(disagreement)
+    assert disagreement > 0
+    before = model.get_layer("conv").get_weights()[0] >= 0
+    assert history["conv/kernel_flips"][-1] == pytest.approx(np.mean(signs != before))
+    loss = float(layer.kernel_quantizer.auxiliary_loss(kernel))
+    assert history["conv/kernel_auxiliary_loss"][-1] == pytest.approx(loss, rel=1e-4)
 
 
-def test_a_new_mapping_has_no_effect(data):
-    model = kbnn.requantize(vgg(width=8), kernel_quantizer=LearnedSign())
+def frozen_rate(model):
+    """Compile a model so that `fit` does not change it."""
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
-    callbacks = [kbnn.callbacks.LearnedSignMonitor(), kbnn.callbacks.BinarizationMonitor()]
-    history = model.fit(*data, callbacks=callbacks, verbose=0).history
-    assert history["conv_1/kernel_disagreement"] == history["conv_1/kernel_flip_ratio"] == [0.0]
-    assert "conv_1/kernel_flips" not in history
+    return model
 
 
-def test_models_that_do_not_fit_raise(data):
-    model = vgg(width=8)
-    model.compile("adam", "sparse_categorical_crossentropy")
+def test_a_new_mapping_has_no_effect():
+    model = frozen_rate(kbnn.requantize(small_network(), kernel_quantizer=LearnedSign()))
+    history = fit(model, kbnn.callbacks.LearnedSignMonitor(), kbnn.callbacks.BinarizationMonitor())
+    assert history["conv/kernel_disagreement"] == history["conv/kernel_flip_ratio"] == [0.0]
+    assert "conv/kernel_flips" not in history
+
+
+def test_models_that_do_not_fit_raise():
     with pytest.raises(ValueError, match=r"Expected a model with a kbnn\.quantizers\.LearnedSign"):
-        model.fit(*data, callbacks=[kbnn.callbacks.LearnedSignMonitor()], verbose=0)
-    learned = vgg(width=8, kernel_quantizer=LearnedSign())
-    learned.compile("adam", "sparse_categorical_crossentropy")
-    other = kbnn.callbacks.LearnedSignMonitor(vgg(width=4))
-    with pytest.raises(ValueError, match="Expected `pretrained` to have a layer 'conv_1'"):
-        learned.fit(*data, callbacks=[other], verbose=0)
+        fit(compiled(small_network()), kbnn.callbacks.LearnedSignMonitor())
+    learned = compiled(small_network(kernel_quantizer=LearnedSign()))
+    other = kbnn.callbacks.LearnedSignMonitor(small_network(filters=8))
+    with pytest.raises(ValueError, match="Expected `pretrained` to have a layer 'conv'"):
+        fit(learned, other)
     one = {"kernel_quantizer": LearnedSign(), "kernel_constraint": "weight_clip"}
     layers = [lq.layers.QuantDense(8, name=name, **one) for name in ("first", "second")]
     shared = keras.Sequential([keras.Input((8,)), *layers])
@@ -72,37 +73,30 @@ def test_models_that_do_not_fit_raise(data):
         )
 
 
-def test_flips_are_counted_from_learned_signs(data):
-    first = kbnn.requantize(vgg(width=8), kernel_quantizer=LearnedSign(weight=0.0))
-    first.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    first.fit(*data, epochs=2, verbose=0)
-    more = kbnn.requantize(first, kernel_quantizer=LearnedSign(0.2))
-    more.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
+def test_flips_are_counted_from_learned_signs():
+    first = kbnn.requantize(small_network(), kernel_quantizer=LearnedSign(weight=0.0))
+    fit(compiled(first), epochs=4)
+    more = frozen_rate(kbnn.requantize(first, kernel_quantizer=LearnedSign(0.2)))
     for before in (first, kbnn.converters.freeze(first)):
-        monitor = kbnn.callbacks.LearnedSignMonitor(before)
-        history = more.fit(*data, callbacks=[monitor], verbose=0).history
-        assert history["conv_2/kernel_flips"] == [0.0]
-        assert history["conv_2/kernel_disagreement"][0] > 0
+        history = fit(more, kbnn.callbacks.LearnedSignMonitor(before))
+        assert history["conv/kernel_flips"] == [0.0]
+        assert history["conv/kernel_disagreement"][0] > 0
 
 
-def test_flips_of_layers_with_the_same_name_are_kept_apart(data):
+def test_flips_of_layers_with_the_same_name_are_kept_apart():
     def block(name):
-        image = keras.Input((6, 6, 4))
+        image = keras.Input((6, 6, 2))
         x = lq.layers.QuantConv2D(
-            4, 3, padding="same", kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
+            2, 3, padding="same", kernel_quantizer="ste_sign", kernel_constraint="weight_clip",
             name="conv",
         )(image)  # fmt: skip
         return keras.Model(image, x, name=name)
 
-    image = keras.Input((12, 12, 1))
-    x = keras.layers.Conv2D(4, 4, 2, "same")(image)
-    x = keras.layers.Flatten()(block("second")(block("first")(x)))
-    model = keras.Model(image, keras.layers.Dense(10, activation="softmax")(x))
-    more = kbnn.requantize(model, kernel_quantizer=LearnedSign())
-    more.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
-    history = more.fit(
-        *data, callbacks=[kbnn.callbacks.LearnedSignMonitor(model)], verbose=0
-    ).history
+    image = keras.Input(SHAPE)
+    x = keras.layers.Flatten()(block("second")(block("first")(image)))
+    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
+    more = frozen_rate(kbnn.requantize(model, kernel_quantizer=LearnedSign()))
+    history = fit(more, kbnn.callbacks.LearnedSignMonitor(model))
     flips = [value for name, (value,) in history.items() if name.endswith("flips")]
     assert flips == [0.0, 0.0]
 

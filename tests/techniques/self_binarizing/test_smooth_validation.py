@@ -7,7 +7,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.quantizers import SmoothSign
-from tests.techniques.self_binarizing.small_network import compiled, images, labels, small_network
+from tests.techniques.small_network import compiled, images, labels, small_network
 
 
 @pytest.fixture

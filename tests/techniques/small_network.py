@@ -1,4 +1,4 @@
-"""The smallest network that has what smooth signs need, so that its step is traced quickly."""
+"""A network with one binary convolution, whose training step is traced quickly."""
 
 import larq as lq
 import numpy as np
@@ -9,7 +9,9 @@ import kbnn
 SHAPE, CLASSES = (6, 6, 2), 8
 
 
-def small_network(*, input_quantizer=None, kernel_quantizer="ste_sign", normalization="batch"):
+def small_network(
+    *, filters=4, input_quantizer=None, kernel_quantizer="ste_sign", normalization="batch"
+):
     """A real convolution, normalization "norm", a binary convolution "conv" and a classifier."""
     x = image = keras.Input(SHAPE)
     x = keras.layers.Conv2D(4, 3, name="stem")(x)
@@ -19,7 +21,7 @@ def small_network(*, input_quantizer=None, kernel_quantizer="ste_sign", normaliz
     else:
         x = keras.layers.BatchNormalization(name="norm")(x)
     x = lq.layers.QuantConv2D(
-        4,
+        filters,
         3,
         input_quantizer=input_quantizer,
         kernel_quantizer=kernel_quantizer,
