@@ -43,7 +43,7 @@ def main() -> None:
         train,
         validation_data=validation,
         epochs=arguments.more,
-        # Logs how many signs differ from those of the latent weights, and of the first network.
+        # Logs how many signs differ from the latent weights' signs, and from the first network's.
         callbacks=[kbnn.callbacks.LearnedSignMonitor(trained)],
         verbose=2,
     )

@@ -9,20 +9,20 @@ __all__ = ["smooth_sign"]
 
 
 def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tensor:
-    r"""A hyperbolic tangent on its way to the sign.
+    r"""Compute the smooth sign, a tanh that approaches the sign as its sharpness grows.
 
     $$\varphi_\nu(x) = \tanh(\nu x), \qquad
       \frac{\partial \varphi_\nu}{\partial x} = \nu \, \mathrm{sech}^2(\nu x)$$
 
-    The derivative is computed as $4 e^{-2|z|} / (1 + e^{-2|z|})^2$ with $z = \nu x$. In float32,
-    `1 - tanh(z)**2` rounds to 0 from |z| = 10 on; this form does not up to 43. Half precision is
-    computed in float32.
+    With $z = \nu x$, the gradient is computed as $4 \nu e^{-2|z|} / (1 + e^{-2|z|})^2$. In float32
+    this form stays above 0 until |z| reaches 43, while `1 - tanh(z)**2` rounds to 0 from |z| = 10
+    on. Half precision is computed in float32.
 
     Args:
-        x: tensor of any shape, of a floating type.
+        x: a floating tensor of any shape.
         sharpness: nu, a positive number or a scalar tensor.
-        hard_forward: give sign(x), with sign(0) = +1, under the derivative of the smooth sign; a
-            bool or a boolean scalar tensor.
+        hard_forward: return sign(x), with sign(0) = +1, but keep the gradient of the tanh; a bool
+            or a boolean scalar tensor.
 
     Returns:
         A tensor of the shape and type of `x`.
@@ -30,12 +30,13 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
     Raises:
         TypeError: `x` is not of a floating type.
 
-    >>> import kbnn
-    >>> kbnn.math.smooth_sign([-1.0, 0.0, 0.1], sharpness=10.0).numpy().round(3)
-    array([-1.   ,  0.   ,  0.762], dtype=float32)
+    Example:
+        >>> import kbnn
+        >>> kbnn.math.smooth_sign([-1.0, 0.0, 0.1], sharpness=10.0).numpy().round(3)
+        array([-1.   ,  0.   ,  0.762], dtype=float32)
 
-    Source: "Self-Binarizing Networks" (Lahoud et al., 2019), section 3. The form of the derivative
-    and `hard_forward` are kbnn's.
+    Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730). The form of the
+    gradient and `hard_forward` are kbnn's.
     """
     x = tf.convert_to_tensor(x)
     if not x.dtype.is_floating:
@@ -46,8 +47,8 @@ def smooth_sign(x: Any, sharpness: Any, *, hard_forward: Any = False) -> tf.Tens
 
 
 def _slope(x: tf.Tensor, sharpness: Any) -> tf.Tensor:
-    """The derivative of `tanh(sharpness * x)` by x."""
-    # Scalars first: each pass over a tensor of activations shows in the time of a step.
+    """The derivative of `tanh(sharpness * x)` with respect to x."""
+    # Multiply the scalars first: every pass over a tensor of activations takes time.
     decay = tf.exp(tf.abs(x) * (-2 * sharpness))
     return decay * (4 * sharpness) / tf.square(1 + decay)
 

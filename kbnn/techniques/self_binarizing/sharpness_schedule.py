@@ -35,11 +35,11 @@ class SharpnessSchedule(keras.callbacks.Callback):
         law: a function `law(step, steps)` that returns the sharpness, to replace the geometric law.
             `step` runs from 0 to `steps - 1` and stays there; `steps` is the length of the
             schedule. `start`, `stop` and `hold` then have no effect.
-        steps: length of the schedule in training steps; by default that of the training.
+        steps: length of the schedule in training steps; by default the length of the training.
         epochs: length of the schedule in epochs; give `steps` or `epochs`, not both.
         hold: share of the schedule, at its end, that trains at `stop`.
         hard_forward_from: share of the schedule after which the forward pass is the hard sign,
-            while the gradient remains that of the tanh. 0 means always, 1 never. None does not
+            while the gradient remains the tanh's. 0 means always, 1 never. None does not
             change the quantizers' `hard_forward`.
         quantizers: "all", "kernel" (quantizers of kernels only) or "input" (all others). To
             sharpen kernels and inputs differently, give `fit` two schedules.

@@ -23,10 +23,10 @@ class SmoothSign(lq.quantizers.Quantizer):
     $$q(x) = \begin{cases} \tanh(\nu x) & \text{in training} \\
                            +1 & x \geq 0 \\ -1 & x < 0 \end{cases}$$
 
-    The gradient is that of the tanh; there is no straight-through estimator. The sharpness is saved
-    with the model and is not trained: `kbnn.callbacks.SharpnessSchedule` raises it during `fit`.
-    Validation and `predict` run with hard signs, so they show the network that ships. In a frozen
-    model the quantizer becomes Larq's `ste_sign`.
+    The gradient is the derivative of the tanh; there is no straight-through estimator. The
+    sharpness is saved with the model and is not trained: `kbnn.callbacks.SharpnessSchedule` raises
+    it during `fit`. Validation and `predict` run with hard signs, so they show the network that
+    ships. In a frozen model the quantizer becomes Larq's `ste_sign`.
 
     Larq's layers share the quantizer object that you pass to them, and then also its sharpness. To
     give each layer its own, copy it with `kbnn.quantizers.clone`; the builders of `kbnn.models` and
