@@ -1,4 +1,4 @@
-"""Compares the outputs of a device file with Keras's, batch by batch."""
+"""Compares the outputs of a device file with those of Keras, batch by batch."""
 
 from collections.abc import Callable
 
@@ -6,48 +6,52 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters import samples
+from kbnn.converters.device_model import DeviceModel
 from kbnn.converters.parity import Parity
+from kbnn.converters.samples import class_count
 from kbnn.converters.ties import TIE, Tie, TieProbe, largest_differences
 from kbnn.graph.calls import calls_of
-from kbnn.graph.freeze import freeze
 
 TOLERANCE = 1e-3
-"""Largest difference of an output that rounding alone may make."""
+"""The largest difference of an output that counts as rounding."""
 
-# A network with merged branches can have ties in every image, and a proof takes a moment.
+# A network with merged branches can have ties in every image, and each proof takes time.
 _MOST_PROOFS = 100
 
 RELATIVE_TOLERANCE = 1e-5
-"""The same as a share of the image's largest output, for outputs beyond 100."""
+"""The same as a share of the image's largest output, which counts for outputs above 100."""
 
 RESIDUAL_AGREEMENT = 0.999
 """Share of equal classes below which a network with merged branches fails."""
 
 
 class Comparison:
-    """Adds up what the batches say.
+    """Collects the differences batch by batch.
 
     Args:
-        model: the trained or the frozen model.
-        interpreter: what runs the file.
-        int8_agreement: for a file that computes in int8, the least share of equal classes; None
-            for one that must give Keras's outputs.
+        device_model: the model.
+        interpreter: the name of the interpreter that runs the file.
+        int8_agreement: for an int8 file, the share of equal classes that it must reach; None for
+            a file that must give Keras's outputs.
+
+    Attributes:
+        samples: how many images were added.
     """
 
     def __init__(
-        self, model: keras.Model, interpreter: str, int8_agreement: float | None = None
+        self, device_model: DeviceModel, interpreter: str, int8_agreement: float | None = None
     ) -> None:
         self.samples = 0
+        self._device_model = device_model
         self._interpreter = interpreter
         self._int8_agreement = int8_agreement
-        self._model = model
-        self._predict = _traced(model)
-        self._chain = is_chain(model)
+        self._model = device_model.in_float32
+        self._predict = _trace(self._model)
+        self._chain = is_chain(self._model)
         self._probe: TieProbe | None = None
-        self._classifies = samples.classes(model) is not None
-        # Equal classes are a second witness. Without it, a tie in the same image proves nothing:
-        # a large network has one in every image.
+        self._classifies = class_count(self._model) is not None
+        # Equal classes are additional evidence. Without them an unproven tie explains nothing,
+        # because a large network has one in every image.
         self._proof_needed = self._chain or not self._classifies
         self._differences: list[np.ndarray] = []
         self._above: list[np.ndarray] = []
@@ -60,17 +64,18 @@ class Comparison:
         self._unexplained: list[int] = []
         self._not_frozen: list[int] = []
 
-    # Outputs that are not finite fail the comparison; no warning besides.
+    # Outputs that are not finite fail the comparison, so NumPy need not warn.
     @np.errstate(invalid="ignore")
     def add(
         self, inputs: list[np.ndarray], labels: np.ndarray | None, device: list[np.ndarray]
     ) -> None:
+        """Add a batch: its inputs, its class numbers, and the outputs of the file."""
         keras_outputs = [tensor.numpy() for tensor in self._predict(*map(tf.constant, inputs))]
         count = len(inputs[0])
         largest = np.max(
             [np.abs(output).reshape(count, -1).max(axis=1) for output in keras_outputs], axis=0
         )
-        # An output that is not finite must not loosen the bound that it is held to.
+        # An output that is not finite must not raise the tolerance.
         largest = np.where(np.isfinite(largest), largest, 0.0)
         tolerance = np.maximum(TOLERANCE, RELATIVE_TOLERANCE * largest)
         difference = largest_differences(keras_outputs, device)
@@ -98,7 +103,7 @@ class Comparison:
         largest: np.ndarray,
         within: np.ndarray,
     ) -> None:
-        """Note the images whose class hangs on the last bits of two outputs."""
+        """Record the images whose class depends on the last bits of two outputs."""
         rows = np.arange(len(outputs))
         margin = outputs[rows, by_keras] - outputs[rows, by_device]
         tied = margin <= np.maximum(TIE, RELATIVE_TOLERANCE * largest)
@@ -112,18 +117,22 @@ class Comparison:
         difference: np.ndarray,
         tolerance: np.ndarray,
     ) -> np.ndarray:
-        """Look for ties in the images above the tolerance; the differences off proven ties."""
+        """Look for ties in the images above the tolerance.
+
+        Returns:
+            The largest difference of each image, with proven ties flipped.
+        """
         off_ties = difference.copy()
         above = np.flatnonzero(difference > tolerance)
         if len(above) and self._probe is None:
-            self._probe = TieProbe(freeze(self._model))
+            self._probe = TieProbe(self._device_model.frozen.model)
         if self._probe is None:
             return off_ties
         for i in above:
             one, of_device = ([array[i : i + 1] for array in arrays] for arrays in (inputs, device))
             watched = self._probe.watch(one)
-            # The probe is made of the frozen model: a wrong freeze is no tie. Both run the image
-            # alone and unfused: how TensorFlow rounds depends on the batch and on what it fuses.
+            # A wrong freeze is not a tie, so the probe's frozen model must agree with the model.
+            # Both run a single image unfused: TensorFlow's rounding depends on batch and fusion.
             if not all(
                 np.allclose(a, b, rtol=0.0, atol=tolerance[i], equal_nan=True)
                 for a, b in zip(watched.outputs, self._unfused(one), strict=True)
@@ -151,6 +160,11 @@ class Comparison:
         return [output.numpy() for output in outputs]
 
     def parity(self) -> Parity:
+        """The result for all images that were added.
+
+        Raises:
+            ValueError: no image was added.
+        """
         if not self.samples:
             raise ValueError("Expected `data` to hold images. Received: no batch")
         differences = np.concatenate(self._differences)
@@ -183,13 +197,13 @@ class Comparison:
     ) -> list[str]:
         if agree is not None and agree.mean() < least:
             return [
-                f"only {agree.mean():.4f} of the classes are equal in int8, {least} expected "
-                "(int8_agreement)"
+                f"only {agree.mean():.4f} of the classes are equal in int8, fewer than the "
+                f"{least} of int8_agreement"
             ]
         if agree is None and not relative_error <= 1 - least:
             return [
-                f"the outputs differ by {relative_error:.4f} on average in int8, at most "
-                f"{1 - least:.4f} expected (1 - int8_agreement)"
+                f"the int8 outputs differ by {relative_error:.4f} on average; the limit is "
+                f"1 - int8_agreement = {1 - least:.4f}"
             ]
         return []
 
@@ -198,14 +212,14 @@ class Comparison:
         if self._not_frozen:
             failures.append(
                 f"the frozen model differs from the trained one on {len(self._not_frozen)} of "
-                f"{self.samples} images: a frozen_quantizer() or frozen_layer() does not compute "
-                f"what it stands for; the first is image {self._not_frozen[0]}"
+                f"{self.samples} images, the first of which is image {self._not_frozen[0]}: a "
+                "frozen_quantizer() or frozen_layer() computes something else than its original"
             )
         if self._unexplained:
             worst = differences[self._unexplained].max()
             failures.append(
                 f"{len(self._unexplained)} of {self.samples} images differ by more than rounding "
-                f"(up to {worst:.3g}) with no activation at a tie; the first is image "
+                f"(up to {worst:.3g}) without a tie that explains it; the first is image "
                 f"{self._unexplained[0]}"
             )
         if agree is not None and self._chain:
@@ -215,13 +229,14 @@ class Comparison:
                 failures.append(f"{len(unequal)} images have another class without a tie")
         elif agree is not None and agree.mean() < RESIDUAL_AGREEMENT:
             failures.append(
-                f"only {agree.mean():.4f} of the classes are equal, {RESIDUAL_AGREEMENT} expected"
+                f"only {agree.mean():.4f} of the classes are equal; a network with merged branches "
+                f"must reach {RESIDUAL_AGREEMENT}"
             )
         return failures
 
 
 def _relative_errors(expected: list[np.ndarray], received: list[np.ndarray]) -> np.ndarray:
-    """For each image the distance of the outputs, as a share of their norm."""
+    """For each image the norm of the difference of the outputs, divided by their norm."""
     a, b = (
         np.concatenate([o.reshape(len(o), -1) for o in found], 1) for found in (expected, received)
     )
@@ -230,8 +245,8 @@ def _relative_errors(expected: list[np.ndarray], received: list[np.ndarray]) -> 
     return np.linalg.norm(b - a, axis=1) / np.where(norm > 0, norm, 1.0)
 
 
-def _traced(model: keras.Model) -> Callable[..., list[tf.Tensor]]:
-    """The model as one graph for batches of every size, which is never traced again."""
+def _trace(model: keras.Model) -> Callable[..., list[tf.Tensor]]:
+    """The model as one graph for batches of any size, so that it is traced only once."""
     specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in model.inputs]
 
     @tf.function

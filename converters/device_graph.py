@@ -1,95 +1,96 @@
-"""The frozen model in the form that LCE compiles rightly: same function, other layers."""
+"""Rewrites a frozen model to the form that LCE compiles correctly: same function, other layers."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.lint import (
-    input_shapes,
-    is_kernel_layer,
-    lint_layer,
-    pads,
-    sees_signs_directly,
-)
-from kbnn.graph.calls import Call, calls_of
+from kbnn.converters.lint_rules import pads
+from kbnn.converters.linted_model import LintedModel
+from kbnn.graph.calls import Call, Shape
 from kbnn.graph.larq_quantizers import is_sign
-from kbnn.graph.nodes import consumers
+from kbnn.graph.nodes import producers
 from kbnn.graph.padding import NEGATIVE, same_paddings
 from kbnn.graph.precision import float32_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
 from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
 
 
-def device_graph(frozen: keras.Model) -> keras.Model:
-    """Rewrite a frozen model for LCE; the function that it computes stays the same.
+def device_graph(frozen: LintedModel) -> keras.Model:
+    """Rewrite a frozen model for LCE. It computes the same function.
 
     - A binary dense layer, for which LCE has no operator, becomes a 1x1 binary convolution.
-    - A binary convolution whose `padding="same"` adds nothing becomes a "valid" one, whose outputs
-      LCE can pack; one that pads with -1 is padded before its sign.
-    - A binary convolution whose signs come through a layer such as `Flatten` or `MaxPooling2D`
-      takes the sign again, because LCE looks for it directly before the convolution.
-    - A sign of its own before max-pooling, flattening or a binary dense layer disappears where
-      binary layers alone take what comes of it, because they take the sign again; the largest
-      number has the largest sign. So LCE pools packed bits, and keeps a dense layer's packed.
+    - A binary convolution whose `padding="same"` adds nothing becomes a "valid" one, whose output
+      LCE can pack. One that pads with -1 is padded before its sign.
+    - LCE looks for the sign directly before a convolution. A binary convolution that receives its
+      signs through a layer such as `Flatten` or `MaxPooling2D` therefore takes the sign again.
+    - A sign layer before max-pooling, flattening or a binary dense layer is removed if only binary
+      layers follow, which take the sign again: the largest number has the largest sign. LCE then
+      pools packed bits and keeps the output of a dense layer packed.
     - `ZeroPadding2D` before a strided convolution loses the rows and columns that no window
-      reaches. LCE 0.16 takes a symmetric padding there for Keras's "same", which pads elsewhere,
-      and the file would be wrong; trimmed, the padding is not symmetric.
+      reaches. LCE 0.16 mistakes symmetric padding there for Keras's "same", which pads elsewhere,
+      and the file would be wrong. Trimmed padding is not symmetric.
 
     Raises:
-        ValueError: a padding before a strided convolution that cannot be trimmed; with the layer's
-            name and the way out.
+        ValueError: the padding before a strided convolution cannot be trimmed; the message names
+            the layer and the way out.
     """
-
-    calls = calls_of(frozen)
 
     def replace(layer: keras.layers.Layer) -> Any:
         if isinstance(layer, keras.layers.ZeroPadding2D):
-            return _trimmed_padding(layer)
-        if isinstance(layer, keras.layers.Dense) and lint_layer(layer).binary:
-            return _dense_as_convolution(layer)
-        if isinstance(layer, lq.layers.QuantConv2D) and lint_layer(layer).binary:
-            return _plainer_convolution(layer)
-        if _is_sign_taken_again([call for call in calls if call.layer is layer]):
+            return _trimmed_padding(layer, frozen)
+        if isinstance(layer, keras.layers.Dense) and frozen.runs_binary(layer):
+            return _dense_as_convolution(layer, frozen)
+        if isinstance(layer, lq.layers.QuantConv2D) and frozen.runs_binary(layer):
+            return _simpler_convolution(layer, frozen)
+        if _is_redundant_sign(layer, frozen):
             return REMOVE
-        if _is_pad_operation(layer) and _strided_users(layer):
+        if _is_pad_operation(layer) and (strided := _strided_users(frozen.calls_to(layer))):
             raise ValueError(
                 f"Expected keras.layers.ZeroPadding2D or padding='same' before the strided layer "
-                f"{_strided_users(layer)[0].name!r}. Received: a tf.pad operation "
-                f"({layer.name!r}), which LCE 0.16 can compile to a wrong padding."
+                f"{strided[0].name!r}. Received: a tf.pad operation ({layer.name!r}), which LCE "
+                "0.16 can compile to a wrong padding."
             )
         return None
 
     with float32_policy():
-        return rewrite(frozen, replace)
+        return rewrite(frozen.model, replace)
 
 
 class DenseAsConvolution(lq.layers.QuantConv2D):
-    """A binary dense layer as a 1x1 convolution; `stands_for` is its class in the user's model."""
+    """A binary dense layer as a 1x1 convolution.
 
-    stands_for = ""
+    Attributes:
+        replaced_class: the class of the dense layer in the user's model.
+    """
+
+    replaced_class = ""
 
 
-def _dense_as_convolution(layer: keras.layers.Dense) -> Replacement:
+def _dense_as_convolution(layer: keras.layers.Dense, frozen: LintedModel) -> Replacement:
     config = layer.get_config()
     shared = ("name", "use_bias", "activation", "kernel_quantizer")
+    shape = _common_shape(frozen.calls_to(layer))
     convolution = DenseAsConvolution(
         layer.units,
         1,
-        input_quantizer=_input_quantizer(layer),
+        input_quantizer=_sign_config() if _takes_sign_again(layer, frozen) else None,
         **{key: config[key] for key in shared},
     )
-    convolution.stands_for = type(layer).__name__
+    convolution.replaced_class = type(layer).__name__
     kernel, *bias = layer.get_weights()
-    return Replacement(_as_image(layer, convolution), [kernel[None, None], *bias])
+    return Replacement(_as_image(layer, convolution, shape), [kernel[None, None], *bias])
 
 
-def _as_image(layer: keras.layers.Dense, convolution: keras.layers.Layer) -> keras.Model:
-    """A 1x1 convolution applied to what a dense layer takes, whatever its rank."""
-    *sizes, features = _common_shape(layer)[1:]
-    # The nested model has the layer's name too: it is what the outer one knows.
+def _as_image(
+    layer: keras.layers.Dense, convolution: keras.layers.Layer, shape: Shape
+) -> keras.Model:
+    """A 1x1 convolution applied to the input of a dense layer, whatever its rank."""
+    *sizes, features = shape[1:]
+    # The nested model has the layer's name too, because the outer model knows only the nested one.
     nested = keras.Sequential([keras.Input((*sizes, features))], name=layer.name)
     if len(sizes) == 2:
         nested.add(convolution)
@@ -102,65 +103,82 @@ def _as_image(layer: keras.layers.Dense, convolution: keras.layers.Layer) -> ker
     return nested
 
 
-def _common_shape(layer: keras.layers.Layer) -> tuple[int | None, ...]:
-    """The shape of the tensors that a layer takes in its uses; None where they differ."""
-    axes = zip(*input_shapes(layer), strict=True)
+def _common_shape(calls: list[Call]) -> Shape:
+    """The shape of a layer's input in all its calls, with None for sizes that differ."""
+    axes = zip(*(call.input_shapes[0] for call in calls), strict=True)
     return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes)
 
 
-def _plainer_convolution(layer: lq.layers.QuantConv2D) -> Replacement | keras.layers.Layer | None:
+def _simpler_convolution(
+    layer: lq.layers.QuantConv2D, frozen: LintedModel
+) -> Replacement | keras.layers.Layer:
     config = layer.get_config()
     negative = pads(layer) and layer.pad_values == NEGATIVE
     if not pads(layer) or negative:
         config.update(padding="valid", pad_values=0.0)
-    if negative or not sees_signs_directly(layer):
-        config["input_quantizer"] = _sign()
-    plainer = type(layer).from_config(config)
-    return _padded_before(layer, plainer) if negative else plainer
+    if negative or not _has_sign_directly_before(layer):
+        config["input_quantizer"] = _sign_config()
+    simpler = type(layer).from_config(config)
+    shape = _common_shape(frozen.calls_to(layer))
+    return _padded_before(layer, simpler, shape) if negative else simpler
 
 
-def _padded_before(layer: lq.layers.QuantConv2D, convolution: keras.layers.Layer) -> Replacement:
-    """A convolution on an image padded with -1; LCE has no operator that pads a packed one so."""
-    # Judged binary, it pads in one known way.
+def _padded_before(
+    layer: lq.layers.QuantConv2D, convolution: keras.layers.Layer, shape: Shape
+) -> Replacement:
+    """A convolution on an image padded with -1, for which LCE has no packed operator."""
+    # The lint rules allow only one padding in all calls of such a layer.
     (padding,) = same_paddings(layer) or [()]
-    image = keras.Input(_common_shape(layer)[1:])
+    image = keras.Input(shape[1:])
     padded = tf.pad(image, [(0, 0), *padding, (0, 0)], constant_values=NEGATIVE)
     nested = keras.Model(image, convolution(padded), name=layer.name)
     return Replacement(nested, layer.get_weights())
 
 
-def _takes_sign_again(layer: keras.layers.Layer) -> bool:
-    """Whether a binary layer's replacement has a sign of its own."""
-    reshaped = isinstance(layer, keras.layers.Dense) and len(_common_shape(layer)) != 4
-    own = getattr(layer, "input_quantizer", None) is not None
-    return own or reshaped or not sees_signs_directly(layer)
+def _takes_sign_again(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
+    """Whether a binary layer's replacement takes the sign of its input itself."""
+    dense = isinstance(layer, keras.layers.Dense)
+    reshaped = dense and len(_common_shape(frozen.calls_to(layer))) != 4
+    return (
+        getattr(layer, "input_quantizer", None) is not None
+        or reshaped
+        or not _has_sign_directly_before(layer)
+    )
 
 
-def _input_quantizer(layer: keras.layers.Layer) -> Any:
-    return _sign() if _takes_sign_again(layer) else None
+def _has_sign_directly_before(layer: keras.layers.Layer) -> bool:
+    """Whether a binary layer's signs are its own or those of the layer directly before it."""
+    return getattr(layer, "input_quantizer", None) is not None or not any(
+        isinstance(producer, SIGN_PRESERVING_LAYERS) for producer in producers(layer)
+    )
 
 
-def _sign() -> dict[str, Any]:
+def _sign_config() -> dict[str, Any]:
     return lq.quantizers.serialize(lq.quantizers.SteSign(dtype="float32"))
 
 
-def _trimmed_padding(layer: keras.layers.ZeroPadding2D) -> keras.layers.Layer | None:
-    users = _strided_users(layer)
-    if not users:
+def _trimmed_padding(
+    layer: keras.layers.ZeroPadding2D, frozen: LintedModel
+) -> keras.layers.Layer | None:
+    calls = frozen.calls_to(layer)
+    strided = _strided_users(calls)
+    if not strided:
         return None
-    paddings = {_trim(layer, user) for user in users}
-    if len(paddings) > 1 or len(_users(layer)) != len(users):
-        names = ", ".join(sorted(repr(user.name) for user in _users(layer)))
+    users = _users(calls)
+    paddings = {_trim(layer, user) for user in strided}
+    if len(paddings) > 1 or len(users) != len(strided):
+        names = ", ".join(sorted(repr(user.name) for user in users))
         raise ValueError(
-            f"Expected the padding {layer.name!r} to serve one strided convolution. Received: "
-            f"it serves {names}, and LCE 0.16 would pad wrongly. Give each its own ZeroPadding2D."
+            f"Expected the padding {layer.name!r} to be used by one strided convolution. Received: "
+            f"it is used by {names}, and LCE 0.16 would pad wrongly. Give each its own "
+            "ZeroPadding2D."
         )
     (padding,) = paddings
     return keras.layers.ZeroPadding2D(padding, name=layer.name)
 
 
 def _trim(layer: keras.layers.ZeroPadding2D, user: keras.layers.Layer) -> Any:
-    """The paddings without what no window of the user reaches: ((top, bottom), (left, right))."""
+    """The padding that windows of the user reach: ((top, bottom), (left, right))."""
     sizes = layer.input_shape[1:3]
     if None in sizes:
         raise ValueError(
@@ -177,43 +195,43 @@ def _trim(layer: keras.layers.ZeroPadding2D, user: keras.layers.Layer) -> Any:
     return tuple(trimmed)
 
 
-def _strided_users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+def _users(calls: Iterable[Call]) -> list[keras.layers.Layer]:
+    """The layers that take the outputs of these calls, once for each call of theirs."""
+    return [user.layer for call in calls for user in call.users]
+
+
+def _strided_users(calls: Iterable[Call]) -> list[keras.layers.Layer]:
     return [
         user
-        for user in _users(layer)
+        for user in _users(calls)
         if isinstance(user, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
         and user.padding == "valid"
         and max(user.strides) > 1
     ]
 
 
-def _users(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    return consumers(layer)
-
-
-def _is_sign_taken_again(uses: list[Call]) -> bool:
-    """Whether all uses of a layer are signs that binary layers alone take, and take again."""
-    return all(
-        isinstance(call.layer, lq.quantizers.Quantizer)
-        and is_sign(call.layer)
-        and _reaches_signs_alone(call)
-        for call in uses
-    )
-
-
-def _reaches_signs_alone(call: Call) -> bool:
-    """Whether every way from a call leads to a sign, through layers that keep the order."""
-    return not call.is_output and bool(call.users) and all(map(_leads_to_sign, call.users))
-
-
-def _leads_to_sign(call: Call) -> bool:
-    if isinstance(call.layer, SIGN_PRESERVING_LAYERS):
-        return _reaches_signs_alone(call)
+def _is_redundant_sign(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
+    """Whether a layer is a sign, and only binary layers that take the sign again use it."""
     return (
-        is_kernel_layer(call.layer)
-        and lint_layer(call.layer).binary
-        and _takes_sign_again(call.layer)
+        isinstance(layer, lq.quantizers.Quantizer)
+        and is_sign(layer)
+        and all(_reaches_only_signs(call, frozen) for call in frozen.calls_to(layer))
     )
+
+
+def _reaches_only_signs(call: Call, frozen: LintedModel) -> bool:
+    """Whether every path from a call leads to a sign, through layers that keep the order."""
+    return (
+        not call.is_output
+        and bool(call.users)
+        and all(_leads_to_sign(user, frozen) for user in call.users)
+    )
+
+
+def _leads_to_sign(call: Call, frozen: LintedModel) -> bool:
+    if isinstance(call.layer, SIGN_PRESERVING_LAYERS):
+        return _reaches_only_signs(call, frozen)
+    return frozen.runs_binary(call.layer) and _takes_sign_again(call.layer, frozen)
 
 
 def _is_pad_operation(layer: keras.layers.Layer) -> bool:

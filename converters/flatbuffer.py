@@ -1,4 +1,4 @@
-"""Reads what a `.tflite` file holds: its operators, their tensors and options."""
+"""Parses a `.tflite` file: its operators, their tensors and options."""
 
 import functools
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ _TYPES: dict[int, np.dtype] = {
 
 
 class Tensor(NamedTuple):
-    """A tensor of the file; `data` holds a constant's values."""
+    """A tensor of the file. `data` holds the values of a constant, and is None otherwise."""
 
     name: str
     shape: tuple[int, ...]
@@ -29,12 +29,12 @@ class Tensor(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the tensor takes in the file: none unless it is a constant."""
+        """The bytes that the tensor takes in the file: 0 unless it is a constant."""
         return 0 if self.data is None else self.data.nbytes
 
 
 class Operator(NamedTuple):
-    """An operator in the order of execution. `name` is `CONV_2D`, `LceBconv2d`, ..."""
+    """An operator. Its name is `CONV_2D`, `LceBconv2d`, ..."""
 
     name: str
     inputs: list[Tensor | None]
@@ -43,12 +43,12 @@ class Operator(NamedTuple):
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of the operator's weights, biases and thresholds."""
+        """The bytes of the operator's weights, biases and thresholds."""
         return sum(tensor.nbytes for tensor in self.inputs if tensor is not None)
 
 
 class Port(NamedTuple):
-    """An input or output of the model, by its name in the signature."""
+    """An input or output of the model, with its name in the signature."""
 
     name: str
     shape: tuple[int, ...]
@@ -64,10 +64,10 @@ class Flatbuffer(NamedTuple):
 
 
 def read(content: bytes) -> Flatbuffer:
-    """Read a file's content, which `lce.check_file` must have accepted before.
+    """Parse a file's content, which LiteRT must have verified: see `device_file`.
 
     Raises:
-        ValueError: the file holds several subgraphs (control flow), or none.
+        ValueError: the file has several subgraphs (control flow), or none.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     if len(model.subgraphs) != 1:
@@ -112,7 +112,7 @@ def read(content: bytes) -> Flatbuffer:
 
 
 def computes_in_int8(operator: Operator) -> bool:
-    """Whether an operator, other than a conversion of types, gives int8."""
+    """Whether an operator other than a type conversion has an int8 output."""
     return operator.name not in ("QUANTIZE", "DEQUANTIZE") and any(
         output.dtype == np.int8 for output in operator.outputs
     )
@@ -136,7 +136,7 @@ def unpack_filters(packed: np.ndarray, channels: int) -> np.ndarray:
 def _operator_name(code: Any) -> str:
     if code.customCode:
         return code.customCode.decode()
-    # Files of older converters use the 8-bit field alone; newer ones set both.
+    # Older converters set only the 8-bit field, newer ones set both.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
     return _builtin_names()[number]
 

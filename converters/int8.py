@@ -1,7 +1,7 @@
-"""Calibrated int8 for the layers that stay real.
+"""Calibrated int8 for the layers that are not binary.
 
-A range is measured at each real tensor of the device graph and written into the graph as a
-fake-quantization, which LCE's converter turns into int8 arithmetic: it has no calibration itself.
+LCE's converter does not calibrate. It turns fake-quantization in the graph into int8 arithmetic, so
+kbnn measures the range of each real-valued tensor and writes it into the graph.
 """
 
 from typing import Any
@@ -10,20 +10,21 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters import samples
-from kbnn.converters.lint import is_kernel_layer, lint_layer
-from kbnn.graph.calls import Call, calls_of
+from kbnn.converters.lint_rules import is_kernel_layer
+from kbnn.converters.linted_model import LintedModel
+from kbnn.converters.samples import Samples
+from kbnn.graph.calls import Call
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
 from kbnn.graph.rewrite import Replacement, rewrite
 
 CALIBRATION_IMAGES = 1024
-"""Images after which the ranges are taken as known."""
+"""How many images calibration uses."""
 
-# A small negative value that rounds to zero gets the sign +1. Where the sign alone matters, a range
-# that cuts large values off costs nothing and makes the steps around zero finer.
+# A small negative value that rounds to zero gets the sign +1. Where only the sign matters, cutting
+# large values off costs nothing and makes the steps around zero finer.
 _SIGN_RANGE = 1 / 8
 
-# The device's operators that give the int8 scale of their input on, or (softmax) have a fixed one.
+# Operators whose output has the int8 scale of their input or (softmax) a fixed one.
 _SAME_RANGE = (
     keras.layers.AveragePooling2D,
     keras.layers.Flatten,
@@ -34,14 +35,14 @@ _SAME_RANGE = (
     keras.layers.UpSampling2D,
     keras.layers.ZeroPadding2D,
 )
-# What LCE folds into the packed output of the binary convolution before it, or looks through.
+# Layers that LCE folds into the packed output of the binary convolution before, or looks through.
 _PACKED = (
     keras.layers.BatchNormalization,
     keras.layers.Flatten,
     keras.layers.MaxPooling2D,
     keras.layers.Reshape,
 )
-# Layers whose activation is applied to their output, and to nothing inside.
+# Layers that apply their activation to their output only, not inside.
 _ACTIVATED = (
     keras.layers.Conv1D,
     keras.layers.Conv2D,
@@ -54,52 +55,51 @@ _ACTIVATED = (
 _FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 
 
-def quantize_real_layers(device_model: keras.Model, calibration_data: Any) -> keras.Model:
-    """Mark the real tensors of a device graph with the ranges that they have on real data.
+def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras.Model:
+    """Mark the real-valued tensors of a device graph with their ranges on real data.
 
-    Ranges are the smallest and the largest value, as in TensorFlow Lite's own post-training
-    quantization (before a sign an eighth of them, which is kbnn's own); weights get a scale per
-    channel in the converter. What stands between two binary convolutions stays as it was, so that
-    it can be bit-packed.
+    A range is the smallest and the largest value, as in TensorFlow Lite's post-training
+    quantization; before a sign it is an eighth of that, which is kbnn's own rule. The converter
+    gives weights a scale per channel. Tensors between two binary convolutions are left alone, so
+    that they can be bit-packed.
 
     Args:
-        device_model: a frozen model, as `device_graph` gives it.
-        calibration_data: images as for `verify`, labels or not; the first 1,024 are used.
+        graph: the device graph.
+        calibration_data: images; the first 1,024 are used.
 
     Returns:
-        A model with fake-quantized activations; it computes, but for the rounding of weights and
-        ties, what the int8 file computes.
+        A model with fake-quantized activations. It computes what the int8 file computes, except for
+            the rounding of weights and of ties.
 
     Raises:
-        TypeError: data of another kind.
-        ValueError: data that do not fit the model, that hold no image, or that lead to activations
-            that are not finite.
+        TypeError: a batch of another kind.
+        ValueError: a batch that does not fit the model, no images, or activations that are not
+            finite.
     """
-    model = rewrite(device_model, _activation_apart)
-    calls = calls_of(model)
+    model = LintedModel(rewrite(graph.model, _separate_activation))
 
     def observed_layer(layer: keras.layers.Layer) -> Replacement | None:
-        uses = [call for call in calls if call.layer is layer]
-        if not _needs_range(layer, uses):
+        calls = model.calls_to(layer)
+        if not _needs_range(layer, calls, model):
             return None
         copy = type(layer).from_config(layer.get_config())
-        observer = _Observer(_feeds_signs_alone(uses), name=f"{layer.name}_range", dtype="float32")
+        observer = _Observer(_feeds_only_signs(calls), name=f"{layer.name}_range", dtype="float32")
         return Replacement(copy, layer.get_weights(), then=observer)
 
-    observed = _with_observed_inputs(rewrite(model, observed_layer))
+    observed = _with_observed_inputs(rewrite(model.model, observed_layer))
     _observe(observed, calibration_data)
-    return rewrite(observed, _fake_quantized)
+    return rewrite(observed, _fake_quantization)
 
 
 def first_calibration_images(calibration_data: Any) -> Any:
-    """The data that calibration may look at: of a dataset, which may be endless, a part."""
+    """Limit a dataset, which may be endless, to what calibration uses. Other data stay whole."""
     if isinstance(calibration_data, tf.data.Dataset):
-        return calibration_data.take(CALIBRATION_IMAGES)  # batches, of one image at least
+        return calibration_data.take(CALIBRATION_IMAGES)  # batches, each of at least one image
     return calibration_data
 
 
 class FakeQuantization(keras.layers.Layer):
-    """Rounds to 8 bits between `low` and `high`, with zero among the values."""
+    """Rounds to 8 bits between `low` and `high`. Zero is one of the values."""
 
     def __init__(self, low: float, high: float, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -114,7 +114,7 @@ class FakeQuantization(keras.layers.Layer):
 
 
 class _Observer(keras.layers.Layer):
-    """Hands a tensor on and notes its smallest and largest value."""
+    """Passes a tensor on and records its smallest and largest value."""
 
     def __init__(self, before_sign: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -131,8 +131,8 @@ class _Observer(keras.layers.Layer):
         return {**super().get_config(), "before_sign": self.before_sign}
 
 
-def _activation_apart(layer: keras.layers.Layer) -> Replacement | None:
-    """Take a softmax, a sigmoid, ... out of its layer: int8 needs the range before it too."""
+def _separate_activation(layer: keras.layers.Layer) -> Replacement | None:
+    """Take a softmax, a sigmoid, ... out of its layer, as int8 also needs the range before it."""
     if not isinstance(layer, _ACTIVATED):
         return None
     if _fuses(layer.activation) or is_quantizer(layer.activation):
@@ -144,33 +144,33 @@ def _activation_apart(layer: keras.layers.Layer) -> Replacement | None:
     return Replacement(linear, layer.get_weights(), then=activation)
 
 
-def _needs_range(layer: keras.layers.Layer, uses: list[Call]) -> bool:
-    """Whether the layer's output is a real tensor of its own on the device."""
-    if not all(len(call.output_shapes) == 1 for call in uses) or isinstance(layer, _SAME_RANGE):
+def _needs_range(layer: keras.layers.Layer, calls: list[Call], model: LintedModel) -> bool:
+    """Whether the layer's output is a separate real-valued tensor on the device."""
+    if not all(len(call.output_shapes) == 1 for call in calls) or isinstance(layer, _SAME_RANGE):
         return False
     if layer.compute_dtype != "float32" or layer.get_output_at(0).dtype != tf.float32:
         return False
     if _is_sign(layer) or getattr(layer, "activation", None) is keras.activations.softmax:
         return False
-    user = _only_user(uses)
-    # A dense layer as a convolution has a reshape behind it, which LCE moves out of the way.
+    user = _only_user(calls)
+    # A dense layer that became a convolution is followed by a reshape, which LCE moves away.
     while user is not None and isinstance(user[0].layer, keras.layers.Reshape):
         user = _only_user(user)
     if user is not None and _fuses_into(layer, user[0].layer):
         return False
-    return not (all(map(_follows_binary, uses)) and _leads_to_sign(uses))
+    return not (all(_follows_binary(call, model) for call in calls) and _leads_to_sign(calls))
 
 
-def _only_user(uses: list[Call]) -> list[Call] | None:
-    """The calls of the one layer that takes all outputs; None if there are others."""
-    users = [user for call in uses for user in call.users]
-    if len({id(user.layer) for user in users}) != 1 or any(call.is_output for call in uses):
+def _only_user(calls: list[Call]) -> list[Call] | None:
+    """The calls of the only layer that uses the outputs; None if there are several layers."""
+    users = [user for call in calls for user in call.users]
+    if len({id(user.layer) for user in users}) != 1 or any(call.is_output for call in calls):
         return None
     return users
 
 
 def _fuses_into(layer: keras.layers.Layer, user: keras.layers.Layer) -> bool:
-    """Whether the converter makes the user part of the layer's operator."""
+    """Whether the converter makes the user a part of the layer's operator."""
     if isinstance(user, keras.layers.BatchNormalization):
         return is_kernel_layer(layer) and _is_linear(layer)
     linear = is_kernel_layer(layer) or isinstance(layer, keras.layers.BatchNormalization)
@@ -191,27 +191,29 @@ def _is_sign(layer: keras.layers.Layer) -> bool:
 
 
 def _takes_sign(layer: keras.layers.Layer) -> bool:
-    """Whether a layer takes nothing but the sign of its input."""
+    """Whether a layer uses only the sign of its input."""
     return _is_sign(layer) or is_sign(getattr(layer, "input_quantizer", None))
 
 
-def _feeds_signs_alone(uses: list[Call]) -> bool:
-    users = [user for call in uses for user in call.users]
-    is_output = any(call.is_output for call in uses)
+def _feeds_only_signs(calls: list[Call]) -> bool:
+    users = [user for call in calls for user in call.users]
+    is_output = any(call.is_output for call in calls)
     return not is_output and all(_takes_sign(user.layer) for user in users)
 
 
-def _follows_binary(call: Call) -> bool:
-    """Whether only batch normalization and pooling stand between a binary layer and the output."""
+def _follows_binary(call: Call, model: LintedModel) -> bool:
+    """Whether only layers that LCE packs come between a binary layer and the output."""
     if is_kernel_layer(call.layer):
-        return lint_layer(call.layer).binary
+        return model.runs_binary(call.layer)
     (producer, *_) = call.producers or [None]
-    return isinstance(call.layer, _PACKED) and producer is not None and _follows_binary(producer)
+    if producer is None or not isinstance(call.layer, _PACKED):
+        return False
+    return _follows_binary(producer, model)
 
 
-def _leads_to_sign(uses: list[Call]) -> bool:
-    """Whether only batch normalization and pooling stand between the output and a sign."""
-    user = _only_user(uses)
+def _leads_to_sign(calls: list[Call]) -> bool:
+    """Whether only layers that LCE packs come between the output and a sign."""
+    user = _only_user(calls)
     if user is None:
         return False
     if isinstance(user[0].layer, _PACKED):
@@ -220,7 +222,7 @@ def _leads_to_sign(uses: list[Call]) -> bool:
 
 
 def _with_observed_inputs(model: keras.Model) -> keras.Model:
-    """Observe the real-valued inputs; outputs keep their names."""
+    """Observe the real-valued inputs too. The outputs keep their names."""
     inputs = [
         keras.Input(tensor.shape[1:], tensor.shape[0], name=name, dtype=tensor.dtype)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
@@ -242,10 +244,10 @@ def _with_observed_inputs(model: keras.Model) -> keras.Model:
     )
 
 
-def _observe(model: keras.Model, data: Any) -> None:
+def _observe(model: keras.Model, data: Samples) -> None:
     run = tf.function(model, reduce_retracing=True)
     seen = 0
-    for inputs, _ in samples.batches(model, first_calibration_images(data)):
+    for inputs, _ in data.batches():
         inputs = [array[: CALIBRATION_IMAGES - seen] for array in inputs]
         run(tf.nest.pack_sequence_as(model.input, [tf.constant(array) for array in inputs]))
         seen += len(inputs[0])
@@ -255,7 +257,7 @@ def _observe(model: keras.Model, data: Any) -> None:
         raise ValueError("Expected `calibration_data` to hold images. Received: no batch")
 
 
-def _fake_quantized(layer: keras.layers.Layer) -> Replacement | None:
+def _fake_quantization(layer: keras.layers.Layer) -> Replacement | None:
     if not isinstance(layer, _Observer):
         return None
     low, high = layer.get_weights()

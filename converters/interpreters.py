@@ -1,4 +1,4 @@
-"""The interpreters that run a device file here: kbnn-runtime's, and LCE's own."""
+"""The interpreters that can run a device file on this machine."""
 
 import importlib.util
 import os
@@ -7,34 +7,32 @@ from typing import Any
 
 import numpy as np
 
+from kbnn import _checks
 from kbnn.converters import lce
+from kbnn.converters.errors import ConversionError
 
 RUNTIME = "kbnn-runtime"
 LCE = "lce"
 INTERPRETERS = (RUNTIME, LCE)
-"""kbnn-runtime (LiteRT with kbnn's kernels, what a Raspberry Pi runs), LCE's own."""
+"""kbnn-runtime, which also runs on a Raspberry Pi, and LCE's own interpreter."""
 
 
-def available() -> tuple[str, ...]:
+def installed_interpreters() -> tuple[str, ...]:
     """The interpreters that are installed, kbnn-runtime first."""
     found = importlib.util.find_spec("kbnn_runtime") is not None
     return INTERPRETERS if found else (LCE,)
 
 
 def resolve_interpreter(name: str | None) -> str:
-    """The interpreter of a name; for None kbnn-runtime's where it is installed, else LCE's.
+    """Check an interpreter's name. None means kbnn-runtime if it is installed, else LCE's.
 
     Raises:
-        ValueError: an unknown name, or kbnn-runtime is not installed.
+        ValueError: the name is unknown, or kbnn-runtime is not installed.
     """
     if name is None:
-        return available()[0]
-    if name not in INTERPRETERS:
-        raise ValueError(
-            f"Expected `interpreter` to be one of {', '.join(INTERPRETERS)}, or None. "
-            f"Received: interpreter={name!r}"
-        )
-    if name not in available():
+        return installed_interpreters()[0]
+    _checks.one_of("interpreter", name, INTERPRETERS)
+    if name not in installed_interpreters():
         raise ValueError(
             "Expected an interpreter that is installed: pip install kbnn-runtime. "
             f"Received: interpreter={name!r}"
@@ -45,12 +43,12 @@ def resolve_interpreter(name: str | None) -> str:
 def predict(
     path: str | os.PathLike, batches: Iterator[list[np.ndarray]], interpreter: str
 ) -> Iterator[list[np.ndarray]]:
-    """Run a checked file, batch by batch.
+    """Run a file, batch by batch.
 
     Args:
-        path: a file that `lce.check_file` has accepted.
+        path: a file that LiteRT has verified: see `device_file`.
         batches: for each batch the list of the file's inputs, in its order.
-        interpreter: as `chosen` gives it.
+        interpreter: what `resolve_interpreter` returned.
 
     Yields:
         For each batch the list of the file's outputs.
@@ -64,26 +62,26 @@ def predict(
     runtime = runtime_interpreter(path)
     for batch in batches:
         try:
-            outputs = runtime.predict(named(runtime, batch))
+            outputs = runtime.predict(inputs_by_name(runtime, batch))
         except RuntimeError as error:
-            raise lce.ConversionError(f"kbnn-runtime failed: {error}") from error
+            raise ConversionError(f"kbnn-runtime failed: {error}") from error
         yield list(outputs.values()) if isinstance(outputs, dict) else [outputs]
 
 
 def runtime_interpreter(path: str | os.PathLike, num_threads: int = 1) -> Any:
-    """A `kbnn_runtime.Interpreter` of a file.
+    """Open a file with `kbnn_runtime.Interpreter`.
 
     Raises:
-        ConversionError: it refuses the file.
+        ConversionError: kbnn-runtime refuses the file.
     """
     from kbnn_runtime import Interpreter
 
     try:
         return Interpreter(path, num_threads=num_threads, sidecar=None)
     except ValueError as error:
-        raise lce.ConversionError(f"kbnn-runtime cannot run the file: {error}") from error
+        raise ConversionError(f"kbnn-runtime cannot run the file: {error}") from error
 
 
-def named(runtime: Any, batch: list[np.ndarray]) -> dict[str, np.ndarray]:
-    """The inputs of a file by the names that a `kbnn_runtime.Interpreter` has for them."""
+def inputs_by_name(runtime: Any, batch: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """A batch as a `kbnn_runtime.Interpreter` takes it: arrays by the names of the inputs."""
     return {tensor.name: array for tensor, array in zip(runtime.inputs, batch, strict=True)}

@@ -1,4 +1,4 @@
-"""Matches the operators of a file with the layers of the model that it was made of."""
+"""Matches the operators of a file with the layers of the model that it was made from."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -7,9 +7,11 @@ import numpy as np
 import tf_keras as keras
 
 from kbnn.converters import flatbuffer
+from kbnn.converters.device_file import DeviceFile
 from kbnn.converters.device_graph import DenseAsConvolution
 from kbnn.converters.flatbuffer import Operator
-from kbnn.converters.lint import UNKNOWN_INPUT, LintResult, kernel_layers, lint_layer
+from kbnn.converters.lint_rules import UNKNOWN_INPUT, LintResult
+from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.macs import macs_of
 from kbnn.converters.packing import UNKNOWN, why_not_packed
 from kbnn.converters.predicted_size import predicted_bytes
@@ -20,39 +22,42 @@ from kbnn.converters.report import (
     Report,
     output_kind,
 )
-from kbnn.graph.calls import Call, calls_of
+from kbnn.graph.calls import Call
 
 LEFT_REAL = "LCE's converter left it real-valued"
 NOT_FOUND = "its operators were not found in the file"
 
 
-def build_report(device_model: keras.Model, content: bytes, *, int8: bool = False) -> Report:
-    """Match a file's operators with the layers of the model that it was converted from.
+def build_report(graph: LintedModel, file: DeviceFile, *, int8: bool = False) -> Report:
+    """Match a file's operators with the layers of the device graph that it was converted from.
 
-    A binary convolution is found by its filters, bit for bit (LCE may flip all of a channel's), so
-    that the match also shows that the file holds the model's weights; a real-valued layer by its
-    weights, up to a scale per channel as of a batch normalization, or else by operator and kernel
-    shape, in order.
+    A binary convolution is recognised by its filters, bit for bit (LCE may flip all filters of a
+    channel), so the match also proves that the file holds the model's weights. A real-valued layer
+    is recognised by its weights, up to the scale per channel of a batch normalization, or else by
+    operator and kernel shape, in order.
+
+    Args:
+        graph: the device graph.
+        file: the file.
+        int8: whether the real-valued layers were quantized to int8.
     """
-    operators = flatbuffer.read(content).operators
-    calls = calls_of(device_model)
-    layers = kernel_layers(device_model)
-    uses = [[call for call in calls if call.layer is layer] for layer in layers]
+    operators = file.graph.operators
+    found = _match_operators(graph, operators)
     return Report(
         layers=[
-            _layer_report(layer, calls, found)
-            for layer, calls, found in zip(layers, uses, _match(uses, operators), strict=True)
+            _layer_report(layer, graph, operators_of_layer)
+            for layer, operators_of_layer in zip(graph.kernel_layers, found, strict=True)
         ],
         operators=dict(Counter(operator.name for operator in operators)),
-        file_bytes=len(content),
-        predicted_bytes=predicted_bytes(device_model, int8=int8),
+        file_bytes=len(file.content),
+        predicted_bytes=predicted_bytes(graph, int8=int8),
     )
 
 
 def _layer_report(
-    layer: keras.layers.Layer, uses: list[Call], found: list[Operator]
+    layer: keras.layers.Layer, graph: LintedModel, found: list[Operator]
 ) -> LayerReport:
-    verdict = lint_layer(layer)
+    calls, lint_result = graph.calls_to(layer), graph.lint(layer)
     # A layer's operators can share constants.
     constants = {
         id(tensor): tensor.nbytes
@@ -62,25 +67,25 @@ def _layer_report(
     }
     return LayerReport(
         layer=layer.name,
-        kind=layer.stands_for if isinstance(layer, DenseAsConvolution) else verdict.kind,
-        operator=_counted(operator.name for operator in found),
-        output=_counted(map(output_kind, found), always=False),
+        kind=layer.replaced_class if isinstance(layer, DenseAsConvolution) else lint_result.kind,
+        operator=_count_text(operator.name for operator in found),
+        output=_count_text(map(output_kind, found), always=False),
         binary=_is_binary(found),
         bytes=sum(constants.values()) if found else None,
-        macs=macs_of(uses),
-        note=_note(verdict, uses, found),
+        macs=macs_of(calls),
+        note=_note(lint_result, calls, found),
     )
 
 
-def _note(verdict: LintResult, uses: list[Call], found: list[Operator]) -> str:
-    note = verdict.problem or verdict.note
-    if verdict.binary and not _is_binary(found):
+def _note(lint_result: LintResult, calls: list[Call], found: list[Operator]) -> str:
+    note = lint_result.problem or lint_result.note
+    if lint_result.binary and not _is_binary(found):
         return LEFT_REAL
     if not found:
         return f"{note}; {NOT_FOUND}"
     if _is_binary(found) and note in ("", UNKNOWN_INPUT):
         real = any(output_kind(operator) != "bit-packed" for operator in found)
-        reasons = dict.fromkeys(map(why_not_packed, uses)) if real else {}
+        reasons = dict.fromkeys(map(why_not_packed, calls)) if real else {}
         return "; ".join([reason for reason in reasons if reason != UNKNOWN] or reasons)
     return note
 
@@ -89,33 +94,36 @@ def _is_binary(found: list[Operator]) -> bool:
     return bool(found) and all(operator.name == BINARY_CONVOLUTION for operator in found)
 
 
-def _counted(names: Iterable[str], always: bool = True) -> str:
-    """`A`, `2 x A` or `2 x A, B`; without `always`, `A` for any number of A alone."""
+def _count_text(names: Iterable[str], always: bool = True) -> str:
+    """`A`, `2 x A` or `2 x A, B`; without `always`, `A` for any number of only A."""
     counts = Counter(names)
     if len(counts) == 1 and not always:
         return next(iter(counts))
     return ", ".join(name if count == 1 else f"{count} x {name}" for name, count in counts.items())
 
 
-def _match(uses: list[list[Call]], operators: list[Operator]) -> list[list[Operator]]:
-    """The operators of each layer. Each operator belongs to one layer at most."""
+def _match_operators(graph: LintedModel, operators: list[Operator]) -> list[list[Operator]]:
+    """The operators of each kernel layer. Each operator belongs to at most one layer."""
     remaining = list(operators)
-    found = [_take(calls, remaining, _holds_weights) for calls in uses]
-    for calls, operators_of_layer in zip(uses, found, strict=True):
-        if not operators_of_layer and not lint_layer(calls[0].layer).binary:
-            operators_of_layer += _take(calls, remaining, _has_shape)
+    found = [
+        _take_operators(graph.calls_to(layer), remaining, _holds_weights)
+        for layer in graph.kernel_layers
+    ]
+    for layer, operators_of_layer in zip(graph.kernel_layers, found, strict=True):
+        if not operators_of_layer and not graph.lint(layer).binary:
+            operators_of_layer += _take_operators(graph.calls_to(layer), remaining, _has_shape)
     return found
 
 
-def _take(
+def _take_operators(
     calls: list[Call], remaining: list[Operator], matches: Callable[[Operator, np.ndarray], bool]
 ) -> list[Operator]:
-    """Remove the operators of a layer's calls from those that remain."""
+    """Remove the operators of a layer's calls from those that remain, and return them."""
     kernels = [weight for weight in calls[0].layer.get_weights() if weight.ndim > 1]
     found = []
     for kernel in kernels:
         same = [operator for operator in remaining if matches(operator, kernel)]
-        # A recurrent layer multiplies by a kernel many times in one use.
+        # A recurrent layer multiplies by a kernel many times in one call.
         if len(kernels) == 1 or matches is _has_shape:
             same = same[: len(calls)]
         for operator in same:
@@ -125,12 +133,12 @@ def _take(
 
 
 def _holds_weights(operator: Operator, kernel: np.ndarray) -> bool:
-    return _holds(operator, np.sign(kernel)) or any(
-        _proportional(constant, kernel) for constant in _kernels(operator)
+    return _holds_filters(operator, np.sign(kernel)) or any(
+        _is_proportional(constant, kernel) for constant in _kernels(operator)
     )
 
 
-def _holds(operator: Operator, kernel: np.ndarray) -> bool:
+def _holds_filters(operator: Operator, kernel: np.ndarray) -> bool:
     """Whether a binary convolution has these filters, each up to its sign."""
     if operator.name != BINARY_CONVOLUTION or kernel.ndim != 4:
         return False
@@ -143,28 +151,31 @@ def _holds(operator: Operator, kernel: np.ndarray) -> bool:
     return bool(np.all(np.abs((filters * kernel).sum(axis=(0, 1, 2))) == kernel[..., 0].size))
 
 
-def _proportional(constant: np.ndarray, kernel: np.ndarray) -> bool:
+def _is_proportional(constant: np.ndarray, kernel: np.ndarray) -> bool:
     """Whether a constant holds a kernel, its output channels first or last, each up to a scale."""
     if constant.size != kernel.size:
         return False
     first, last = constant.shape[0], constant.shape[-1]
-    return _same_rows(constant.reshape(first, -1), kernel.reshape(-1, first).T) or _same_rows(
-        constant.reshape(-1, last).T, kernel.reshape(-1, last).T
-    )
+    return _proportional_rows(
+        constant.reshape(first, -1), kernel.reshape(-1, first).T
+    ) or _proportional_rows(constant.reshape(-1, last).T, kernel.reshape(-1, last).T)
 
 
-def _same_rows(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether each row of one is that of the other times a number."""
+def _proportional_rows(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether each row of `a` is a multiple of the same row of `b`."""
     dot, norms = (a * b).sum(axis=1), np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return bool(np.allclose(np.abs(dot), norms, rtol=1e-4, atol=0.0))
 
 
 def _has_shape(operator: Operator, kernel: np.ndarray) -> bool:
-    return any(_plain(constant.shape) == _plain(kernel.shape) for constant in _kernels(operator))
+    return any(
+        _sorted_sizes(constant.shape) == _sorted_sizes(kernel.shape)
+        for constant in _kernels(operator)
+    )
 
 
 def _kernels(operator: Operator) -> list[np.ndarray]:
-    """The constants of an operator that multiplies by them."""
+    """The constants by which an operator multiplies."""
     if operator.name not in REAL_OPERATORS:
         return []
     return [
@@ -174,6 +185,6 @@ def _kernels(operator: Operator) -> list[np.ndarray]:
     ]
 
 
-def _plain(shape: Sequence[int]) -> list[int]:
-    """A kernel's sizes, whatever their order and their ones are in Keras and on the device."""
+def _sorted_sizes(shape: Sequence[int]) -> list[int]:
+    """A kernel's sizes other than 1, sorted, as Keras and the device order them differently."""
     return sorted(size for size in shape if size != 1)

@@ -1,4 +1,4 @@
-"""How many multiply-accumulates a layer costs."""
+"""Counts the multiply-accumulates of a layer."""
 
 import math
 
@@ -11,7 +11,7 @@ _TRANSPOSED = (
     keras.layers.Conv2DTranspose,
     keras.layers.Conv3DTranspose,
 )
-# Each weight of theirs is used once for each position of the output.
+# Each of their weights is used once for each position of the output.
 _SLIDING = (
     *(keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D),
     *(keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D),
@@ -20,7 +20,7 @@ _SLIDING = (
 
 
 def macs_of(calls: list[Call]) -> int | None:
-    """Multiply-accumulates for one image of all uses of a layer; None if they are not known."""
+    """Multiply-accumulates for one image in all calls of a layer; None if they are not known."""
     counts = [_macs(call) for call in calls]
     known = [count for count in counts if count is not None]
     return sum(known) if len(known) == len(counts) else None
@@ -41,7 +41,7 @@ def _macs(call: Call) -> int | None:
 
 
 def _einsum(call: Call) -> int | None:
-    """The kernel, once for each index of the input that it does not have."""
+    """The kernel's size, times the sizes of the input axes that the kernel does not have."""
     layer = call.layer
     inputs, kernel = layer.equation.split("->")[0].split(",")
     sizes = dict(zip(kernel, layer.kernel.shape, strict=True))

@@ -1,37 +1,39 @@
-"""Why a binary convolution's output stays real, and what would pack it.
+"""Explains why a binary convolution's output is not bit-packed, and what to change.
 
-LCE packs it into bits if nothing but per-channel affine functions, then max-pooling, stands between
-the convolution and the sign of whoever uses it.
+LCE packs the output if only per-channel affine functions, then max-pooling, come between the
+convolution and the next sign.
 """
 
 import tf_keras as keras
 
-from kbnn.converters.lint import is_kernel_layer
+from kbnn.converters.lint_rules import is_kernel_layer
 from kbnn.graph.calls import Call
 from kbnn.graph.signs import inputs_are_binary, outputs_are_binary
 
-OUTPUT = "real outputs: it gives the model's output"
-LAST = "real outputs: {user} multiplies real values; nothing to mend in the last binary layer"
+OUTPUT = "output not bit-packed: it is the model's output"
+LAST = "output not bit-packed: {user} needs real values; this is normal for the last binary layer"
 USERS = (
-    "real outputs: {users} use it, and not all of them take its sign first; let one layer use it"
+    "output not bit-packed: {users} use it, and not all of them take its sign first; let only one "
+    "layer use it"
 )
 POOLED = (
-    "real outputs: {pooling} stands before {normalization}; batch normalization before "
-    "max-pooling packs it"
+    "output not bit-packed: {pooling} comes before {normalization}; put batch normalization before "
+    "max-pooling"
 )
-POOLING = "real outputs: {pooling} needs real values; max-pooling packs it"
+POOLING = "output not bit-packed: {pooling} needs real values; use max-pooling"
 MERGED = (
-    "real outputs: {merge} joins it with a shortcut in real values; only a chain without one packs"
+    "output not bit-packed: {merge} combines it with a shortcut in real values; only a chain "
+    "without shortcuts is packed"
 )
 ACTIVATION = (
-    "real outputs: {activation} stands between it and the next sign; leave it out, or put a ReLU "
-    "directly after a convolution without bias"
+    "output not bit-packed: {activation} comes between it and the next sign; remove it, or put a "
+    "ReLU directly after a convolution without bias"
 )
 BETWEEN = (
-    "real outputs: {layer} stands between it and the next sign; only batch normalization, then "
-    "max-pooling, may"
+    "output not bit-packed: {layer} comes between it and the next sign; only batch normalization "
+    "and then max-pooling may"
 )
-UNKNOWN = "real outputs: LCE's converter did not pack them"
+UNKNOWN = "output not bit-packed: LCE's converter did not pack it"
 
 _AFFINE = (keras.layers.BatchNormalization, keras.layers.Rescaling)
 _REAL_POOLING = (
@@ -51,7 +53,7 @@ _ACTIVATIONS = (
 
 
 def why_not_packed(call: Call) -> str:
-    """The likely reason why a binary convolution's output is real, and the way out."""
+    """The likely reason why a binary convolution's output is not bit-packed, and the way out."""
     if _has_activation(call.layer):
         return ACTIVATION.format(activation=f"its activation {call.layer.activation.__name__!r}")
     pooling = reshape = None
@@ -59,28 +61,28 @@ def why_not_packed(call: Call) -> str:
         if call.is_output:
             return OUTPUT
         if len({id(user.layer) for user in call.users}) != 1:
-            return USERS.format(users=", ".join(map(_named, call.users)))
+            return USERS.format(users=", ".join(map(_text, call.users)))
         (call, *_) = call.users
         if pooling is not None and isinstance(call.layer, _AFFINE):
-            return POOLED.format(pooling=_named(pooling), normalization=_named(call))
+            return POOLED.format(pooling=_text(pooling), normalization=_text(call))
         if isinstance(call.layer, keras.layers.MaxPooling2D):
             pooling = call
         elif isinstance(call.layer, keras.layers.Reshape):
-            # Most often there and back, around a dense layer; LCE sees through that.
+            # Usually a pair around a dense layer, which LCE sees through.
             reshape = call
         elif not isinstance(call.layer, _AFFINE) and not _is_linear(call.layer):
             return _reason(call, reshape)
 
 
 def _reason(user: Call, reshape: Call | None) -> str:
-    """Why the first user that LCE does not fold into the convolution keeps its output real."""
-    name = _named(user)
+    """Why the first user that LCE does not fold into the convolution needs real values."""
+    name = _text(user)
     if len(user.producers) > 1:
         return MERGED.format(merge=name)
     if outputs_are_binary(user.layer) or (
         is_kernel_layer(user.layer) and inputs_are_binary(user.layer)
     ):
-        return UNKNOWN if reshape is None else BETWEEN.format(layer=_named(reshape))
+        return UNKNOWN if reshape is None else BETWEEN.format(layer=_text(reshape))
     if is_kernel_layer(user.layer):
         return LAST.format(user=name)
     if isinstance(user.layer, _REAL_POOLING):
@@ -101,5 +103,5 @@ def _is_linear(layer: keras.layers.Layer) -> bool:
     )
 
 
-def _named(call: Call) -> str:
+def _text(call: Call) -> str:
     return f"{call.layer.name!r} ({type(call.layer).__name__})"

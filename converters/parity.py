@@ -1,4 +1,4 @@
-"""How far a device file agrees with the Keras model, and whether that is enough."""
+"""The result of comparing a device file with the Keras model."""
 
 import dataclasses
 from typing import Any
@@ -14,25 +14,26 @@ class Parity:
 
     Attributes:
         samples: number of images compared.
-        max_difference: largest difference of an output (of logits or probabilities, whichever the
+        max_difference: the largest difference of an output (a logit or a probability, whichever the
             model gives) over all images.
-        max_difference_off_ties: the same, where an image with a tie that was proven is taken with
-            the tied bits as the device has them.
-        class_agreement: share of images with the same class; None unless the first output is
+        max_difference_off_ties: the same, but with the tied bits of images with a proven tie
+            flipped as the device has them.
+        class_agreement: the share of images with the same class; None unless the first output is
             `(batch, classes)`.
-        keras_accuracy: share of images that Keras classifies rightly; None without labels.
-        device_accuracy: the same of the device file.
-        above_tolerance: number of images with a difference above 1e-3, or above 1e-5 of the largest
-            output where that is more.
-        ties: those among them that an activation at a tie explains, by their position in the data.
-        class_ties: images whose class differs although all outputs are within the tolerance,
-            because two classes are closer than 1e-4 (or 1e-5 of the largest output) in Keras.
-        mean_relative_error: mean over the images of |device - Keras| / |Keras|, Euclidean norms
-            over all outputs.
-        chain: no layer of the model merges branches.
-        interpreter: what ran the file, "kbnn-runtime" or "lce".
-        int8: the file computes in int8, so that classes are compared and not outputs.
-        failures: why the file is not to be trusted; empty if it passed.
+        keras_accuracy: the share of images that Keras classifies correctly; None without labels.
+        device_accuracy: the same for the device file.
+        above_tolerance: the number of images with a difference above 1e-3, or above 1e-5 of the
+            largest output if that is more.
+        ties: the ties of those images among them that a tie explains, by position in the data.
+        class_ties: the images whose class differs although all outputs are within the tolerance,
+            because Keras's outputs for the two classes are closer than 1e-4, or than 1e-5 of the
+            largest output.
+        mean_relative_error: the mean over the images of |device - Keras| / |Keras|, in Euclidean
+            norms over all outputs.
+        chain: whether no layer of the model merges branches.
+        interpreter: the interpreter that ran the file, "kbnn-runtime" or "lce".
+        int8: whether the file computes in int8, so that classes are compared instead of outputs.
+        failures: why the file must not be used; empty if it passed.
     """
 
     samples: int
@@ -52,11 +53,11 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Whether the file does what the model does."""
+        """Whether the file computes what the model computes."""
         return not self.failures
 
     def to_dict(self) -> dict[str, Any]:
-        """The fields, ready for JSON."""
+        """The attributes, ready for JSON."""
         fields = dataclasses.asdict(self)
         fields["ties"] = {str(i): tie._asdict() for i, tie in self.ties.items()}
         return {**fields, "passed": self.passed}
@@ -70,9 +71,11 @@ class Parity:
             table.add_row("mean relative error (int8)", f"{self.mean_relative_error:.3g}")
         if self.ties:
             table.add_row("images with a tie", f"{len(self.ties)}")
-            table.add_row("largest difference off ties", f"{self.max_difference_off_ties:.3g}")
+            table.add_row(
+                "largest difference with ties flipped", f"{self.max_difference_off_ties:.3g}"
+            )
         if self.class_ties:
-            table.add_row("images with two classes at a tie", f"{len(self.class_ties)}")
+            table.add_row("images with a tie of two classes", f"{len(self.class_ties)}")
         for label, share in [
             ("equal classes", self.class_agreement),
             ("Keras accuracy", self.keras_accuracy),

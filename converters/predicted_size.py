@@ -1,50 +1,53 @@
-"""The size of a device file, predicted from the model before it is converted."""
+"""Predicts the size of a device file before the model is converted."""
 
 import math
 from collections import Counter
 
 import tf_keras as keras
 
-from kbnn.converters.lint import is_kernel_layer, lint_layer
-from kbnn.graph.calls import Call, calls_of
+from kbnn.converters.lint_rules import is_kernel_layer
+from kbnn.converters.linted_model import LintedModel
+from kbnn.graph.calls import Call
 
-# Seen on files of 3 to 360 operators: tensors' names and shapes, operators' options, signature.
+# Measured on files of 3 to 360 operators: names and shapes of tensors, options of operators, the
+# signature.
 _BYTES_PER_FILE = 1200
 _BYTES_PER_OPERATOR = 310
 # The operators of attention, normalization and recurrent layers have short names and no options.
 _BYTES_PER_SMALL_OPERATOR = 190
 
 
-def predicted_bytes(device_model: keras.Model, *, int8: bool = False) -> int:
-    """The file's size, predicted from the model.
+def predicted_bytes(graph: LintedModel, *, int8: bool = False) -> int:
+    """Predict a file's size from the device graph.
+
+    A binary kernel takes one bit for each weight, with its input channels rounded up to a multiple
+    of 32, and for each output channel 4 bytes for a threshold or 8 for scale and bias. Other
+    weights take 4 bytes. Batch normalization is folded into the layer before it where possible.
+    Operators take a typical size each. A layer that is used several times is stored once, and once
+    more for each use that a batch normalization is folded into. A layer of your own, which may
+    become any number of operators, counts as one operator.
 
     Args:
-        device_model: the model to be converted.
-        int8: real weights take one byte in place of four.
-
-    Binary kernels take a bit a weight, their input channels filled up to 32, and 4 bytes a channel
-    for the threshold or 8 for scale and bias; other weights 4 bytes, batch normalization folded
-    into the layer before it where it can be; operators a typical size each. A layer that is used
-    several times is stored once, and once more for each use that a batch normalization is folded
-    into. A layer of your own, which may become any number of operators, counts as one.
+        graph: the device graph.
+        int8: real-valued weights take one byte instead of four.
     """
-    calls = calls_of(device_model)
     folded = Counter(
-        id(convolution.layer) for call in calls if (convolution := _folds_into(call)) is not None
+        id(convolution.layer)
+        for call in graph.calls
+        if (convolution := _folds_into(call)) is not None
     )
-    uses = Counter(id(call.layer) for call in calls)
-    layers = {id(call.layer): call.layer for call in calls}
-    weights = sum(
-        _weight_bytes(layer, 1 if int8 else 4) * (folded[key] + (folded[key] < uses[key]))
-        for key, layer in layers.items()
-    )
-    return _BYTES_PER_FILE + weights + sum(map(_operator_bytes, calls))
+    layers = {id(call.layer): call.layer for call in graph.calls}
+    weights = 0
+    for key, layer in layers.items():
+        copies = folded[key] + (folded[key] < len(graph.calls_to(layer)))
+        weights += copies * _weight_bytes(layer, graph, 1 if int8 else 4)
+    return _BYTES_PER_FILE + weights + sum(map(_operator_bytes, graph.calls))
 
 
-def _weight_bytes(layer: keras.layers.Layer, bytes_per_weight: int) -> int:
+def _weight_bytes(layer: keras.layers.Layer, graph: LintedModel, bytes_per_weight: int) -> int:
     if isinstance(layer, keras.layers.BatchNormalization):
         return 0
-    if is_kernel_layer(layer) and lint_layer(layer).binary:
+    if graph.runs_binary(layer):
         *window, channels, filters = layer.kernel.shape
         return math.prod(window) * filters * math.ceil(channels / 32) * 4 + 8 * filters
     return bytes_per_weight * sum(math.prod(weight.shape) for weight in layer.weights)
@@ -53,7 +56,7 @@ def _weight_bytes(layer: keras.layers.Layer, bytes_per_weight: int) -> int:
 def _operator_bytes(call: Call) -> int:
     layer = call.layer
     if isinstance(layer, keras.layers.BatchNormalization):
-        # What folds into no layer is a multiplication and an addition.
+        # One that is not folded becomes a multiplication and an addition.
         channels = call.input_shapes[0][layer.axis[0]] or 0
         return 0 if _folds_into(call) is not None else 2 * (_BYTES_PER_OPERATOR + 4 * channels)
     small = _small_operators(call)
@@ -61,7 +64,7 @@ def _operator_bytes(call: Call) -> int:
 
 
 def _small_operators(call: Call) -> int:
-    """How many operators a layer becomes that LCE's converter takes apart, else 0."""
+    """How many operators a layer becomes if LCE's converter takes it apart, else 0."""
     layer = call.layer
     if isinstance(layer, keras.layers.LayerNormalization):
         return 15
@@ -75,11 +78,11 @@ def _small_operators(call: Call) -> int:
 
 
 def _folds_into(call: Call) -> Call | None:
-    """The convolution or dense layer that takes a batch normalization up."""
+    """The convolution or dense layer that absorbs a batch normalization."""
     if not isinstance(call.layer, keras.layers.BatchNormalization):
         return None
     (producer, *_) = call.producers
-    # A dense layer as a convolution has its reshape in between, which LCE moves out of the way.
+    # A dense layer that became a convolution is followed by a reshape, which LCE moves away.
     while producer is not None and isinstance(producer.layer, keras.layers.Reshape):
         (producer, *_) = producer.producers
     if producer is None or not is_kernel_layer(producer.layer) or len(producer.users) > 1:

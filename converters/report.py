@@ -1,16 +1,15 @@
-"""What became of each layer on the device, and what the file costs."""
+"""Reports what became of each layer on the device, and what a file holds."""
 
 import dataclasses
 import os
-import pathlib
 from typing import Any
 
 import numpy as np
 from rich.console import Console, Group
 from rich.table import Table
 
-from kbnn.converters import flatbuffer, lce
-from kbnn.converters.flatbuffer import Operator
+from kbnn.converters.device_file import read_device_file
+from kbnn.converters.flatbuffer import Operator, Port
 from kbnn.converters.parity import Parity
 
 BINARY_CONVOLUTION = "LceBconv2d"
@@ -32,16 +31,17 @@ class LayerReport:
 
     Attributes:
         layer: the Keras layer's name.
-        kind: its class.
-        operator: the device operators that it became in all its uses, as "LceBconv2d" or
-            "2 x LceBconv2d"; "" if none was found.
-        output: "bit-packed", "float32", ... of these operators, each with its number where they
-            differ.
-        binary: all of these operators are binary convolutions.
-        bytes: its weights, biases and thresholds in the file; None if no operator was found.
-        macs: multiply-accumulates for one image, all uses added up; None where they are not known
+        kind: the Keras layer's class.
+        operator: the device operators that the layer became in all its calls, such as "LceBconv2d"
+            or "2 x LceBconv2d"; "" if none was found.
+        output: the output type of these operators, such as "bit-packed" or "float32", each with its
+            number if they differ.
+        binary: whether all of these operators are binary convolutions.
+        bytes: the bytes of its weights, biases and thresholds in the file; None if no operator was
+            found.
+        macs: multiply-accumulates for one image in all its calls; None if they are not known
             (attention and recurrent layers, sizes that are not fixed).
-        note: why it is not binary, or its output not packed; "" if there is nothing to say.
+        note: why the layer is not binary, or why its output is not bit-packed; "" for nothing.
     """
 
     layer: str
@@ -56,13 +56,13 @@ class LayerReport:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """The outcome of a conversion: per layer and for the whole file.
+    """The result of a conversion, for each layer and for the whole file.
 
     Attributes:
         layers: the layers that multiply by weights, in the model's order.
         operators: how often each device operator occurs.
-        file_bytes: size of the file.
-        predicted_bytes: the size predicted from the frozen model before it was converted.
+        file_bytes: the size of the file.
+        predicted_bytes: the size that was predicted from the model before the conversion.
         parity: the comparison with Keras; None if no data were given.
     """
 
@@ -74,16 +74,16 @@ class Report:
 
     @property
     def binary_ops(self) -> int:
-        """Number of binary convolutions on the device."""
+        """How many device operators are binary convolutions."""
         return self.operators.get(BINARY_CONVOLUTION, 0)
 
     @property
     def float_ops(self) -> int:
-        """Number of device operators that multiply by a real-valued kernel."""
+        """How many device operators multiply by a real-valued kernel."""
         return sum(self.operators.get(name, 0) for name in REAL_OPERATORS)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, ready for JSON."""
+        """The report, ready for JSON."""
         return {
             "layers": [dataclasses.asdict(layer) for layer in self.layers],
             "operators": self.operators,
@@ -115,15 +115,23 @@ class Report:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class FileReport:
-    """What a `.tflite` file holds, read without the model that it was made of."""
+    """What a `.tflite` file holds.
 
-    inputs: list[flatbuffer.Port]
-    outputs: list[flatbuffer.Port]
+    Attributes:
+        inputs: the inputs, each with `name`, `shape` and `dtype`.
+        outputs: the outputs likewise.
+        operators: the operators in the order of execution, each with `name`, `inputs`, `outputs`
+            and `options`.
+        file_bytes: the size of the file.
+    """
+
+    inputs: list[Port]
+    outputs: list[Port]
     operators: list[Operator]
     file_bytes: int
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it but the weights, ready for JSON."""
+        """The report without the weights, ready for JSON."""
         return {
             "inputs": [_port(port) for port in self.inputs],
             "outputs": [_port(port) for port in self.outputs],
@@ -154,16 +162,38 @@ class FileReport:
 
 
 def inspect(path: str | os.PathLike) -> FileReport:
-    """Read which operators a `.tflite` file holds.
+    """Read which operators a `.tflite` file holds. You do not need its model.
+
+    Args:
+        path: the file.
+
+    Returns:
+        A report that prints as a table, with these attributes:
+
+            - `inputs`, `outputs`: each with `name`, `shape` and `dtype`.
+            - `operators`: in the order of execution, each with `name` ("LceBconv2d", "CONV_2D",
+              ...), `inputs`, `outputs` and `options`.
+            - `file_bytes`: the size of the file.
+            - `to_dict()` gives everything except the weights for JSON.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: not a valid `.tflite` file.
+        FileNotFoundError: the file does not exist.
+        ValueError: it is not a valid `.tflite` file.
+
+    Example:
+
+    >>> import kbnn, tempfile
+    >>> model = kbnn.models.vgg_tiny((8, 8, 1), width=32)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = kbnn.converters.convert(model, f"{folder}/model.tflite").path
+    ...     report = kbnn.converters.inspect(path)
+    >>> [operator.name for operator in report.operators][:3]
+    ['CONV_2D', 'LceQuantize', 'LceBconv2d']
     """
-    content = pathlib.Path(path).read_bytes()
-    lce.check_file(content, str(path))
-    file = flatbuffer.read(content)
-    return FileReport(file.inputs, file.outputs, file.operators, len(content))
+    file = read_device_file(path)
+    return FileReport(
+        file.graph.inputs, file.graph.outputs, file.graph.operators, len(file.content)
+    )
 
 
 def output_kind(operator: Operator) -> str:
@@ -186,7 +216,7 @@ def _number(value: int | None) -> str:
     return "?" if value is None else f"{value:,}"
 
 
-def _port(port: flatbuffer.Port) -> dict[str, Any]:
+def _port(port: Port) -> dict[str, Any]:
     return {
         "name": port.name,
         "shape": list(port.shape),

@@ -1,4 +1,7 @@
-"""What a device needs besides the file: how images become inputs, what the classes are called."""
+"""Writes the sidecar of a device file: how images become inputs, and the names of the classes.
+
+kbnn-runtime reads it, and defines the format: see `runtime/src/kbnn_runtime/sidecar.py`.
+"""
 
 import json
 import math
@@ -8,16 +11,17 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tf_keras as keras
 
 from kbnn import _checks
 from kbnn._files import replace_file
-from kbnn.converters import samples
+from kbnn.converters.samples import class_count
 from kbnn.graph.output_activation import gives_probabilities
 
-# kbnn_runtime.sidecar defines the format and reads it.
 FORMAT = 1
 _DTYPES = ("uint8", "int8", "float32")
+_LARGEST = float(np.finfo(np.float32).max)
 
 Number = float | Sequence[float]
 
@@ -32,25 +36,27 @@ def write_sidecar(
 ) -> pathlib.Path:
     r"""Write the sidecar of a device file, `model.json` for `model.tflite`.
 
-    kbnn-runtime reads it beside the file, and so its `classify` and `kbnn-run classify` take images
-    as they are, uint8 from 0 to 255, and give classes by their names:
+    kbnn-runtime reads it next to the file. With it, `Interpreter.classify` and `kbnn-run classify`
+    take uint8 images with values from 0 to 255, and return the names of classes:
 
     $$\mathrm{input} = \mathrm{image} \cdot scale + offset$$
 
     Args:
         path: the `.tflite` file.
-        model: the model that it was made of: a classifier of images.
-        labels: the names of the classes, in their order.
+        model: the model that the file was made from, which must classify images.
+        labels: the names of the classes, in order.
         scale: a number, or one for each channel.
-        offset: the same.
+        offset: a number, or one for each channel.
 
     Returns:
-        The sidecar's path. One that was there is replaced.
+        The sidecar's path. An existing sidecar is replaced.
 
     Raises:
         TypeError: the model is not a Keras 2 model.
-        ValueError: `path` is no `.tflite` file; a model that is not one of images and classes, or
-            whose labels or channels are another number; a file there that is no sidecar.
+        ValueError: `path` is not a `.tflite` file; the model does not classify images; `labels`,
+            `scale` or `offset` do not fit it; another file has the sidecar's name.
+
+    Example:
 
     >>> import kbnn
     >>> model = kbnn.models.vgg_tiny(width=8)
@@ -59,18 +65,18 @@ def write_sidecar(
     ... )
     """
     _checks.keras2_model("model", model)
-    sidecar = place(path)
-    document = described(model, labels=labels, scale=scale, offset=offset)
+    sidecar = sidecar_path(path)
+    document = sidecar_document(model, labels=labels, scale=scale, offset=offset)
     with replace_file(sidecar) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n")
     return sidecar
 
 
-def place(path: str | os.PathLike) -> pathlib.Path:
-    """Where the sidecar of a device file stands.
+def sidecar_path(path: str | os.PathLike) -> pathlib.Path:
+    """The path of a device file's sidecar.
 
     Raises:
-        ValueError: no `.tflite` file; another file stands there.
+        ValueError: `path` is not a `.tflite` file, or another file has the sidecar's name.
     """
     path = pathlib.Path(path)
     if path.suffix != ".tflite":
@@ -78,57 +84,65 @@ def place(path: str | os.PathLike) -> pathlib.Path:
     sidecar = path.with_suffix(".json")
     if sidecar.exists() and not _is_sidecar(sidecar):
         raise ValueError(
-            "Expected no file, or a sidecar that can be replaced, where the sidecar of "
-            f"{path.name} stands. Received: {sidecar}, which is another file"
+            f"Expected {sidecar.name} to be absent, or a sidecar that can be replaced, because "
+            f"{path.name} needs that name for its sidecar. Received: {sidecar}, which is another "
+            "file"
         )
     return sidecar
 
 
-def described(
+def sidecar_document(
     model: keras.Model,
     *,
     labels: Sequence[str] | None = None,
     scale: Number = 1.0,
     offset: Number = 0.0,
 ) -> dict[str, Any]:
-    """The sidecar as `write_sidecar` writes it."""
-    count = samples.classes(model)
+    """What `write_sidecar` writes. Its arguments and errors are those of `write_sidecar`."""
+    count = class_count(model)
     shapes = [tensor.shape for tensor in model.inputs]
     if count is None or len(model.outputs) != 1 or [len(shape) for shape in shapes] != [4]:
         raise ValueError(
-            "Expected a model with one input of images `(batch, height, width, channels)` and one "
-            "output `(batch, classes)`. Received: inputs of shapes "
+            "Expected a model with one input `(batch, height, width, channels)` and one output "
+            "`(batch, classes)`. Received: inputs of shapes "
             f"{[tuple(shape) for shape in shapes]}, outputs of shapes "
             f"{[tuple(tensor.shape) for tensor in model.outputs]}"
         )
     dtype = model.inputs[0].dtype.name
     if dtype not in _DTYPES:
-        raise ValueError(
-            f"Expected a model that takes images of {', '.join(_DTYPES)}. Received: {dtype}"
-        )
+        raise ValueError(f"Expected a model whose input is {', '.join(_DTYPES)}. Received: {dtype}")
     if isinstance(labels, str) or (labels is not None and len(labels) != count):
-        raise ValueError(f"Expected {count} labels, the model's classes. Received: {labels!r}")
+        raise ValueError(
+            f"Expected {count} labels, one for each of the model's classes. Received: {labels!r}"
+        )
+    scales = _numbers("scale", scale, shapes[0][-1])
+    offsets = _numbers("offset", offset, shapes[0][-1])
+    if 255 * max(map(abs, scales)) + max(map(abs, offsets)) > _LARGEST:
+        raise ValueError(
+            "Expected `scale` and `offset` that keep the input within float32. "
+            f"Received: scale={scale!r}, offset={offset!r}"
+        )
     return {
         "format": FORMAT,
         "preprocessing": {
             "dtype": dtype,
-            "scale": _numbers("scale", scale, shapes[0][-1]),
-            "offset": _numbers("offset", offset, shapes[0][-1]),
+            "scale": scales[0] if len(scales) == 1 else scales,
+            "offset": offsets[0] if len(offsets) == 1 else offsets,
         },
         "scores": "probabilities" if gives_probabilities(model) else "logits",
         **({} if labels is None else {"labels": list(map(str, labels))}),
     }
 
 
-def _numbers(name: str, value: Number, channels: int | None) -> float | list[float]:
+def _numbers(name: str, value: Number, channels: int | None) -> list[float]:
     values = [value] if isinstance(value, numbers.Real) else list(value)  # type: ignore[arg-type]
     fine = all(isinstance(one, numbers.Real) and math.isfinite(one) for one in values)
     if not fine or len(values) not in (1, channels):
         raise ValueError(
-            f"Expected `{name}` to be a number, or one for each of {channels} channels. "
+            f"Expected `{name}` to be a finite number, or one for each of {channels} channels. "
             f"Received: {name}={value!r}"
         )
-    return float(values[0]) if len(values) == 1 else [float(one) for one in values]
+    return [float(one) for one in values]
 
 
 def _is_sidecar(path: pathlib.Path) -> bool:

@@ -1,12 +1,12 @@
-"""Explains a difference between Keras and the device by activations on the edge of the sign.
+"""Explains a difference between Keras and the device by activations close to zero.
 
-Two right implementations of a real-valued layer round differently in the last bits. Where the
-result is so close to zero that this changes its sign, the binary layers that follow see another
-bit, and the outputs differ by far more than rounding. Such a tie is found here, and proven: with
-the tied bits flipped, Keras gives the device's outputs.
+Two correct implementations of a real-valued layer round differently in the last bits. If a result
+is so close to zero that rounding changes its sign, the next binary layers receive another bit, and
+the outputs differ by far more than rounding. This module finds such a tie and proves it: with the
+tied bits flipped, Keras gives the device's outputs.
 
-After a binary layer, z takes few values: where one of a channel's is a tie, it is at each of its
-positions, and the device decides all of them alike. Such bits are flipped together.
+After a binary layer, z takes few values. If one value in a channel is a tie, it is a tie at all
+positions with that value, and the device decides all of them alike. Such bits are flipped together.
 """
 
 import itertools
@@ -27,19 +27,19 @@ _NEAREST = 4
 _MOST_FLIPS = 4
 _MOST_CANDIDATES = 32
 
-# Bits that are flipped together: which sign, and the positions in its input.
+# Bits that are flipped together: the number of the sign, and the positions in its input.
 _Flip = tuple[int, tuple[int, ...]]
 
 
 class Tie(NamedTuple):
-    """What was found for one image.
+    """A tie in one image.
 
     Attributes:
         nearest: the smallest |z| at the input of any sign.
-        flips: how many flips got nearest to the device's outputs, each of a tied bit or of all that
-            a channel has with the same z; 0 if they are Keras's own for the image alone, which
-            rounds otherwise in a batch.
-        difference: largest difference of the outputs after these flips.
+        flips: how many flips came closest to the device's outputs. A flip changes one tied bit, or
+            all bits of a channel with the same z. It is 0 if Keras gives the device's outputs for
+            this one image, but rounds differently in a batch.
+        difference: the largest difference of the outputs after these flips.
     """
 
     nearest: float
@@ -48,7 +48,7 @@ class Tie(NamedTuple):
 
 
 class Watched(NamedTuple):
-    """What a run of the frozen model gave: its outputs, and z at each of its signs."""
+    """The outputs of a run of the frozen model, and z at each of its signs."""
 
     outputs: list[np.ndarray]
     signs: list[np.ndarray]
@@ -60,12 +60,12 @@ class Watched(NamedTuple):
 
 
 class TieProbe:
-    """A frozen model whose signs can be watched and flipped."""
+    """Runs a frozen model, records the inputs of its signs, and can flip signs."""
 
     def __init__(self, frozen: keras.Model) -> None:
         self._signs: list[np.ndarray] = []
         self._flips: list[_Flip] = []
-        self._model = rewrite(frozen, self._tapped)
+        self._model = rewrite(frozen, self._with_taps)
 
     def watch(self, inputs: list[np.ndarray]) -> Watched:
         """Run the frozen model on a batch with no bit flipped."""
@@ -80,26 +80,26 @@ class TieProbe:
     ) -> Tie:
         """Flip tied bits of one image until Keras agrees with the device.
 
-        Tried are all of the four nearest ties, then all ties one after the other, the best one
-        first.
+        It tries every combination of the four nearest ties, and then adds ties one at a time, each
+        time the one that helps most.
 
         Args:
             inputs: the model's inputs, each with a batch of one.
-            unflipped: what `watch` gave for them.
+            unflipped: what `watch` returned for these inputs.
             device: the device's outputs, each with a batch of one.
             tolerance: difference of outputs that counts as agreement.
         """
 
         def difference_with(flips: list[_Flip]) -> float:
-            # One by one: in a batch TensorFlow may round a tie to the other side by itself, and the
-            # flip would take it back.
+            # One image at a time: in a batch TensorFlow may itself round a tie to the other side,
+            # and the flip would undo that.
             return float(largest_differences(self._run(inputs, flips).outputs, device)[0])
 
         flips: list[_Flip] = []
         difference = float(largest_differences(unflipped.outputs, device)[0])
         if difference <= tolerance:
             return Tie(unflipped.nearest, 0, difference)
-        # Of two flips, each alone may lead away from the device's outputs.
+        # Two flips can be needed together when each one by itself increases the difference.
         nearest = _candidates(unflipped)[:_NEAREST]
         for count in range(1, len(nearest) + 1):
             for some in itertools.combinations(nearest, count):
@@ -129,13 +129,13 @@ class TieProbe:
         call = len(self._signs)
         self._signs.append(z.numpy())
         factor = np.ones(z.shape, np.float32)
-        for of_call, positions in self._flips:
-            if of_call == call:
+        for number, positions in self._flips:
+            if number == call:
                 factor.flat[list(positions)] = -1.0
         return lq.math.sign(z) * factor
 
-    def _tapped(self, layer: keras.layers.Layer) -> Replacement | None:
-        """The layer with its signs replaced by taps."""
+    def _with_taps(self, layer: keras.layers.Layer) -> Replacement | None:
+        """A copy of the layer with taps in place of its signs; None if it has none."""
         if isinstance(layer, lq.quantizers.Quantizer) and is_sign(layer):
             return Replacement(_Tap(self, name=layer.name, dtype="float32"), [])
         config = layer.get_config()
@@ -150,10 +150,10 @@ class TieProbe:
 
 
 def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.ndarray:
-    """The largest difference of any output, for each image; infinite where one is NaN."""
+    """The largest difference of any output for each image; infinite if an output is NaN."""
     return np.max(
         [
-            # NaN compares as false, and must not pass for agreement.
+            # Comparisons with NaN are false, so NaN would count as agreement.
             np.nan_to_num(np.abs(a - b), nan=np.inf, posinf=np.inf).reshape(len(a), -1).max(axis=1)
             for a, b in zip(ours, theirs, strict=True)
         ],
@@ -162,7 +162,7 @@ def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.
 
 
 def _candidates(watched: Watched) -> list[_Flip]:
-    """The tied activations of the only image, nearest to zero first: together, and one by one."""
+    """The tied activations of the only image, nearest to zero first: in groups, then one by one."""
     together: dict[tuple[float, int, int], list[int]] = {}
     for sign, z in enumerate(watched.signs):
         for i in np.flatnonzero(np.abs(z) < TIE):
@@ -177,7 +177,7 @@ def _candidates(watched: Watched) -> list[_Flip]:
 
 
 class _Tap(lq.quantizers.Quantizer):
-    """The sign, reporting to a probe whenever the model runs eagerly."""
+    """The sign. It reports to a probe when the model runs eagerly."""
 
     precision = 1
 
@@ -186,5 +186,5 @@ class _Tap(lq.quantizers.Quantizer):
         self._probe = probe
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        # The model's construction calls it once with symbolic tensors.
+        # Building the model calls it once with symbolic tensors.
         return self._probe._sign(inputs) if tf.executing_eagerly() else lq.math.sign(inputs)

@@ -1,8 +1,6 @@
-"""The device file against the Keras model, on real data."""
+"""Compares a device file with the Keras model on real data."""
 
-import numbers
 import os
-import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,10 +8,13 @@ import numpy as np
 import tf_keras as keras
 
 from kbnn import _checks
-from kbnn.converters import flatbuffer, interpreters, lce, samples
+from kbnn.converters import flatbuffer, interpreters
 from kbnn.converters.comparison import Comparison
+from kbnn.converters.device_file import DeviceFile, read_device_file
+from kbnn.converters.device_model import DeviceModel
 from kbnn.converters.parity import Parity
-from kbnn.graph.precision import in_float32
+from kbnn.converters.ports import PortOrder, input_ports, match_ports, ports_text
+from kbnn.converters.samples import Samples
 
 Progress = Callable[[int, int | None], None]
 
@@ -30,103 +31,140 @@ def verify(
     interpreter: str | None = None,
     progress: Progress | None = None,
 ) -> Parity:
-    """Compare a device file with the Keras model that it was made of, image by image.
+    """Compare a device file with the Keras model that it was made from, image by image.
 
-    The file runs in kbnn-runtime where it is installed, else in LCE's own interpreter. Every output
-    must be within 1e-3 of Keras's (or 1e-5 of the image's largest output, where that is more). An
-    image beyond that needs an explanation: an activation so close to zero (|z| < 1e-4) that
-    rounding decides its sign. The explanation must be proven: with the tied bits flipped, Keras's
-    outputs are within the tolerance of the device's. All other classes must be equal, unless
-    Keras's outputs for the two are closer than 1e-4. In a classifier with merged branches, where
-    flips cascade, a tie need only be there, and 99.9 % of the classes must be equal.
+    Use it to check a file again: on other data, in another interpreter, or after changes. `convert`
+    with `verify_data` makes the same comparison before it writes a file.
 
-    A model of mixed precision is compared as it computes in float32, which is what ships.
+    Every output must be within 1e-3 of Keras's, or within 1e-5 of the image's largest output if
+    that is more. An image with a larger difference must have a tie: an activation so close to zero
+    (|z| < 1e-4) that rounding decides its sign. The tie must be proven: with the tied bits flipped,
+    Keras's outputs are within the tolerance of the device's. The classes of all other images must
+    be equal, unless Keras's outputs for the two classes are closer than 1e-4. In a classifier with
+    merged branches, where flips cascade, a tie need not be proven, but 99.9 % of the classes must
+    be equal.
 
-    A file that computes in int8 (see `calibration_data` of `convert`) gives other outputs by its
-    nature: there, `int8_agreement` of the classes must be equal.
+    A model with mixed precision is compared as it computes in float32, which is what ships. The
+    outputs of an int8 file (see `calibration_data` of `convert`) always differ from the model's.
+    For such a file, `int8_agreement` of the classes must be equal.
 
     Args:
         model: the trained or the frozen model.
         path: the `.tflite` file.
-        data: batches `images`, `(images, labels)` or `(images, labels, ...)` from a
-            `tf.data.Dataset`, a `keras.utils.Sequence` or a generator; or one such tuple of arrays,
-            or an array of images. Images of several inputs are a list, tuple or dict of arrays;
-            labels of several outputs likewise, of which the first is taken. Labels are class
+        data: batches from a `tf.data.Dataset`, a `keras.utils.Sequence` or a generator, or arrays
+            with one batch of any size. A batch is `images`, `(images, labels)` or
+            `(images, labels, ...)`. The images of several inputs are a list, tuple or dict of
+            arrays. So are the labels of several outputs; the first ones are used. Labels are class
             numbers or one-hot.
-        int8_agreement: the share of equal classes that an int8 file must reach (None is
-            `kbnn.converters.INT8_AGREEMENT`, 0.95); in a model without classes, the outputs' mean
-            relative error may be at most 1 - int8_agreement.
-        interpreter: "kbnn-runtime" or "lce"; None for the former where it is installed.
+        int8_agreement: the share of equal classes that an int8 file must reach. None means
+            `kbnn.converters.INT8_AGREEMENT`, 0.95. If the model has no classes, the mean relative
+            error of the outputs may be at most 1 - int8_agreement.
+        interpreter: "kbnn-runtime" or "lce". None means kbnn-runtime if it is installed, else LCE's
+            own interpreter.
         progress: called as `progress(done, total)` after each batch; `total` may be None.
 
-    Raises:
-        TypeError: data of another kind.
-        ValueError: a file that is not a valid `.tflite`, or of another model; data that do not
-            fit the model, are not finite, or have labels that are not its classes; no data; an
-            interpreter that is unknown or not installed.
-        FileNotFoundError: no such file.
-        ConversionError: the interpreter failed.
-    """
-    _checks.keras2_model("model", model)
-    int8_agreement = INT8_AGREEMENT if int8_agreement is None else int8_agreement
-    check_agreement(int8_agreement)
-    interpreter = interpreters.resolve_interpreter(interpreter)
-    check_sizes(model)
-    content = pathlib.Path(path).read_bytes()
-    lce.check_file(content, str(path))
-    file = flatbuffer.read(content)
-    inputs_at = _order(samples.ports(model.input_names, model.inputs), file.inputs, "inputs")
-    outputs_at = _order(samples.ports(model.output_names, model.outputs), file.outputs, "outputs")
-    samples.check(model, data)
-    total = samples.count(data)
+    Returns:
+        The comparison, which prints as a table (`rich`), with these attributes:
 
-    int8 = any(flatbuffer.computes_in_int8(operator) for operator in file.operators)
-    comparison = Comparison(in_float32(model), interpreter, int8_agreement if int8 else None)
+            - `passed`: whether the file may be used; `failures` lists the reasons if not.
+            - `samples`: how many images were compared.
+            - `max_difference`: the largest difference of an output.
+            - `class_agreement`: the share of equal classes; None if the model has no classes.
+            - `keras_accuracy`, `device_accuracy`: None without labels.
+            - `ties`: the images above the tolerance that a tie explains, by position in the data.
+            - `mean_relative_error`, `above_tolerance`, `max_difference_off_ties`, `class_ties`,
+              `chain`, `interpreter`, `int8`: see docs/conversion.md. `to_dict()` gives everything
+              for JSON.
+
+    Raises:
+        TypeError: `model` or `data` is of another kind.
+        ValueError: the file is not a valid `.tflite` file or belongs to another model; the data do
+            not fit the model, are not finite, are empty, or have labels that are not its classes;
+            an argument is out of range; the interpreter is unknown or not installed.
+        FileNotFoundError: the file does not exist.
+        ConversionError: the interpreter failed.
+
+    Example:
+
+    >>> import tempfile
+    >>> import kbnn, numpy as np, tf_keras as keras
+    >>> keras.utils.set_random_seed(0)
+    >>> model = kbnn.models.vgg_tiny((8, 8, 1), width=32)
+    >>> images = np.random.default_rng(0).normal(size=(4, 8, 8, 1)).astype("float32")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = kbnn.converters.convert(model, f"{folder}/model.tflite").path
+    ...     parity = kbnn.converters.verify(model, path, images)
+    >>> parity.passed, parity.samples
+    (True, 4)
+    """
+    device_model = DeviceModel(model)
+    least = check_agreement(int8_agreement)
+    interpreter = interpreters.resolve_interpreter(interpreter)
+    check_fixed_sizes(model)
+    file = read_device_file(path)
+    order = match_ports(model, file.graph)
+    return compare(
+        device_model,
+        *(path, file, order, Samples(model, data)),
+        int8_agreement=least,
+        interpreter=interpreter,
+        progress=progress,
+    )
+
+
+def compare(
+    device_model: DeviceModel,
+    path: str | os.PathLike,
+    file: DeviceFile,
+    order: PortOrder,
+    samples: Samples,
+    *,
+    int8_agreement: float,
+    interpreter: str,
+    progress: Progress | None,
+) -> Parity:
+    """Compare a file with its model, as `verify` does once it has checked its arguments.
+
+    Args:
+        device_model: the model.
+        path: the file's path, for the interpreter.
+        file: what the file holds.
+        order: where the model's inputs and outputs are in the file.
+        samples: the data.
+        int8_agreement: as for `verify`.
+        interpreter: one of the installed `INTERPRETERS`.
+        progress: as for `verify`.
+    """
+    int8 = any(map(flatbuffer.computes_in_int8, file.graph.operators))
+    comparison = Comparison(device_model, interpreter, int8_agreement if int8 else None)
     pending: list[tuple[list[np.ndarray], np.ndarray | None]] = []
 
-    def device_inputs() -> Iterator[list[np.ndarray]]:
-        for inputs, labels in samples.batches(model, data):
+    def file_inputs() -> Iterator[list[np.ndarray]]:
+        for inputs, labels in samples.batches():
             pending.append((inputs, labels))
-            yield [inputs[inputs_at.index(i)] for i in range(len(inputs))]
+            yield [inputs[order.inputs.index(i)] for i in range(len(inputs))]
 
-    for outputs in interpreters.predict(path, device_inputs(), interpreter):
+    for outputs in interpreters.predict(path, file_inputs(), interpreter):
         inputs, labels = pending.pop()
-        comparison.add(inputs, labels, [outputs[i] for i in outputs_at])
+        comparison.add(inputs, labels, [outputs[i] for i in order.outputs])
         if progress is not None:
-            progress(comparison.samples, total)
+            progress(comparison.samples, samples.count)
     return comparison.parity()
 
 
-def check_sizes(model: keras.Model) -> None:
-    """Raise ValueError if an input has an open size: LCE's interpreter cannot resize."""
-    expected = samples.ports(model.input_names, model.inputs)
+def check_fixed_sizes(model: keras.Model) -> None:
+    """Raise ValueError if an input has a size that is not fixed."""
+    expected = input_ports(model)
     if any(None in port.shape[1:] for port in expected):
         raise ValueError(
-            "Expected inputs of fixed sizes, since LCE's interpreter cannot resize a file's. "
-            f"Received: {samples.described(expected)}. Give keras.Input the sizes, or convert "
-            "without verifying."
+            "Expected inputs of fixed sizes, because LCE's interpreter cannot resize them. "
+            f"Received: {ports_text(expected)}. Give keras.Input the sizes, or convert without "
+            "`verify_data`."
         )
 
 
-def check_agreement(int8_agreement: float) -> None:
-    """Raise ValueError unless it is a share."""
-    if not isinstance(int8_agreement, numbers.Real) or not 0 <= int8_agreement <= 1:
-        raise ValueError(
-            f"Expected `int8_agreement` between 0 and 1. Received: int8_agreement={int8_agreement}"
-        )
-
-
-def _order(
-    expected: list[flatbuffer.Port], received: list[flatbuffer.Port], what: str
-) -> list[int]:
-    """Where in the file each of the model's inputs or outputs stands: by name, else by place."""
-    names = [port.name for port in received]
-    order = list(range(len(received)))
-    if {port.name for port in expected} == set(names):
-        order = [names.index(port.name) for port in expected]
-    if not samples.fit(expected, [received[i] for i in order]):
-        raise ValueError(
-            f"Expected the {what} of the file to be the model's, {samples.described(expected)}. "
-            f"Received: {samples.described(received)}"
-        )
-    return order
+def check_agreement(int8_agreement: float | None) -> float:
+    """The share of equal classes to ask for. Raises ValueError if it is not between 0 and 1."""
+    if int8_agreement is None:
+        return INT8_AGREEMENT
+    return _checks.share("int8_agreement", int8_agreement)

@@ -10,6 +10,7 @@ from rich.table import Table
 from kbnn import converters
 from kbnn.cli import options
 from kbnn.cli.output import exit_codes, only_results_on_stdout, show
+from kbnn.converters.latency import Latency
 from kbnn.runs.errors import input_errors
 
 
@@ -43,7 +44,7 @@ def benchmark(
     show(_table(file, found), document, as_json=as_json)
 
 
-def _table(file: pathlib.Path, found: list[converters.Latency]) -> Table:
+def _table(file: pathlib.Path, found: list[Latency]) -> Table:
     table = Table(title=f"{file}: milliseconds an image")
     for heading in ("interpreter", "threads", "median", "10 to 90 %"):
         table.add_column(heading)

@@ -12,6 +12,7 @@ from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
 from kbnn.converters import sidecar
+from kbnn.converters.report import Report
 from kbnn.runs import model_source
 from kbnn.runs.errors import InputError, input_errors
 
@@ -70,7 +71,7 @@ def convert(
             found = model_source.load(source, best=best)
             path = _output(source, output)
             with input_errors():
-                sidecar.place(path)
+                sidecar.sidecar_path(path)
             facts = _facts(found, data, data_dir)
             splits = model_source.load_data(found, data, data_dir) if verify or int8 else None
             report = _convert(
@@ -107,14 +108,15 @@ def _convert(
     path: pathlib.Path,
     allow_float: list[str],
     **arguments: Any,
-) -> converters.Report:
+) -> Report:
     try:
-        names = [verdict.layer for verdict in converters.lint(model)]
-        if not set(allow_float) <= set(names):
-            raise InputError(
-                f"Expected --allow-float to be one of {', '.join(names)}. "
-                f"Received: {', '.join(allow_float)}"
-            )
+        if allow_float:
+            names = [result.layer for result in converters.lint(model)]
+            if not set(allow_float) <= set(names):
+                raise InputError(
+                    f"Expected --allow-float to be one of {', '.join(names)}. "
+                    f"Received: {', '.join(allow_float)}"
+                )
         with progress_bar("converting") as progress:
             return converters.convert(
                 model, path, allow_float=allow_float, progress=progress, **arguments
@@ -134,7 +136,7 @@ def _facts(
     # As in `model_source.load_data`: bytes, or float32 in -1 to 1.
     scale, offset = (1.0, 0.0) if found.model.inputs[0].dtype == tf.uint8 else (1 / 127.5, -1.0)
     try:
-        sidecar.described(found.model, scale=scale, offset=offset)
+        sidecar.sidecar_document(found.model, scale=scale, offset=offset)
     except ValueError:
         return None
     names = model_source.class_names(found, data, data_dir)

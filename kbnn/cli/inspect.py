@@ -9,6 +9,7 @@ from rich.table import Table
 from kbnn import converters
 from kbnn.cli import options
 from kbnn.cli.output import exit_codes, only_results_on_stdout, show
+from kbnn.converters.lint_rules import LintResult
 from kbnn.runs import model_source
 from kbnn.runs.errors import InputError, input_errors
 
@@ -42,19 +43,19 @@ def inspect(
     with only_results_on_stdout():
         found = model_source.load(source, best=best)
         with input_errors():
-            verdicts = converters.lint(found.model)
+            results = converters.lint(found.model)
     document = {
         "path": str(found.path),
-        "layers": [verdict._asdict() for verdict in verdicts],
+        "layers": [result._asdict() for result in results],
     }
-    show(_table(found.path, verdicts), document, as_json=as_json)
+    show(_table(found.path, results), document, as_json=as_json)
 
 
-def _table(path: pathlib.Path, verdicts: list) -> Table:
+def _table(path: pathlib.Path, results: list[LintResult]) -> Table:
     table = Table(title=str(path))
     for heading in ("layer", "kind", "binary", "problem or note"):
         table.add_column(heading)
-    for verdict in verdicts:
-        remark = "; ".join(filter(None, (verdict.problem, verdict.note)))
-        table.add_row(verdict.layer, verdict.kind, "yes" if verdict.binary else "no", remark)
+    for result in results:
+        remark = "; ".join(filter(None, (result.problem, result.note)))
+        table.add_row(result.layer, result.kind, "yes" if result.binary else "no", remark)
     return table

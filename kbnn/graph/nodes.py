@@ -76,11 +76,6 @@ def producers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
     ]
 
 
-def consumers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Return the layers that take a layer's outputs, in all its calls."""
-    return [node.layer for node in layer.outbound_nodes]
-
-
 def input_shapes(layer: keras.layers.Layer) -> list[tuple[int | None, ...]]:
     """Return the shapes of the tensor that a layer takes in its calls, each shape once."""
     return list(dict.fromkeys(tuple(node.input_shapes) for node in layer.inbound_nodes))

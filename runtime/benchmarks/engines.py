@@ -7,9 +7,10 @@ import os
 import pathlib
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from typing import Any
+
+from kbnn.converters.worker import Worker, WorkerError
 
 FOLDER = pathlib.Path(__file__).parent
 BASELINE = "kbnn-runtime"
@@ -26,25 +27,18 @@ ENGINES = {
 interpreter uses XNNPACK only if it is told to."""
 
 _MOST_RUNS = 200
+_ENVIRONMENT = {"CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}
 
 
 class EngineError(RuntimeError):
     """An interpreter failed, or its process died."""
 
 
-class Worker:
-    """A process that runs worker.py, until `close` or the end of a `with` block."""
+class EngineWorker(Worker):
+    """A process that runs the commands of worker.py, until `close` or the end of a `with` block."""
 
     def __init__(self) -> None:
-        self._errors: IO[str] = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, str(FOLDER / "worker.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            env=_environment(),
-        )
+        super().__init__(FOLDER / "worker.py", environment=_ENVIRONMENT)
 
     def call(self, command: str, **arguments: Any) -> Any:
         """Run a command in the process and return its result.
@@ -52,44 +46,16 @@ class Worker:
         Raises:
             EngineError: the command failed or the process died; with its last message.
         """
-        process = self._process
-        if process.stdin is None or process.stdout is None:
-            raise EngineError("The process has no pipes.")
         try:
-            process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        answer = (
-            json.loads(line)
-            if line
-            else {"error": f"the process died (exit status {process.wait()})"}
-        )
-        if "error" in answer:
-            raise EngineError(f"`{command}` failed: {answer['error']}. {self._last_message()}")
-        return answer["result"]
+            return super().call(command, **arguments)
+        except WorkerError as error:
+            last = f". Its last message: {error.messages[-1]}" if error.messages else ""
+            raise EngineError(f"{error}{last}") from error
 
     def turn(self, engine: str, file: pathlib.Path, threads: int) -> Callable[[int], float]:
         """Load a file and return a function for `take_turns`, which runs it several times."""
         self.call("load", engine=engine, file=str(file), threads=threads)
         return lambda count: self.call("seconds", engine=engine, count=count)
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-        self._errors.close()
-
-    def __enter__(self) -> "Worker":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.close()
-
-    def _last_message(self) -> str:
-        self._errors.seek(0)
-        lines = [line.strip() for line in self._errors if line.strip()]
-        return f"Its last message: {lines[-1]}" if lines else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,10 +111,14 @@ def memory(engine: str, file: pathlib.Path, threads: int, folder: pathlib.Path) 
         folder: where the library that counts allocations is compiled.
     """
     counter = compile_tool("allocation_counter.cc", folder, "-shared", "-fPIC")
-    environment = _environment() | {
-        "LD_PRELOAD": str(counter),
-        "KBNN_ALLOCATION_COUNTER": str(counter),
-    }
+    environment = (
+        os.environ
+        | _ENVIRONMENT
+        | {
+            "LD_PRELOAD": str(counter),
+            "KBNN_ALLOCATION_COUNTER": str(counter),
+        }
+    )
     command = [sys.executable, str(FOLDER / "worker.py"), "memory", engine, str(file)]
     done = subprocess.run(
         [*command, str(threads)], env=environment, capture_output=True, text=True, check=False
@@ -193,7 +163,3 @@ def compile_tool(source: str, folder: pathlib.Path, *flags: str) -> pathlib.Path
     if done.returncode:
         raise EngineError(f"{compiler} could not compile {source}: {done.stderr.strip()[-500:]}")
     return target
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"}

@@ -32,7 +32,7 @@ from rich.table import Table
 import kbnn_runtime
 from research import provenance, tables
 from runtime.benchmarks import device_files, engines, measurements, networks
-from runtime.benchmarks.engines import BASELINE, ENGINES, Worker
+from runtime.benchmarks.engines import BASELINE, ENGINES, EngineWorker
 from runtime.benchmarks.measurements import SAME_NETWORK, MemoryRow, OperatorRow, Row
 
 RESULTS = provenance.ROOT / "results"
@@ -83,7 +83,7 @@ def run(
     kinds = ENGINES | {f"{BASELINE}-{kernel}": "binary" for kernel in asked}
     with ExitStack() as stack:
         workers = {
-            package: stack.enter_context(Worker())
+            package: stack.enter_context(EngineWorker())
             for package in sorted({engines.package(engine) for engine in kinds})
         }
         for name in _announce(chosen, "time"):

@@ -22,7 +22,7 @@ from rich.table import Table
 import kbnn_runtime
 from research import step_timing, tables
 from runtime.benchmarks import device_files, engines, measurements, networks
-from runtime.benchmarks.engines import BASELINE, ENGINES, Times, Worker
+from runtime.benchmarks.engines import BASELINE, ENGINES, EngineWorker, Times
 
 _ENGINES = (BASELINE, "kbnn-runtime-unfused", "float", "int8")
 _NETWORKS = ("resnet18", "quicknet", "vgg_small", "resnet20")
@@ -86,7 +86,8 @@ def main(
     rows: list[Row] = []
     with ExitStack() as stack:
         workers = {
-            count: stack.enter_context(Worker()) for count in dict.fromkeys([1, *(threads or [2])])
+            count: stack.enter_context(EngineWorker())
+            for count in dict.fromkeys([1, *(threads or [2])])
         }
         for name in names or _NETWORKS:
             files = device_files.files(name)

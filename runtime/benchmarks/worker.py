@@ -1,7 +1,6 @@
-"""The process in which an interpreter is timed, started by engines.py.
+"""What the process does in which an interpreter is timed. engines.py starts it.
 
-It reads JSON requests from standard input, one a line, and answers each with a line of JSON. It
-imports only the interpreter that a request names, so that the threads and the memory of other
+It imports only the interpreter that a command names, so that the threads and the memory of other
 interpreters do not change its numbers. `python worker.py memory ENGINE FILE THREADS` measures
 memory and exits.
 
@@ -14,7 +13,6 @@ import os
 import pathlib
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -177,24 +175,17 @@ class Server:
         return profile(file, runs)
 
 
+_SERVER = Server()
+COMMANDS = {"load": _SERVER.load, "seconds": _SERVER.seconds, "profile": _SERVER.profile}
+
+
 def main() -> None:
-    # Native code prints to standard output too, so answers get another descriptor.
-    answers = os.fdopen(os.dup(1), "w")
+    """Measure memory: `python worker.py memory ENGINE FILE THREADS`."""
+    # Native code prints to standard output too, so the result gets another descriptor.
+    result = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    if sys.argv[1:2] == ["memory"]:
-        engine, file, threads = sys.argv[2:]
-        print(json.dumps(memory(engine, file, int(threads))), file=answers, flush=True)
-        return
-    server = Server()
-    commands = {"load": server.load, "seconds": server.seconds, "profile": server.profile}
-    for line in sys.stdin:
-        request = json.loads(line)
-        try:
-            answer = {"result": commands[request.pop("command")](**request)}
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), file=answers, flush=True)
+    _, engine, file, threads = sys.argv[1:]
+    print(json.dumps(memory(engine, file, int(threads))), file=result, flush=True)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,11 @@ def chain(**arguments) -> keras.Model:
     return randomised(kbnn.models.vgg_tiny(width=32, **arguments))
 
 
+def small_chain(**arguments) -> keras.Model:
+    """A chain that is quick to convert."""
+    return randomised(kbnn.models.vgg_tiny((8, 8, 1), width=32, **arguments))
+
+
 def one_layer(layer: keras.layers.Layer, shape=SHAPE) -> keras.Model:
     x = keras.Input(shape, name="image")
     return randomised(keras.Model(x, layer(x)))

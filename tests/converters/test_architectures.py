@@ -33,13 +33,13 @@ def test_chains_are_packed_up_to_the_last_binary_layer(build, tmp_path):
     *inner, last = converted(build(), tmp_path / "model.tflite")
     assert {layer.output for layer in inner} == {"bit-packed"}
     assert last.output == "float32"
-    assert "real outputs" in last.note
+    assert "not bit-packed" in last.note
 
 
 def test_bi_real_shortcuts_keep_every_output_real(tmp_path):
     layers = converted(small_resnet(), tmp_path / "model.tflite")
     assert {layer.output for layer in layers} == {"float32"}
-    assert all("joins it with a shortcut" in layer.note for layer in layers)
+    assert all("combines it with a shortcut" in layer.note for layer in layers)
 
 
 def test_plain_shortcuts_pack_the_first_of_each_pair(tmp_path):
@@ -58,7 +58,7 @@ def test_shifts_before_a_sign_are_folded_where_a_chain_allows_it(tmp_path):
 
 
 def test_the_imagenet_stem_converts(tmp_path):
-    model = models.resnet18((64, 64, 3), 10, 8, classifier_activation=None)
+    model = models.resnet18((32, 32, 3), 10, 8, classifier_activation=None)
     assert len(converted(model, tmp_path / "model.tflite")) == 16
 
 

@@ -1,6 +1,8 @@
 """The whole path on LCE's own converter and interpreter, and each way in which it can fail."""
 
+import functools
 import json
+from collections import Counter
 
 import larq as lq
 import numpy as np
@@ -10,16 +12,25 @@ import tf_keras as keras
 from rich.console import Console
 
 from kbnn import converters
-from kbnn.converters import ConversionError, VerificationError, convert
+from kbnn.converters import (
+    ConversionError,
+    VerificationError,
+    comparison,
+    convert,
+    device_file,
+    device_model,
+    layer_report,
+    linted_model,
+    samples,
+)
 from tests.converters.networks import (
     BINARY,
     SHAPE,
     chain,
     images,
-    nested,
     one_layer,
     randomised,
-    residual,
+    small_chain,
 )
 
 SAME_ONE = {"padding": "same", "pad_values": 1.0}
@@ -41,9 +52,9 @@ def converted(model, path, count=16, **arguments):
     return convert(model, path, verify_data=(x, labels), **arguments)
 
 
-def test_a_chain_is_packed_throughout(path):
-    result = converted(chain(classifier_activation=None), path, 64)
-    layers = rows(result)
+def test_a_chain_is_packed_throughout(plain_chain):
+    report = plain_chain.report
+    layers = rows(plain_chain)
     assert [layer.operator for layer in layers.values()] == [
         *("CONV_2D", "LceBconv2d", "LceBconv2d", "LceBconv2d", "FULLY_CONNECTED")
     ]
@@ -52,38 +63,37 @@ def test_a_chain_is_packed_throughout(path):
     ]
     assert layers["conv_1"].macs == 14 * 14 * 9 * 32 * 64
     assert layers["conv_1"].bytes == 9 * 32 * 64 // 8 + 64 * 4
-    assert result.report.binary_ops == 3
-    assert result.report.float_ops == 2
-    parity = result.report.parity
+    assert report.binary_ops == 3
+    assert report.float_ops == 2
+    parity = report.parity
     assert parity.passed
     assert parity.chain
     assert parity.samples == 64
     assert parity.class_agreement == parity.keras_accuracy == parity.device_accuracy == 1.0
     assert parity.max_difference_off_ties < 1e-3
-    assert result.report.file_bytes == path.stat().st_size
-    assert result.report.predicted_bytes == pytest.approx(result.report.file_bytes, rel=0.15)
+    assert report.file_bytes == plain_chain.path.stat().st_size
+    assert report.predicted_bytes == pytest.approx(report.file_bytes, rel=0.15)
 
 
 def test_uint8_images_are_rescaled_inside(path):
-    model = chain(preprocessing=keras.layers.Rescaling(1 / 127.5, offset=-1))
+    model = small_chain(preprocessing=keras.layers.Rescaling(1 / 127.5, offset=-1))
     result = converted(model, path)
     assert converters.inspect(path).inputs[0].dtype == np.uint8
     assert result.report.parity.class_agreement == 1.0
 
 
-def test_a_residual_network(path):
-    result = converted(residual(), path, 64)
-    assert result.report.binary_ops == 2
-    assert not result.report.parity.chain
-    assert result.report.parity.class_agreement >= 0.999
-    assert "real outputs" in rows(result)["conv_0"].note
+def test_a_residual_network(plain_residual):
+    report = plain_residual.report
+    assert report.binary_ops == 2
+    assert not report.parity.chain
+    assert report.parity.class_agreement >= 0.999
+    assert "not bit-packed" in rows(plain_residual)["conv_0"].note
 
 
-def test_a_nested_model_with_a_block_used_twice(path):
-    result = converted(nested(), path)
-    assert result.report.operators["LceBconv2d"] == 2
-    assert rows(result)["inner_conv"].binary
-    assert result.report.parity.passed
+def test_a_nested_model_with_a_block_used_twice(plain_nested):
+    assert plain_nested.report.operators["LceBconv2d"] == 2
+    assert rows(plain_nested)["inner_conv"].binary
+    assert plain_nested.report.parity.passed
 
 
 def test_zero_padding_runs_binary_with_a_note(path):
@@ -98,7 +108,7 @@ def test_binary_inputs_with_real_weights_run_in_floats_with_a_note(path):
     model = one_layer(lq.layers.QuantConv2D(64, 3, input_quantizer="ste_sign", name="conv"))
     row = rows(converted(model, path))["conv"]
     assert row.operator == "CONV_2D"
-    assert row.note == "binary inputs, real weights: not binary on the device"
+    assert row.note == "binary inputs but real-valued weights, so not binary on the device"
 
 
 def test_binary_weights_with_real_inputs_run_in_floats_with_a_note(path):
@@ -107,7 +117,7 @@ def test_binary_weights_with_real_inputs_run_in_floats_with_a_note(path):
     )
     row = rows(converted(one_layer(layer), path))["conv"]
     assert row.operator == "CONV_2D"
-    assert row.note.startswith("binary weights, real inputs")
+    assert row.note.startswith("binary weights but real-valued inputs")
 
 
 @pytest.mark.parametrize("units", [10, 64])
@@ -161,7 +171,7 @@ def test_a_shared_padding_and_a_pad_operation_are_refused(path):
     padded = keras.layers.ZeroPadding2D(1, name="pad")(x)
     y = keras.layers.Conv2D(8, 3, strides=2, name="a")(padded)
     model = keras.Model(x, [y, keras.layers.Conv2D(8, 3, name="b")(padded)])
-    with pytest.raises(ValueError, match=r"'pad' to serve one strided.*'a', 'b'"):
+    with pytest.raises(ValueError, match=r"'pad' to be used by one strided.*'a', 'b'"):
         convert(model, path)
     y = keras.layers.Conv2D(8, 3, strides=2, name="conv")(
         tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
@@ -183,12 +193,9 @@ def test_binary_layers_without_an_operator_are_refused_by_name(path):
     model = randomised(keras.Model(x, y))
     with pytest.raises(ConversionError) as refused:
         convert(model, path)
-    assert "'depthwise' (QuantDepthwiseConv2D): LCE has binary operators for 2-D" in str(
-        refused.value
-    )
-    assert "'grouped' (QuantConv2D): LCE needs a multiple of 32 input channels" in str(
-        refused.value
-    )
+    message = str(refused.value)
+    assert "'depthwise' (QuantDepthwiseConv2D): Larq Compute Engine (LCE) has binary" in message
+    assert "'grouped' (QuantConv2D): LCE needs a multiple of 32 input channels" in message
     assert not path.exists()
     result = converted(model, path, allow_float=["depthwise", "grouped"])
     assert result.report.parity.passed
@@ -219,27 +226,31 @@ def test_a_failed_conversion_leaves_the_old_file_and_nothing_else(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_file_that_does_something_else_is_not_written(path, monkeypatch):
-    wrong = converters.lce.to_flatbuffer(converters.freeze(randomised(chain(), seed=5)))
+@pytest.fixture(scope="module")
+def wrong():
+    """The content of a file with other weights."""
+    return converters.lce.to_flatbuffer(converters.freeze(randomised(small_chain(), seed=5)))
+
+
+def test_a_file_that_does_something_else_is_not_written(path, monkeypatch, wrong):
     monkeypatch.setattr(converters.lce, "to_flatbuffer", lambda model: wrong)
     monkeypatch.setattr(
-        "kbnn.converters.layer_report._holds",
+        "kbnn.converters.layer_report._holds_filters",
         lambda operator, kernel: (
             operator.name == "LceBconv2d" and operator.inputs[1].shape[0] == kernel.shape[-1]
         ),
     )
-    with pytest.raises(VerificationError, match="no activation at a tie") as failed:
-        converted(chain(), path)
+    with pytest.raises(VerificationError, match="without a tie that explains it") as failed:
+        converted(small_chain(), path)
     assert not failed.value.parity.passed
     assert failed.value.parity.above_tolerance == 16
     assert list(path.parent.iterdir()) == []
 
 
-def test_a_file_with_other_filters_is_noticed_without_data(path, monkeypatch):
-    wrong = converters.lce.to_flatbuffer(converters.freeze(randomised(chain(), seed=5)))
+def test_a_file_with_other_filters_is_noticed_without_data(path, monkeypatch, wrong):
     monkeypatch.setattr(converters.lce, "to_flatbuffer", lambda model: wrong)
     with pytest.raises(ConversionError, match="left 'conv_1', 'conv_2', 'conv_3' real-valued"):
-        convert(chain(), path)
+        convert(small_chain(), path)
 
 
 def test_a_missing_folder_is_named(tmp_path):
@@ -247,8 +258,8 @@ def test_a_missing_folder_is_named(tmp_path):
         convert(chain(), tmp_path / "absent" / "model.tflite")
 
 
-def test_the_report_in_json_and_as_a_table(path):
-    report = converted(chain(), path).report
+def test_the_report_in_json_and_as_a_table(plain_chain):
+    report, path = plain_chain.report, plain_chain.path
     assert json.loads(json.dumps(report.to_dict()))["layers"][1]["operator"] == "LceBconv2d"
     assert "LceBconv2d" in str(report)
     console = Console(width=120)
@@ -273,7 +284,7 @@ class HalfwaySign(lq.quantizers.Quantizer):
 
 def test_a_wrong_freeze_is_no_tie(path):
     with pytest.raises(VerificationError, match="the frozen model differs from the trained one"):
-        converted(chain(input_quantizer=HalfwaySign()), path)
+        converted(small_chain(input_quantizer=HalfwaySign()), path)
     assert not path.exists()
 
 
@@ -281,17 +292,25 @@ def test_a_wrong_freeze_is_no_tie(path):
 def test_only_tflite_files_are_written(tmp_path, name):
     (tmp_path / "folder.tflite").mkdir()
     (tmp_path / "model.keras").write_text("the trained model")
-    with pytest.raises(ValueError, match=r"Expected `path` to be a file that ends in \.tflite"):
+    with pytest.raises(
+        ValueError, match=r"Expected `path` to be a new or existing file that ends in \.tflite"
+    ):
         convert(chain(), tmp_path / name)
     assert (tmp_path / "model.keras").read_text() == "the trained model"
 
 
-def test_permissions_are_those_of_a_new_file_or_of_the_old_one(path):
-    convert(chain(), path)
+def test_permissions_are_those_of_a_new_file_or_of_the_old_one_and_links_stay(path):
+    model = one_layer(keras.layers.Dense(3), shape=(4,))
+    convert(model, path)
     (path.parent / "new").touch()
     assert path.stat().st_mode == (path.parent / "new").stat().st_mode
     path.chmod(0o640)
-    convert(chain(), path)
+    path.write_bytes(b"the old file")
+    link = path.with_name("link.tflite")
+    link.symlink_to(path)
+    convert(model, link)
+    assert link.is_symlink()
+    assert path.read_bytes() != b"the old file"
     assert path.stat().st_mode & 0o777 == 0o640
 
 
@@ -301,3 +320,41 @@ def test_a_string_for_allow_float_and_labels_that_do_not_fit(path):
     model = chain()
     with pytest.raises(ValueError, match="16 images and 3 labels"):
         convert(model, path, verify_data=(images(model), np.zeros(3, int)))
+
+
+def test_everything_is_worked_out_once(path, monkeypatch):
+    """`convert` hands on what it has computed: nothing is computed twice for the same thing."""
+    seen = []
+
+    def count(name, function, *given, **named):
+        seen.append((name, given[0]))
+        return function(*given, **named)
+
+    counted = {
+        device_model: ["freeze", "device_graph", "in_float32"],
+        linted_model: ["lint_layer", "calls_of"],
+        comparison: ["calls_of"],
+        device_file.flatbuffer: ["read"],
+        samples: ["_check_batch"],
+        layer_report: ["_match_operators"],
+    }
+    for module, names in counted.items():
+        for name in names:
+            counting = functools.partial(count, name, getattr(module, name))
+            monkeypatch.setattr(module, name, counting)
+    model = small_chain()
+    x = images(model, 8)
+    convert(model, path, verify_data=x, calibration_data=x, int8_agreement=0.0)
+    names = Counter(name for name, _ in seen)
+    assert names == {
+        **{"freeze": 1, "device_graph": 1, "in_float32": 1, "read": 1, "_match_operators": 1},
+        # The training images and the test images.
+        "_check_batch": 2,
+        # The trained, the frozen, the device and the int8 model; no layer of them twice.
+        "calls_of": 4,
+        "lint_layer": names["lint_layer"],
+    }
+    layers = [id(layer) for name, layer in seen if name == "lint_layer"]
+    models = [id(model) for name, model in seen if name == "calls_of"]
+    assert len(layers) == len(set(layers)) <= 3 * 5
+    assert len(models) == len(set(models))

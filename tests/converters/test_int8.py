@@ -5,16 +5,23 @@ import tensorflow as tf
 import tf_keras as keras
 
 import kbnn
-from kbnn.converters import flatbuffer, freeze, int8, lce
-from kbnn.converters.device_graph import device_graph
+from kbnn.converters import flatbuffer, int8, lce
+from kbnn.converters.device_model import DeviceModel
+from kbnn.converters.samples import Samples
 from kbnn.graph.layers import layers_of
 from tests.converters import networks
 
 GLUE = {"QUANTIZE", "DEQUANTIZE"}
 
 
+def simulate(model: keras.Model, data) -> keras.Model:
+    """The device graph of a model with fake-quantized activations."""
+    samples = Samples(model, int8.first_calibration_images(data))
+    return int8.quantize_real_layers(DeviceModel(model).graph, samples)
+
+
 def quantized(model: keras.Model, data) -> tuple[keras.Model, list[flatbuffer.Operator], bytes]:
-    simulated = int8.quantize_real_layers(device_graph(freeze(model)), data)
+    simulated = simulate(model, data)
     content = lce.to_flatbuffer(simulated)
     return simulated, flatbuffer.read(content).operators, content
 
@@ -52,11 +59,11 @@ def softmax_in_the_layer() -> keras.Model:
 @pytest.mark.parametrize(
     "make",
     [
-        networks.chain,
+        networks.small_chain,
         networks.residual,
         networks.nested,
         softmax_in_the_layer,
-        lambda: networks.chain(input_quantizer=None, kernel_quantizer=None),
+        lambda: networks.small_chain(input_quantizer=None, kernel_quantizer=None),
     ],
     ids=["chain", "residual", "nested, used twice", "softmax in the layer", "real-valued"],
 )
@@ -66,15 +73,21 @@ def test_no_operator_computes_in_floats(make):
     assert real_valued(operators) == []
 
 
-def test_binary_layers_of_a_chain_stay_packed():
-    model = networks.chain()
-    _, operators, _ = quantized(model, networks.images(model))
+def test_binary_layers_of_a_chain_stay_packed_and_the_given_model_and_its_names_stay():
+    model = networks.small_chain()
+    before = [weight.numpy() for weight in model.weights]
+    simulated, operators, _ = quantized(model, networks.images(model))
     binary = [operator for operator in operators if operator.name == "LceBconv2d"]
     assert [operator.outputs[0].dtype.name for operator in binary] == ["int32", "int32", "int8"]
+    assert (simulated.input_names, simulated.output_names) == (["image"], ["probabilities"])
+    for old, weight in zip(before, model.weights, strict=True):
+        np.testing.assert_array_equal(old, weight.numpy())
 
 
 def test_the_file_computes_what_the_simulation_does(tmp_path):
-    model = networks.chain(input_quantizer=None, kernel_quantizer=None, classifier_activation=None)
+    model = networks.small_chain(
+        input_quantizer=None, kernel_quantizer=None, classifier_activation=None
+    )
     images = networks.images(model, 64)
     simulated, _, content = quantized(model, images)
     device = on_device(content, images, tmp_path)
@@ -92,14 +105,14 @@ def test_ranges_are_those_of_the_data():
     model = keras.Model(x, keras.layers.Dense(1, use_bias=False, name="sum")(x))
     model.set_weights([np.float32([[1], [1]])])
     data = np.float32([[1, 2], [3, -5], [4, 4]])
-    found = ranges(int8.quantize_real_layers(model, data))
+    found = ranges(simulate(model, data))
     assert found == {"image_range": (-5, 4), "sum_range": (-2, 8)}
 
 
 def test_ranges_include_zero():
     x = keras.Input((1,), name="image")
     model = keras.Model(x, keras.layers.Activation("relu6", name="cut")(x))
-    found = ranges(int8.quantize_real_layers(model, np.float32([[7], [8]])))
+    found = ranges(simulate(model, np.float32([[7], [8]])))
     assert found == {"image_range": (0, 8), "cut_range": (0, 6)}
 
 
@@ -110,7 +123,7 @@ def test_a_range_before_a_sign_is_finer():
     model = keras.Model(x, y)
     model.set_weights([np.ones((1, 1, 1, 2), "f"), np.ones((1, 1, 2, 2), "f")])
     data = np.linspace(-1, 2, 16, dtype="f").reshape(1, 4, 4, 1)
-    found = ranges(int8.quantize_real_layers(device_graph(freeze(model)), data))
+    found = ranges(simulate(model, data))
     assert found["image_range"] == (-1, 2)
     assert found["stem_range"] == (-1 / 8, 2 / 8)
     assert found["conv_range"] == (-2, 2)
@@ -122,31 +135,24 @@ def test_1024_images_are_enough():
     data = np.arange(2000, dtype="f")[:, None]
     endless = tf.data.Dataset.from_tensor_slices(data[:700]).repeat().batch(300)
     batched = tf.data.Dataset.from_tensor_slices((data, data)).batch(300)
-    assert ranges(int8.quantize_real_layers(model, data)) == {"image_range": (0, 1023)}
-    assert ranges(int8.quantize_real_layers(model, batched)) == {"image_range": (0, 1023)}
-    assert ranges(int8.quantize_real_layers(model, endless)) == {"image_range": (0, 699)}
+    assert ranges(simulate(model, data)) == {"image_range": (0, 1023)}
+    assert ranges(simulate(model, batched)) == {"image_range": (0, 1023)}
+    assert ranges(simulate(model, endless)) == {"image_range": (0, 699)}
 
 
 def test_a_uint8_input_has_no_range():
-    model = networks.chain(preprocessing=keras.layers.Rescaling(1 / 255, name="rescaling"))
-    simulated, _, _ = quantized(model, networks.images(model))
+    model = networks.small_chain(preprocessing=keras.layers.Rescaling(1 / 255, name="rescaling"))
+    simulated = simulate(model, networks.images(model))
     assert "image_range" not in ranges(simulated)
     assert ranges(simulated)["rescaling_range"][1] == pytest.approx(1, abs=0.02)
 
 
-def test_the_given_model_and_its_names_stay():
-    model = networks.chain()
-    before = [weight.numpy() for weight in model.weights]
-    simulated, _, _ = quantized(model, networks.images(model))
-    assert (simulated.input_names, simulated.output_names) == (["image"], ["probabilities"])
-    for old, weight in zip(before, model.weights, strict=True):
-        np.testing.assert_array_equal(old, weight.numpy())
-
-
 def test_no_image_is_an_error():
-    model = networks.chain()
+    model = networks.small_chain()
     with pytest.raises(ValueError, match=r"calibration_data.*no batch"):
-        int8.quantize_real_layers(model, networks.images(model)[:0])
+        simulate(model, iter([]))
+    with pytest.raises(ValueError, match=r"Expected `data` to hold images"):
+        simulate(model, networks.images(model)[:0])
 
 
 def test_activations_that_are_not_finite_are_an_error():
@@ -154,17 +160,18 @@ def test_activations_that_are_not_finite_are_an_error():
     model = keras.Model(x, keras.layers.Dense(1, use_bias=False, name="huge")(x))
     model.set_weights([np.float32([[3e38]])])
     with pytest.raises(ValueError, match=r"finite activations.*huge_range"):
-        int8.quantize_real_layers(model, np.float32([[9]]))
+        simulate(model, np.float32([[9]]))
 
 
-def easy(classes: int = 2) -> tuple[keras.Model, np.ndarray, np.ndarray]:
+@pytest.fixture(scope="module")
+def easy() -> tuple[keras.Model, np.ndarray, np.ndarray]:
     """A network trained to tell bright upper from bright lower halves."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 256)
     images = rng.normal(size=(256, 8, 8, 1)).astype("f") * 0.3
     images[labels == 1, :4] += 1.0
     images[labels == 0, 4:] += 1.0
-    model = kbnn.models.vgg_tiny((8, 8, 1), classes, 32, classifier_activation=None)
+    model = kbnn.models.vgg_tiny((8, 8, 1), 2, 32, classifier_activation=None)
     model.compile(
         keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
@@ -172,8 +179,8 @@ def easy(classes: int = 2) -> tuple[keras.Model, np.ndarray, np.ndarray]:
     return model, images, labels
 
 
-def test_convert_with_calibration_data(tmp_path):
-    model, images, labels = easy()
+def test_convert_with_calibration_data(tmp_path, easy):
+    model, images, labels = easy
     path = tmp_path / "model.tflite"
     real = kbnn.converters.convert(model, path, verify_data=(images, labels)).report
     endless = tf.data.Dataset.from_tensor_slices(images).repeat().batch(32)
@@ -199,12 +206,14 @@ def test_convert_with_calibration_data(tmp_path):
     assert (parity.int8, parity.passed) == (True, True)
 
 
-def test_an_int8_file_that_agrees_too_little_is_refused(tmp_path):
-    model, images, _ = easy()
+def test_an_int8_file_that_agrees_too_little_is_refused(tmp_path, easy):
+    model, images, _ = easy
     path = tmp_path / "model.tflite"
     path.write_bytes(b"old")
     wrong = images * 1e-3  # ranges a thousand times too small
-    with pytest.raises(kbnn.converters.VerificationError, match=r"equal in int8, 0.95 expected"):
+    with pytest.raises(
+        kbnn.converters.VerificationError, match=r"equal in int8, fewer than the 0.95"
+    ):
         kbnn.converters.convert(model, path, calibration_data=wrong, verify_data=images)
     assert path.read_bytes() == b"old"
 
@@ -217,21 +226,21 @@ def test_without_classes_the_outputs_count(tmp_path):
     passed = kbnn.converters.convert(model, path, calibration_data=images, verify_data=images)
     assert passed.report.parity.class_agreement is None
     assert 0 < passed.report.parity.mean_relative_error < 0.05
-    with pytest.raises(kbnn.converters.VerificationError, match="on average in int8"):
+    with pytest.raises(kbnn.converters.VerificationError, match="the int8 outputs differ by"):
         kbnn.converters.convert(model, path, calibration_data=images * 0.01, verify_data=images)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"int8_agreement": 95}, "Expected `int8_agreement` between 0 and 1. Received"),
-        ({"int8_agreement": 0.9}, "Expected `int8_agreement` with `calibration_data` alone"),
+        ({"int8_agreement": 95}, "Expected `int8_agreement` to be a number from 0 to 1. Received"),
+        ({"int8_agreement": 0.9}, "Expected `int8_agreement` together with `calibration_data`"),
         ({"calibration_data": np.zeros((2, 3), "f")}, "calibration_data: Expected `data` to fit"),
     ],
 )
 def test_bad_arguments_of_convert(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
-        kbnn.converters.convert(networks.chain(), tmp_path / "model.tflite", **arguments)
+        kbnn.converters.convert(networks.small_chain(), tmp_path / "model.tflite", **arguments)
 
 
 def sequence_classifier() -> keras.Model:
@@ -271,12 +280,12 @@ def test_dense_layers_of_a_chain_stay_packed_too():
 
 
 def test_a_global_mixed_precision_policy_does_not_matter():
-    model = networks.chain()
+    model = networks.small_chain()
     images = networks.images(model)
-    expected = ranges(int8.quantize_real_layers(device_graph(freeze(model)), images))
+    expected = ranges(simulate(model, images))
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        found = ranges(int8.quantize_real_layers(device_graph(freeze(model)), images))
+        found = ranges(simulate(model, images))
     finally:
         keras.mixed_precision.set_global_policy("float32")
     assert found == expected

@@ -9,7 +9,7 @@ import kbnn
 from kbnn import converters
 from kbnn.converters import convert
 from kbnn.graph.calls import calls_of
-from tests.converters.networks import BINARY, SHAPE, chain, nested, one_layer, randomised, residual
+from tests.converters.networks import BINARY, SHAPE, nested, one_layer, randomised
 
 layers = keras.layers
 
@@ -100,8 +100,8 @@ def test_layers_of_equal_shape_are_told_apart_by_their_weights(path):
     assert found["second"].bytes == 4 * 16 * 16
 
 
-def test_a_block_used_twice_counts_twice(path):
-    row = rows(nested(), path)["inner_conv"]
+def test_a_block_used_twice_counts_twice(plain_nested):
+    (row,) = [row for row in plain_nested.report.layers if row.layer == "inner_conv"]
     assert row.operator == "2 x LceBconv2d"
     assert row.binary
     assert row.macs == 2 * 8 * 8 * 9 * 32 * 32
@@ -147,7 +147,7 @@ def test_a_sign_of_the_users_own_is_shown_as_what_it_became(path):
     model = one_layer(binary("conv", input_quantizer=ShiftedSign()))
     verdict = converters.lint(model)[0]
     assert not verdict.binary
-    assert "only if LCE's converter takes it for a sign" in verdict.note
+    assert "only if LCE's converter recognises a sign in it" in verdict.note
     row = rows(model, path)["conv"]
     assert row.operator == "LceBconv2d"
     assert row.binary
@@ -177,8 +177,8 @@ def shortcut(y):
 CAUSES = {
     "pooling before batch normalization": (
         pooled_first,
-        "'pool' (MaxPooling2D) stands before 'norm' (BatchNormalization); batch normalization "
-        "before max-pooling packs it",
+        "'pool' (MaxPooling2D) comes before 'norm' (BatchNormalization); put batch normalization "
+        "before max-pooling",
     ),
     "average pooling": (
         lambda y: next_layer(layers.AveragePooling2D(name="pool")(y)),
@@ -187,20 +187,20 @@ CAUSES = {
     "two users": (shortcut, "'re_lu' (ReLU), 'other' (DepthwiseConv2D) use it"),
     "PReLU": (
         lambda y: next_layer(layers.PReLU(shared_axes=[1, 2], name="prelu")(y)),
-        "'prelu' (PReLU) stands between it and the next sign; leave it out",
+        "'prelu' (PReLU) comes between it and the next sign; remove it",
     ),
     "ReLU after batch normalization": (
         lambda y: next_layer(layers.ReLU(name="relu")(layers.BatchNormalization()(y))),
-        "'relu' (ReLU) stands between it and the next sign",
+        "'relu' (ReLU) comes between it and the next sign",
     ),
     "last binary layer": (
         lambda y: layers.Conv2D(4, 1, name="real")(layers.BatchNormalization()(y)),
-        "'real' (Conv2D) multiplies real values; nothing to mend",
+        "'real' (Conv2D) needs real values; this is normal for the last binary layer",
     ),
-    "output": (lambda y: layers.BatchNormalization()(y), "it gives the model's output"),
+    "output": (lambda y: layers.BatchNormalization()(y), "it is the model's output"),
     "flatten": (
         lambda y: lq.layers.QuantDense(4, **BINARY)(layers.Flatten(name="flatten")(y)),
-        "'flatten' (Flatten) stands between it and the next sign; only batch normalization",
+        "'flatten' (Flatten) comes between it and the next sign; only batch normalization",
     ),
 }
 
@@ -229,7 +229,7 @@ def test_packed_outputs_need_no_note(path, function):
 
 def test_an_activation_of_the_layer_itself_is_named(path):
     model = model_of(lambda x: next_layer(binary("conv", activation="tanh")(x)))
-    assert "its activation 'tanh' stands between" in rows(model, path)["conv"].note
+    assert "its activation 'tanh' comes between" in rows(model, path)["conv"].note
 
 
 def separable():
@@ -285,8 +285,8 @@ def test_predicted_size(path, network):
     assert report.predicted_bytes == pytest.approx(report.file_bytes, rel=0.1)
 
 
-def test_a_file_prints_as_a_table_without_its_weights(path):
-    convert(chain(), path)
+def test_a_file_prints_as_a_table_without_its_weights(plain_chain):
+    path = plain_chain.path
     report = converters.inspect(path)
     for text in (str(report), repr(report)):
         assert "LceBconv2d" in text
@@ -295,6 +295,9 @@ def test_a_file_prints_as_a_table_without_its_weights(path):
         assert len(text) < 5000
 
 
-def test_the_residual_network_names_its_shortcut(path):
-    note = rows(residual(), path)["conv_0"].note
-    assert "(Add) joins it with a shortcut in real values; only a chain without one packs" in note
+def test_the_residual_network_names_its_shortcut(plain_residual):
+    (note,) = [row.note for row in plain_residual.report.layers if row.layer == "conv_0"]
+    assert (
+        "(Add) combines it with a shortcut in real values; only a chain without shortcuts is packed"
+        in note
+    )

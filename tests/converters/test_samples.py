@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters import convert, lce, samples, verify
+from kbnn.converters import convert, lce, verify
+from kbnn.converters.samples import Samples
 from tests.converters.networks import one_layer, randomised
 
 
@@ -110,9 +111,9 @@ def dataset(*arrays):
 
 
 SEEN_BEFORE_CONVERSION = [
-    (lambda: 3, TypeError, "Received: int where an array"),
-    (lambda: [1, 2], TypeError, "Received: int where an array"),
-    (lambda: (x(), [0] * 10), TypeError, "Received: list where an array"),
+    (lambda: 3, TypeError, "Received: int instead of an array"),
+    (lambda: [1, 2], TypeError, "Received: int instead of an array"),
+    (lambda: (x(), [0] * 10), TypeError, "Received: list instead of an array"),
     (lambda: (), ValueError, "fit the model's inputs"),
     (lambda: x(0), ValueError, "hold images"),
     (lambda: x()[:, :3], ValueError, "(None, 4). Received: data with float32 of shape (10, 3)"),
@@ -135,7 +136,7 @@ SEEN_BEFORE_CONVERSION = [
     (lambda: dataset(x()[:, :3]).batch(4), ValueError, "of shape (None, 3)"),
     (lambda: dataset(x(), y().astype(str)).batch(4), ValueError, "labels of string"),
     (lambda: dataset(x(), np.eye(4)[y()]).batch(4), ValueError, "of shape (None, 4)"),
-    (lambda: dataset(x()).batch(4).repeat(), ValueError, "without end"),
+    (lambda: dataset(x()).batch(4).repeat(), ValueError, "endless dataset"),
     (lambda: dataset(x()).batch(4).take(0), ValueError, "hold images"),
     (
         lambda: dataset(tf.ragged.constant([[1.0]])).batch(4),
@@ -172,7 +173,7 @@ def test_wrong_data_are_refused_before_the_conversion(
 )
 def test_wrong_batches_of_a_generator_are_refused_when_they_come(batches, message, model, path):
     generator = iter(batches)
-    samples.check(model, generator)
+    Samples(model, generator)
     with pytest.raises(ValueError, match=re.escape(message)):
         verify(model, path, generator)
 

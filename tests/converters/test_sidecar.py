@@ -10,18 +10,18 @@ import kbnn
 from kbnn import converters
 from kbnn.converters import convert, write_sidecar
 from kbnn_runtime import Interpreter, Sidecar
-from tests.converters.networks import chain, randomised
+from tests.converters.networks import randomised, small_chain
 
 NAMES = [f"class {i}" for i in range(10)]
 
 
 def test_the_runtime_classifies_images_by_it_as_keras_does(tmp_path):
-    model = chain()  # softmax
+    model = small_chain()  # softmax
     path = convert(model, tmp_path / "model.tflite").path
     assert write_sidecar(path, model, labels=NAMES, scale=1 / 127.5, offset=-1.0) == (
         tmp_path / "model.json"
     )
-    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28, 1), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8)
     expected = model.predict(kbnn.data.normalization_layer()(images), verbose=0)
     found = Interpreter(path).classify(images, top=1)
     for (best,), row in zip(found, expected, strict=True):
@@ -47,10 +47,6 @@ def test_logits_bytes_and_classes_without_names(tmp_path):
         assert best.score == pytest.approx(np.exp(row - row.max()).max() / _sum(row), abs=1e-4)
 
 
-def _sum(row):
-    return np.exp(row - row.max()).sum()
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "float32"])
 @pytest.mark.parametrize("activation", [None, "softmax"])
 @pytest.mark.parametrize(
@@ -71,10 +67,14 @@ def test_the_runtime_reads_every_kind_of_document(tmp_path, dtype, activation, o
     assert written == Sidecar(dtype, scores=scores, **options)
 
 
-def test_another_file_in_its_place_stays(tmp_path):
+def _sum(row):
+    return np.exp(row - row.max()).sum()
+
+
+def test_another_file_in_its_place_stays(tmp_path, plain_chain):
     (tmp_path / "model.json").write_text('{"accuracy": 0.9}')
     with pytest.raises(ValueError, match="which is another file"):
-        write_sidecar(tmp_path / "model.tflite", chain())
+        write_sidecar(tmp_path / "model.tflite", plain_chain.model)
     assert (tmp_path / "model.json").read_text() == '{"accuracy": 0.9}'
 
 
@@ -83,25 +83,29 @@ def test_another_file_in_its_place_stays(tmp_path):
     [
         ({"labels": ["a"]}, "Expected 10 labels"),
         ({"labels": "0123456789"}, "Expected 10 labels"),
-        ({"scale": [1.0, 2.0]}, "Expected `scale` to be a number, or one for each of 1 channels"),
+        (
+            {"scale": [1.0, 2.0]},
+            "Expected `scale` to be a finite number, or one for each of 1",
+        ),
         ({"offset": float("nan")}, "Expected `offset`"),
+        ({"scale": 1e37}, "Expected `scale` and `offset` that keep the input within float32"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path, arguments, message):
+def test_what_does_not_fit_is_refused(tmp_path, plain_chain, arguments, message):
     with pytest.raises(ValueError, match=message):
-        write_sidecar(tmp_path / "model.tflite", chain(), **arguments)
+        write_sidecar(tmp_path / "model.tflite", plain_chain.model, **arguments)
     assert not list(tmp_path.iterdir())
 
 
-def test_models_that_classify_no_images_are_refused(tmp_path):
+def test_models_that_classify_no_images_are_refused(tmp_path, plain_chain):
     image = keras.Input((8, 8, 3))
     x = keras.layers.Flatten()(image)
     for outputs in (image, keras.layers.Dense(1)(x), [keras.layers.Dense(3)(x)] * 2):
-        with pytest.raises(ValueError, match="Expected a model with one input of images"):
+        with pytest.raises(ValueError, match="Expected a model with one input `"):
             write_sidecar(tmp_path / "model.tflite", keras.Model(image, outputs))
     with pytest.raises(ValueError, match=r"Expected `path` to end in .tflite"):
-        write_sidecar(tmp_path / "model.json", chain())
+        write_sidecar(tmp_path / "model.json", plain_chain.model)
     half = keras.Input((8, 8, 3), dtype="float16")
     model = keras.Model(half, keras.layers.Dense(2)(keras.layers.Flatten()(half)))
-    with pytest.raises(ValueError, match="Expected a model that takes images of uint8"):
+    with pytest.raises(ValueError, match="Expected a model whose input is uint8"):
         converters.write_sidecar(tmp_path / "model.tflite", model)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from kbnn.converters import flatbuffer
 from runtime.benchmarks import device_files, engines, measurements, networks, speed
 from runtime.benchmarks.device_files import Macs
-from runtime.benchmarks.engines import Peak, Times, Worker
+from runtime.benchmarks.engines import EngineWorker, Peak, Times
 
 COLUMNS = {"versions": "{}", "machine": "m", "instruction_set": "i", "commit": "c", "date": "d"}
 
@@ -122,7 +122,7 @@ def test_groups(operator, group):
 def test_a_worker_reports_failures_and_lives_on(tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model")
-    with Worker() as worker:
+    with EngineWorker() as worker:
         for _ in range(2):
             with pytest.raises(engines.EngineError, match="load"):
                 worker.call("load", engine="float", file=str(broken), threads=1)
