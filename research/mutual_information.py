@@ -17,12 +17,12 @@ import tf_keras as keras
 import typer
 
 import kbnn
+from kbnn.graph.layer_choice import last_input_layer
 from kbnn.losses import info_nce_bound, info_nce_loss
 from kbnn.runs import model_source
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import load_data
 from kbnn.techniques.contrastive.embedding_head import EmbeddingHead
-from kbnn.techniques.contrastive.with_contrast import last_contrastable_layer
 from research import finished_runs, provenance, tables
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
@@ -109,7 +109,11 @@ def main(
 
 def activations_of(model: keras.Model) -> tuple[str, keras.Model]:
     """Return the layer that binarizes the last binary input, and a network of signs and values."""
-    layer = last_contrastable_layer(model)
+    layer = last_input_layer(model)
+    if layer is None:
+        raise ValueError(
+            f"Expected a model with quantized inputs. Received: model={model.name!r} without any"
+        )
     if getattr(layer, "input_quantizer", None) is not None:
         real, quantizer = layer.input, layer.input_quantizer
         return layer.name, keras.Model(model.input, [quantizer(real), real])

@@ -13,9 +13,8 @@ work too. For example, a trained shift is a bias once it is frozen:
             return inputs + self.shift
 
         def frozen_layer(self):
-            bias = keras.layers.DepthwiseConv2D(1, depthwise_initializer="ones", name=self.name)
             kernel = np.ones((1, 1, self.shift.shape[0], 1), "float32")
-            return bias, [kernel, self.shift.numpy()]
+            return keras.layers.DepthwiseConv2D(1, name=self.name), [kernel, self.shift.numpy()]
 
 The functions below read the members. The rest of kbnn calls these functions only.
 """

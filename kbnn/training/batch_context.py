@@ -1,4 +1,4 @@
-"""The labels and sample indices of the batch in training, for layers that want to see them."""
+"""The labels and sample indices of the training batch, for layers in the model that need them."""
 
 import contextlib
 import threading
@@ -10,11 +10,11 @@ import tensorflow as tf
 
 
 class Batch(NamedTuple):
-    """What a train step knows of its batch beside the inputs.
+    """What a train step knows about its batch besides the inputs.
 
     Attributes:
-        labels: as `fit` has them; None without.
-        indices: of the samples, in their data set, integers `(batch,)`; None without.
+        labels: the labels that `fit` received, or None.
+        indices: positions of the samples in their data set, integers `(batch,)`, or None.
     """
 
     labels: Any = None
@@ -22,15 +22,15 @@ class Batch(NamedTuple):
 
 
 NOTHING = Batch()
-"""What is current outside of a train step that hands its batch over."""
+"""The current batch outside of a train step."""
 
-# Of each thread: under a strategy each replica's step runs in one of its own.
+# For each thread, because a distribution strategy runs the step of each replica in a thread.
 _LOCAL = threading.local()
 
 
 @contextlib.contextmanager
 def hand_over(labels: Any, indices: Any) -> Iterator[None]:
-    """Let layers that are called inside see the labels and indices of their batch."""
+    """Make the labels and indices of a batch visible to the layers called inside the block."""
     before = current()
     _LOCAL.batch = Batch(labels, indices)
     try:
@@ -40,15 +40,16 @@ def hand_over(labels: Any, indices: Any) -> Iterator[None]:
 
 
 def current() -> Batch:
-    """The batch that is handed over; `NOTHING` outside of such a step."""
+    """Return the batch of the current train step; `NOTHING` outside of one."""
     return getattr(_LOCAL, "batch", NOTHING)
 
 
 def classes(labels: Any) -> tf.Tensor | None:
-    """Labels as numbers, int64 `(batch,)`, that are equal where the labels are.
+    """Return a number for each label, int64 `(batch,)`, equal where the labels are equal.
 
-    Labels as `(batch,)` or `(batch, n)`: classes, one-hot or not, several of them, targets. None
-    for others (several outputs, pictures), which say of no two samples that they are of one class.
+    Labels may be `(batch,)` or `(batch, n)`: classes, one-hot vectors, several classes, targets.
+    For other labels (several outputs, images) the result is None, because they do not say which
+    samples have the same class.
     """
     if labels is None or tf.nest.is_nested(labels):
         return None
@@ -56,14 +57,14 @@ def classes(labels: Any) -> tf.Tensor | None:
     if labels.dtype == tf.string or labels.shape.rank not in (1, 2) or None in labels.shape[1:]:
         return None
     if labels.dtype.is_floating:
-        # Not truncated: the targets 0.3 and 0.7 are no class.
+        # By their bits, because truncation would make the targets 0.3 and 0.7 one class.
         labels = tf.bitcast(tf.cast(labels, tf.float32) + 0.0, tf.int32)
     labels = tf.cast(labels, tf.int64)
-    return labels if labels.shape.rank == 1 else _numbered(labels)
+    return labels if labels.shape.rank == 1 else _hash_rows(labels)
 
 
-def _numbered(rows: tf.Tensor) -> tf.Tensor:
-    """Rows of integers as numbers that differ, as good as always, where the rows do."""
+def _hash_rows(rows: tf.Tensor) -> tf.Tensor:
+    """Return a number for each row of integers, a hash: different rows almost never share one."""
     if rows.shape[-1] == 1:
         return rows[:, 0]
     factors = np.random.default_rng(0).integers(2**63, size=rows.shape[-1], dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Moving statistics of batch normalization, measured anew with the network as it ships."""
+"""Measures the moving statistics of batch normalization anew, with the network that ships."""
 
 import itertools
 from typing import Any
@@ -19,33 +19,35 @@ _BATCH_NORMALIZATIONS = (
 
 
 def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None = None) -> None:
-    """Replace the moving statistics of all batch normalizations with those of the data.
+    """Replace the moving statistics of all batch normalizations by the statistics of the data.
 
-    In training the moving averages follow a network whose signs may be soft and whose weights move;
-    what ships has hard signs. Here each batch runs through the network as at inference (hard signs,
-    no dropout), but batch normalizations normalize with the batch's own mean and variance, and
-    their inputs' mean and variance over all the data take the place of the moving ones. Those with
-    `trainable=False`, which Keras runs as at inference always, keep what they have.
+    During training the moving averages follow a network whose signs may be soft and whose weights
+    change; the network that ships has hard signs and fixed weights. This function runs each batch
+    as at inference (hard signs, no dropout), but each batch normalization uses the batch's own mean
+    and variance. The mean and variance over all the data then replace the moving statistics. A
+    layer with `trainable=False`, which Keras always runs as at inference, keeps its statistics.
 
     Args:
-        model: a built functional or Sequential model; its statistics are changed in place, once
-            all data have been seen.
-        data: batches of images as a `tf.data.Dataset` or another iterable, elements `images`,
-            `(images, labels)` or `(images, labels, ...)`; or an array of images, or arrays
-            `(images, labels)`, taken in batches of 256. The images of several inputs are a tuple
-            or a dict, with labels behind it: `((left, right), labels)`. Use training images, in
-            batches as large as those of training.
-        steps: number of batches after which to stop; by default the data end.
+        model: a built functional or Sequential model. Its statistics change in place, after all
+            data have been seen.
+        data: training images, in batches as large as in training: a `tf.data.Dataset` or another
+            iterable of `images`, `(images, labels)` or `(images, labels, ...)`; or an array of
+            images, or arrays `(images, labels)`, which are taken in batches of 256. For a model
+            with several inputs, `images` is a tuple or a dict, and labels must follow:
+            `((left, right), labels)`.
+        steps: number of batches to use; None uses all data.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3.
-        ValueError: the model is not built or has no batch normalization; no data, data that do not
-            fit the model, or that lead to statistics that are not finite. The model then stays as
-            it was.
+        ValueError: the model is not built or has no batch normalization; there are no data, or data
+            that do not fit the model or give statistics that are not finite. The model then does
+            not change.
 
-    >>> import kbnn, numpy as np
-    >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> kbnn.recalibrate_batch_norm(model, np.random.normal(size=(64, 28, 28, 1)).astype("f"))
+    Example:
+        >>> import kbnn, numpy as np
+        >>> model = kbnn.models.vgg_tiny(width=8)
+        >>> images = np.random.normal(size=(64, 28, 28, 1)).astype("float32")
+        >>> kbnn.recalibrate_batch_norm(model, images)
     """
     measuring: list[tuple[keras.layers.Layer, _Measure]] = []
 
@@ -61,7 +63,7 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
     if not measuring:
         raise ValueError(
             "Expected a model with BatchNormalization layers. "
-            f"Received: model={model.name!r} with {len(layers_of(model))} layers, none of them one"
+            f"Received: model={model.name!r}, none of whose {len(layers_of(model))} layers is one"
         )
     _run(copy, data, steps)
     statistics = [measure.statistics() for _, measure in measuring]
@@ -71,7 +73,7 @@ def recalibrate_batch_norm(model: keras.Model, data: Any, *, steps: int | None =
 
 
 class _Measure(keras.layers.Layer):
-    """Batch normalization with the batch's statistics, which adds up those of all batches."""
+    """Batch normalization by the statistics of the batch, which also sums up all batches."""
 
     def __init__(self, replaced: keras.layers.Layer, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -111,10 +113,10 @@ class _Measure(keras.layers.Layer):
         self._count.assign(count)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and variance over everything seen.
+        """Return mean and variance over all batches.
 
         Raises:
-            ValueError: nothing was seen, or the statistics are not finite.
+            ValueError: there was no batch, or the statistics are not finite.
         """
         if not self._count.numpy():
             raise ValueError("Expected `data` to hold images. Received: no batch")
@@ -122,7 +124,7 @@ class _Measure(keras.layers.Layer):
         if not np.isfinite([mean, variance]).all():
             raise ValueError(
                 "Expected finite activations. "
-                f"Received: statistics at {self.name!r} that are not finite"
+                f"Received: NaN or infinity in the statistics of layer {self.name!r}"
             )
         return mean.astype("float32"), variance.astype("float32")
 

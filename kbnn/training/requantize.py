@@ -1,7 +1,7 @@
-"""The same network under other quantizers: how a technique piles up on a trained model."""
+"""Copies a trained model with other quantizers."""
 
-from collections.abc import Callable, Collection
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any
 
 import larq as lq
 import tf_keras as keras
@@ -15,6 +15,12 @@ from kbnn.graph.larq_quantizers import (
     is_sign,
     latent_kernel,
     quantizers_of,
+)
+from kbnn.graph.layer_choice import (
+    LayerChoice,
+    choose_layers,
+    last_input_layer,
+    last_kernel_layer,
 )
 from kbnn.graph.layers import from_config, layers_of
 from kbnn.graph.nodes import producers
@@ -31,55 +37,54 @@ class _Keep:
 
 KEEP = _Keep()
 
-Layers = Literal["last"] | Collection[str] | Callable[[keras.layers.Layer], bool] | None
-
 
 def requantize(
     model: keras.Model,
     *,
     kernel_quantizer: Any = KEEP,
     input_quantizer: Any = KEEP,
-    layers: Layers = None,
+    layers: LayerChoice = "all",
     name: str | None = None,
 ) -> keras.Model:
-    """Copy a model, with the same weights, under other quantizers.
+    """Copy a model, its weights included, with other quantizers.
+
+    Use it to add a technique to an already trained network, including Larq Zoo models.
+
+    A quantizer that stays keeps its state; a new quantizer starts with its own. Where a
+    `LearnedSign` is replaced, its learned signs stay: another `LearnedSign` of the same form
+    (`mapping`, `start`, `residual_scale`) takes over the mapping, and for any other quantizer the
+    predictions of the mapping become the latent weights.
 
     Args:
-        model: a built functional or Sequential model of Larq layers, nested ones included; its own
-            builder does not matter.
-        kernel_quantizer: for the kernels (depthwise, pointwise and recurrent ones too): a Larq
-            quantizer, an alias, or None for real-valued kernels. Each layer gets a clone. By
-            default the kernels' quantizers stay.
-        input_quantizer: the same for the inputs. A quantizer that is a layer of its own in the
-            model, or an activation, quantizes the inputs of what follows and counts as one.
-        layers: which layers. By default all that have such a quantizer now. "last": of each of the
-            two the last that there is; names of layers, which may also be Larq layers without a
-            quantizer as yet (a name means every layer of that name, those of nested models
-            included); or a function from a layer to bool.
-        name: name of the new model; the old one's by default.
+        model: a built functional or Sequential model of Larq layers, with or without nested models.
+        kernel_quantizer: for the kernels, depthwise, pointwise and recurrent kernels included: a
+            Larq quantizer, its alias, or None for real-valued kernels. Each layer gets a clone. By
+            default the quantizers of the kernels stay.
+        input_quantizer: the same for the inputs. A quantizer that is a layer itself, or the
+            activation of a layer, counts as the input quantizer of the next layer.
+        layers: the layers that change. "all": every layer that has such a quantizer now. "last":
+            the last layer with a kernel quantizer, and the layer that quantizes the input of the
+            last binary layer. Names of layers, also of nested ones and of Larq layers that have no
+            quantizer yet. Or a function from a layer to bool.
+        name: name of the new model; by default the old one.
 
     Returns:
-        A new model with the same layer names. It is not compiled: the state of the old model's
-        optimizer and losses of `model.add_loss` are not carried over. A Sequential model becomes a
-        functional one. The given model is left as it is. A quantizer that stays keeps its state, a
-        new one begins with its own. In place of a `LearnedSign`, one whose mapping has the same
-        form (`mapping`, `start`, `residual_scale`) goes on with it; for others what the mapping
-        predicts takes the place of the latent weights, so that their signs are still those of the
-        network.
+        A new functional model with the same layer names, not compiled. The given model does not
+        change. The optimizer's state, and losses from `model.add_loss`, are not copied.
 
     Raises:
-        TypeError: the model is subclassed or belongs to Keras 3; a quantizer is none.
-        ValueError: no quantizer is given; the model is not built; `layers` names a layer that the
-            model has not or that takes no such quantizer, or leaves none; a kernel that the
-            quantizer does not take.
+        TypeError: the model is subclassed or belongs to Keras 3, or a given quantizer is not a
+            quantizer.
+        ValueError: no quantizer is given; the model is not built; `layers` names a layer that does
+            not exist or takes no such quantizer, or chooses no layer; or a quantizer cannot
+            quantize the kernel of a layer.
 
-    >>> import kbnn
-    >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> smooth = kbnn.requantize(model, input_quantizer="approx_sign", layers=["conv_2"])
-    >>> [smooth.get_layer(f"conv_{i}").input_quantizer.name for i in (1, 2)]
-    ['conv_1_input_quantizer', 'conv_2_input_quantizer']
-    >>> type(smooth.get_layer("conv_2").input_quantizer).__name__
-    'ApproxSign'
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.vgg_tiny(width=8)
+        >>> smooth = kbnn.requantize(model, input_quantizer="approx_sign", layers=["conv_2"])
+        >>> type(smooth.get_layer("conv_2").input_quantizer).__name__
+        'ApproxSign'
     """
     if kernel_quantizer is KEEP and input_quantizer is KEEP:
         raise ValueError(
@@ -90,36 +95,37 @@ def requantize(
     given = {kind: quantizer for kind, quantizer in given.items() if quantizer is not KEEP}
     for kind, quantizer in given.items():
         clone(quantizer, f"{kind}_quantizer")  # raises before any work
-    chosen = _chosen(model, layers, given)
+    changes_by_id = _changes_by_layer(model, layers, given)
     replaced: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def replace(layer: keras.layers.Layer) -> Any:
-        if id(layer) not in chosen:
+        changes = changes_by_id.get(id(layer))
+        if changes is None:
             return None
         if isinstance(layer, lq.quantizers.Quantizer):
-            alone = _clone(given["input"], layer, layer.name)
-            return REMOVE if alone is None else _as_layer(alone, layer.name)
-        _check_comparison(layer, chosen[id(layer)], given)
-        changes = {
-            argument: _clone(given[kind], layer, f"{layer.name}_{argument}")
-            for argument, kind in chosen[id(layer)].items()
+            new_sign = _clone_for(layer, given["input"], layer.name)
+            return REMOVE if new_sign is None else _as_layer(new_sign, layer.name)
+        _check_comparison(layer, changes, given)
+        new_quantizers = {
+            argument: _clone_for(layer, given[kind], f"{layer.name}_{argument}")
+            for argument, kind in changes.items()
         }
-        _check_kernels(layer, changes)
-        new = type(layer).from_config({**layer.get_config(), **changes})
+        _check_kernels(layer, new_quantizers)
+        new = type(layer).from_config({**layer.get_config(), **new_quantizers})
         replaced.append((layer, new))
         return new
 
     copy = rewrite(model, replace, name=name)
     for old, new in replaced:
-        changed = chosen[id(old)].keys()
+        changed = changes_by_id[id(old)].keys()
         copy_quantizer_weights(old, new, quantizers_of(old).keys() - changed)
         for argument in quantizers_of(old).keys() & KERNEL_QUANTIZERS.keys() & changed:
             _carry_signs(old, new, argument)
     return copy
 
 
-def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
-    """A layer's own instance of a quantizer, that computes in the layer's precision."""
+def _clone_for(layer: keras.layers.Layer, quantizer: Any, name: str) -> Any:
+    """Return a layer's own instance of a quantizer, which computes in the layer's precision."""
     own = clone(quantizer, name)
     if not isinstance(own, keras.layers.Layer):
         return own
@@ -127,7 +133,7 @@ def _clone(quantizer: Any, layer: keras.layers.Layer, name: str) -> Any:
 
 
 def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:
-    """Where a kernel's signs were learned, have them go on under another quantizer."""
+    """Hand the learned signs of a kernel, if it has any, over to its new quantizer."""
     kernel = getattr(new, KERNEL_QUANTIZERS[argument])
     hooks.carry_signs(
         quantizers_of(old)[argument],
@@ -137,80 +143,75 @@ def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str
     )
 
 
-# The arguments of a layer that are to change, and which of the two quantizers each one gets.
+# The arguments of a layer that change, each with the kind of quantizer that it gets.
 _Changes = dict[str, str]
 
 
-def _chosen(model: keras.Model, layers: Layers, given: Collection[str]) -> dict[int, _Changes]:
-    """For each layer that is to change, by id, its changes."""
+def _changes_by_layer(
+    model: keras.Model, layers: LayerChoice, kinds: Collection[str]
+) -> dict[int, _Changes]:
+    """Return the changes of each layer that changes, by the id of the layer."""
     found = layers_of(model)
-    if layers is None:
-        chosen = [(layer, _changes(layer, given, present=True)) for layer in found]
-    elif layers == "last":
-        chosen = [last for kind in given for last in _last(found, kind)]
-    elif callable(layers):
-        chosen = [(layer, _changes(layer, given)) for layer in found if layers(layer)]
-    else:
-        _check_names(layers, {layer.name: layer for layer in found}, given)
-        chosen = [(layer, _changes(layer, given)) for layer in found if layer.name in layers]
+    last = {"kernel": last_kernel_layer, "input": last_input_layer}
+    only_present = layers in ("all", "last") if isinstance(layers, str) else False
     changes_by_id: dict[int, _Changes] = {}
-    for layer, changes in chosen:
-        if changes:
-            changes_by_id.setdefault(id(layer), {}).update(changes)
-    used = {kind for changes in changes_by_id.values() for kind in changes.values()}
-    for kind in given:
-        if kind not in used:
+    for kind in kinds:
+        chosen = choose_layers(
+            layers,
+            quantized=[layer for layer in found if _changes(layer, [kind], only_present=True)],
+            last=last[kind](model),
+            possible=[layer for layer in found if _changes(layer, kinds)],
+        )
+        changes = {id(one): _changes(one, [kind], only_present=only_present) for one in chosen}
+        if not any(changes.values()):
             raise ValueError(
                 f"Expected a model with a layer that has a {kind}_quantizer and that `layers` "
                 f"chooses. Received: model={model.name!r}, layers={layers!r}"
             )
+        for number, changes_of_layer in changes.items():
+            if changes_of_layer:
+                changes_by_id.setdefault(number, {}).update(changes_of_layer)
     return changes_by_id
 
 
-def _last(layers: list[keras.layers.Layer], kind: str) -> list[tuple[keras.layers.Layer, _Changes]]:
-    """The last layer that has a quantizer of a kind now; none if there is none."""
-    present = [(layer, _changes(layer, [kind], present=True)) for layer in layers]
-    return [(layer, changes) for layer, changes in present if changes][-1:]
-
-
 def _changes(
-    layer: keras.layers.Layer, given: Collection[str], *, present: bool = False
+    layer: keras.layers.Layer, kinds: Collection[str], *, only_present: bool = False
 ) -> _Changes:
-    """What can change about a layer; with `present`, where a quantizer stands now."""
-    kinds = {argument: "kernel" for argument in KERNEL_QUANTIZERS}
-    kinds["input_quantizer"] = "input"
+    """Return what can change in a layer; with `only_present`, where it has a quantizer now."""
+    places = {**dict.fromkeys(KERNEL_QUANTIZERS, "kernel"), "input_quantizer": "input"}
     changes = {
         argument: kind
-        for argument, kind in kinds.items()
-        if kind in given
+        for argument, kind in places.items()
+        if kind in kinds
         and hasattr(layer, argument)
-        and not (present and getattr(layer, argument) is None)
+        and not (only_present and getattr(layer, argument) is None)
     }
-    stands_alone = isinstance(layer, lq.quantizers.Quantizer)
-    if "input" in given and (stands_alone or is_quantizer(getattr(layer, "activation", None))):
+    is_sign_itself = isinstance(layer, lq.quantizers.Quantizer)
+    if "input" in kinds and (is_sign_itself or is_quantizer(getattr(layer, "activation", None))):
         changes["activation"] = "input"
     return changes
 
 
 def _check_comparison(layer: keras.layers.Layer, changes: _Changes, given: dict[str, Any]) -> None:
-    """Raise ValueError where a binary batch normalization would lose its sign, or get a second."""
+    """Raise ValueError if a layer that needs a sign would lose it, or its signs get another."""
     if hooks.requires_sign(layer):
         if not is_sign(clone(given["input"], "input_quantizer")):
             raise ValueError(
-                f"Expected a sign for {layer.name!r} ({type(layer).__name__}), which compares. "
+                f"Expected a sign for {layer.name!r} ({type(layer).__name__}), which compares with "
+                "thresholds at inference. "
                 f"Received: input_quantizer={given['input']!r}"
             )
     elif "input_quantizer" in changes:
         before = list(filter(hooks.requires_sign, producers(layer)))
         if before:
             raise ValueError(
-                f"Expected `layers` to name {before[0].name!r}, whose signs {layer.name!r} takes. "
-                f"Received: {layer.name!r}"
+                f"Expected `layers` to name {before[0].name!r}, which gives the signs that "
+                f"{layer.name!r} takes. Received: {layer.name!r}"
             )
 
 
 def _check_kernels(layer: keras.layers.Layer, changes: dict[str, Any]) -> None:
-    """Raise ValueError, with the layer's name, for a quantizer that does not take its kernel."""
+    """Raise ValueError, with the layer's name, if a quantizer refuses the layer's kernel."""
     for argument, kernel in KERNEL_QUANTIZERS.items():
         if argument not in changes:
             continue
@@ -218,25 +219,8 @@ def _check_kernels(layer: keras.layers.Layer, changes: dict[str, Any]) -> None:
             hooks.check_kernel(changes[argument], getattr(layer, kernel).shape)
         except ValueError as error:
             raise ValueError(
-                f"{error}, of layer {layer.name!r}. Leave it out by `layers`."
+                f"{error}, of layer {layer.name!r}. Choose other layers with `layers`."
             ) from error
-
-
-def _check_names(
-    names: Collection[str], layers: dict[str, keras.layers.Layer], given: Collection[str]
-) -> None:
-    if isinstance(names, str):
-        raise ValueError(
-            'Expected `layers` to be "last", a list of names, a function or None. '
-            f"Received: layers={names!r}"
-        )
-    valid = [name for name, layer in layers.items() if _changes(layer, given)]
-    unknown = sorted(set(names) - set(valid))
-    if unknown:
-        raise ValueError(
-            f"Expected `layers` to name layers that take such a quantizer: {', '.join(valid)}. "
-            f"Received: {', '.join(map(repr, unknown))}"
-        )
 
 
 def _as_layer(quantizer: Any, name: str) -> keras.layers.Layer:

@@ -1,4 +1,4 @@
-"""A model's training step as an object of its own, around the model that ships."""
+"""A Keras model that trains another model, the one that ships, with further loss terms."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -12,36 +12,44 @@ from kbnn.graph.larq_quantizers import check_kernels
 from kbnn.training import batch_context
 
 
+# Names that the logs have already.
+_TAKEN = ("loss", "real_loss")
+
+
 class Trainer(keras.Model):
-    """Trains a model with further loss terms, and leaves the model itself as it is.
+    """Trains a model with further loss terms. The model itself does not change.
 
-    The train step is Keras's, with the terms of `forward` added to the loss. A subclass overrides
-    `forward`; by itself a trainer trains as the model does, to the bit. It hands the labels and
-    sample indices of each batch to the contrastive terms in the model. It is a `keras.Model`:
-    `compile`, `fit`, callbacks, class and sample weights, mixed precision and distribution
-    strategies are Keras's. Weights that are frozen in the model stay as they are.
+    The train step is Keras's, with the terms of `forward` added to the loss; a subclass overrides
+    `forward`. A plain `Trainer` trains exactly as the model does. It also makes the labels and
+    sample indices of each batch visible to the contrastive terms in the model.
 
-    `save`, and `ModelCheckpoint` by it, writes the model alone, which needs no trainer any more;
-    `save_weights`, `ModelCheckpoint(save_weights_only=True)` and `BackupAndRestore` cover the whole
-    of the trainer.
+    A trainer is a `keras.Model`: `compile`, `fit`, callbacks, class and sample weights, mixed
+    precision and distribution strategies work as in Keras. Weights that are frozen in the model
+    stay frozen.
+
+    `save`, and so `ModelCheckpoint`, writes only the model, which no longer needs the trainer.
+    `save_weights`, `ModelCheckpoint(save_weights_only=True)` and `BackupAndRestore` include what
+    only the trainer has.
 
     Args:
-        model: a built model, `trainer.model` from then on. The two share their weights: predict
+        model: a built model, afterwards `trainer.model`. The trainer uses its weights, so predict
             with, evaluate, freeze and convert the model.
-        terms: names of the terms that `forward` gives, for the logs.
-        indexed: whether data are `(x, y, index)` or `(x, y, index, sample_weight)`, with the
-            sample's position in the data set, as `kbnn.data.load(with_index=True)` gives them.
-            Validation data may then be without it. `class_weight` of `fit` is not taken beside.
-        name: of the trainer; the model's with "_trainer" by default.
+        terms: names of the terms that `forward` returns, for the logs.
+        with_index: whether the data are `(x, y, index)` or `(x, y, index, sample_weight)`, where
+            `index` is the position of the sample in the data set, as in
+            `kbnn.data.load(with_index=True)`. Validation data may omit the index. `fit` then takes
+            no `class_weight`.
+        name: name of the trainer; by default the model's with "_trainer".
 
     Raises:
-        TypeError: the model is not a Keras 2 model, or has a `train_step` of its own.
+        TypeError: the model is not a Keras 2 model, or has its own `train_step`.
         ValueError: the model is not built.
 
-    >>> import kbnn
-    >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> trainer = kbnn.trainers.Trainer(model)
-    >>> trainer.compile("adam", "sparse_categorical_crossentropy")
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.vgg_tiny(width=8)
+        >>> trainer = kbnn.trainers.Trainer(model)
+        >>> trainer.compile("adam", "sparse_categorical_crossentropy")
     """
 
     def __init__(
@@ -56,14 +64,14 @@ class Trainer(keras.Model):
         _checks.built(model)
         if isinstance(model, Trainer):
             raise TypeError(
-                "Expected the model that is to be trained. Received: a trainer, whose terms would "
-                "be lost. Give its model, `trainer.model`."
+                "Expected the model to train. Received: a trainer, whose terms would be lost. Give "
+                "its model, `trainer.model`."
             )
         check_kernels(model)
         if type(model).train_step is not keras.Model.train_step:
             raise TypeError(
-                "Expected a model that trains by Keras's own step, in whose place the trainer's "
-                f"stands. Received: a {type(model).__name__}, which has a `train_step`"
+                "Expected a model with Keras's own `train_step`, which the trainer replaces. "
+                f"Received: a {type(model).__name__}, which has a `train_step`"
             )
         if isinstance(terms, str) or not set(terms).isdisjoint(_TAKEN):
             raise ValueError(
@@ -74,22 +82,24 @@ class Trainer(keras.Model):
         self.model = model
         self.with_index = bool(with_index)
         self._terms = Means(terms)
-        # The names of what is logged of training steps alone.
-        self._of_training = set(terms)
+        # `test_step` does not log them.
+        self._training_only = set(terms)
         self.built = True
 
     def call(self, inputs: Any, training: Any = None) -> Any:
         return self.model(inputs, training=training)
 
     def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
-        """One pass over a batch, in training.
+        """Run the model on a training batch and compute the terms.
 
         Args:
-            x, y, sample_weight: of the batch, as `fit` has them; the latter two may be None.
+            x: the inputs.
+            y: the labels, or None.
+            sample_weight: the sample weights, or None.
 
         Returns:
-            The outputs of the model, and the terms to be added to its loss: scalars, each the mean
-            over the batch, by their names.
+            The outputs of the model, and the terms to add to its loss: by name, scalars that are
+            means over the batch.
         """
         return self.model(x, training=True), {}
 
@@ -97,17 +107,16 @@ class Trainer(keras.Model):
         """Train, as `keras.Model.fit` does.
 
         Raises:
-            ValueError: class weights for a trainer that is `with_index`, whose batches have an
-                index in their place.
+            ValueError: `class_weight` for a trainer `with_index`.
         """
         if class_weight is None:
             return super().fit(*arguments, **options)
         if self.with_index:
             raise ValueError(
-                "Expected no class weights beside an index: give sample weights, as (x, y, index, "
-                f"sample_weight). Received: class_weight={class_weight!r}"
+                "Expected no `class_weight` for a trainer with_index=True. Give sample weights, as "
+                f"(x, y, index, sample_weight). Received: class_weight={class_weight!r}"
             )
-        # Keras puts them behind the labels, where integers would be indices.
+        # As floats, because integers in their place would be taken for indices.
         weights = {label: float(weight) for label, weight in class_weight.items()}
         return super().fit(*arguments, class_weight=weights, **options)
 
@@ -115,9 +124,8 @@ class Trainer(keras.Model):
         x, y, sample_weight, indices = self.unpack(data)
         if self.with_index and indices is None:
             raise ValueError(
-                "Expected batches (x, y, index) in training, since the trainer is `with_index`, as "
-                "kbnn.data.load(..., with_index=True) gives them. Received: no integers behind the "
-                "labels"
+                "Expected batches (x, y, index), as kbnn.data.load(..., with_index=True) gives "
+                "them, for a trainer with_index=True. Received: no integers after the labels"
             )
         with tf.GradientTape() as tape, batch_context.hand_over(y, indices):
             outputs, terms = self.forward(x, y, sample_weight)
@@ -133,14 +141,14 @@ class Trainer(keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight, _ = self.unpack(data)
         logs = super().test_step((x, y, sample_weight))
-        return {name: value for name, value in logs.items() if name not in self._of_training}
+        return {name: value for name, value in logs.items() if name not in self._training_only}
 
     def unpack(self, data: Any) -> tuple[Any, Any, Any, Any]:
-        """A batch's inputs, labels, sample weights and indices; None for what it has not.
+        """Return the inputs, labels, sample weights and indices of a batch; None for missing ones.
 
         Raises:
             ValueError: integers in the place of sample weights, for a trainer that is not
-                `with_index`; a batch of more parts.
+                `with_index`; or a batch with more parts.
         """
         parts = tuple(data) if isinstance(data, tuple | list) else (data,)
         third = parts[2] if len(parts) > 2 else None
@@ -148,7 +156,7 @@ class Trainer(keras.Model):
         if not self.with_index:
             if is_index:
                 raise ValueError(
-                    "Expected sample weights behind the labels, floating-point numbers. Received: "
+                    "Expected sample weights after the labels, floating-point numbers. Received: "
                     "integers. If they are sample indices, give Trainer(model, with_index=True)."
                 )
             return (*keras.utils.unpack_x_y_sample_weight(data), None)
@@ -163,11 +171,11 @@ class Trainer(keras.Model):
         return (x, y, None, third) if is_index else (x, y, sample_weight, None)
 
     def update_terms(self, terms: Mapping[str, tf.Tensor], x: Any) -> None:
-        """Take the terms of a batch, whose inputs are x, into their means in the logs."""
+        """Add the terms of a batch with inputs `x` to their means in the logs."""
         names = [mean.name for mean in self._terms.means]
         if set(names) != set(terms):
             raise ValueError(
-                f"Expected `forward` to give the terms of the trainer, {names}. "
+                f"Expected `forward` to return the terms of the trainer, {names}. "
                 f"Received: {list(terms)}"
             )
         count = tf.shape(tf.nest.flatten(x)[0])[0]
@@ -176,7 +184,7 @@ class Trainer(keras.Model):
 
     @property
     def trainable_weights(self) -> list[Any]:
-        # What is frozen in the model is frozen wherever else it is used.
+        # A weight that is frozen in the model is frozen in every layer that shares it.
         frozen = {id(weight) for weight in self.model.non_trainable_weights}
         return [weight for weight in super().trainable_weights if id(weight) not in frozen]
 
@@ -185,39 +193,39 @@ class Trainer(keras.Model):
         return [*super().metrics, *self._terms.means]
 
     def compile(self, *arguments: Any, **options: Any) -> None:
-        # As the model's, so that losses and metrics by output find theirs.
+        # The model's names, so that losses and metrics by output name are found.
         self.output_names = list(getattr(self.model, "output_names", None) or []) or None
         super().compile(*arguments, **options)
 
     def save_weights(self, filepath: Any, *arguments: Any, **options: Any) -> None:
-        """Save the weights of the whole trainer, as `keras.Model.save_weights` does.
+        """Save all weights of the trainer, as `keras.Model.save_weights` does.
 
         Raises:
-            ValueError: the old HDF5 format, which takes weights in an order that does not hold for
+            ValueError: the old HDF5 format, which stores weights in an order that is wrong for
                 layers that share them.
         """
         name = os.fspath(filepath)
         old = name.endswith((".h5", ".hdf5", ".keras")) or options.get("save_format") is not None
         if old and not name.endswith(".weights.h5"):
             raise ValueError(
-                'Expected a path that ends in ".weights.h5", or one without such an ending for '
+                'Expected `filepath` to end in ".weights.h5", or to have no such ending, for '
                 f"TensorFlow's format. Received: filepath={name!r}"
             )
         super().save_weights(filepath, *arguments, **options)
 
     def get_config(self) -> dict[str, Any]:
         raise NotImplementedError(
-            "Expected the model to be saved, by trainer.save or as trainer.model, or the weights "
-            "of the trainer. Received: the trainer"
+            "Expected to save the model (trainer.save or trainer.model.save) or the weights of the "
+            "trainer (trainer.save_weights). Received: the trainer itself, which has no config"
         )
 
     def save(self, filepath: Any, *arguments: Any, **options: Any) -> None:
-        """Save the model that is trained, not the trainer, as `keras.Model.save` does."""
+        """Save the model, not the trainer, as `keras.Model.save` does."""
         self.model.save(filepath, *arguments, **options)
 
 
 def model_of(model: keras.Model) -> keras.Model:
-    """The model that ships: a trainer's host, or the model itself."""
+    """Return the model that ships: the model of a trainer, or the given model itself."""
     return model.model if isinstance(model, Trainer) else model
 
 
@@ -225,11 +233,8 @@ def _is_integer(value: Any) -> bool:
     return getattr(getattr(value, "dtype", None), "is_integer", False)
 
 
-_TAKEN = ("loss", "real_loss")
-
-
 class Means:
-    """Means over an epoch, which Keras does not take for layers with weights to save."""
+    """Means over an epoch, in an object that Keras does not search for weights to save."""
 
     def __init__(self, names: Collection[str]) -> None:
         self.means = [keras.metrics.Mean(name) for name in names]

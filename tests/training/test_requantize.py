@@ -242,6 +242,10 @@ def test_binary_normalization_keeps_its_sign_and_the_layers_behind_it_get_no_sec
     for quantizer in (None, "dorefa_quantizer"):
         with pytest.raises(ValueError, match=r"a sign for 'stem_bn' \(BinaryBatch"):
             kbnn.requantize(model, input_quantizer=quantizer)
+    last = kbnn.requantize(model, input_quantizer="approx_sign", layers="last")
+    # What the last binary layer takes, not the signs behind it.
+    assert type(last.get_layer("conv_2_bn").activation).__name__ == "ApproxSign"
+    assert type(last.get_layer("conv_3_bn").activation).__name__ == "SteSign"
     with pytest.raises(ValueError, match="Expected `layers` to name 'stem_bn'"):
         kbnn.requantize(model, input_quantizer="approx_sign", layers=["conv_1"])
 

@@ -27,7 +27,7 @@ def dataset(*arrays):
     return tf.data.Dataset.from_tensor_slices(arrays).shuffle(SAMPLES, seed=1).batch(16)
 
 
-def model(**options):
+def contrastive_model(**options):
     keras.utils.set_random_seed(1)
     options = {"negatives": MemoryBank(rows=SAMPLES, count=16), **options}
     return kbnn.techniques.with_contrast(
@@ -44,9 +44,9 @@ def bank(made):
     return made.get_layer("conv_3").input_quantizer.contrast.memory
 
 
-def mixture(host, **options):
+def mixture(model, **options):
     share = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)
-    return LatentMixtureTrainer(host, share, **options)
+    return LatentMixtureTrainer(model, share, **options)
 
 
 @pytest.mark.parametrize(
@@ -54,58 +54,58 @@ def mixture(host, **options):
     [
         Trainer,
         LatentWeightTrainer,
-        lambda host, **options: LatentWeightTrainer(host, [RealPathLoss()], **options),
+        lambda model, **options: LatentWeightTrainer(model, [RealPathLoss()], **options),
         LatentGradientTrainer,
         mixture,
     ],
 )
 def test_each_sample_reaches_its_row_with_its_class(trainer, arrays):
     x, y, index = arrays
-    host = model()
-    before = bank(host)
+    model = contrastive_model()
+    before = bank(model)
     before = [before.binary_rows.numpy(), before.real_rows.numpy()]
-    made = compiled(trainer(host, with_index=True))
+    made = compiled(trainer(model, with_index=True))
     half = index[:32]
     history = made.fit(
         dataset(x[:32], y[:32], half), epochs=2, verbose=0, validation_data=dataset(*arrays)
     ).history
     assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
-    labels = bank(host).row_labels.numpy()
+    labels = bank(model).row_labels.numpy()
     assert labels[half].tolist() == y[:32].tolist()
     others = np.setdiff1d(np.arange(SAMPLES), half)
-    for rows, old in zip((bank(host).binary_rows, bank(host).real_rows), before, strict=True):
+    for rows, old in zip((bank(model).binary_rows, bank(model).real_rows), before, strict=True):
         np.testing.assert_array_equal(rows.numpy()[others], old[others])
         assert (rows.numpy()[half] != old[half]).any(axis=1).all()
-    assert int(bank(host).draws) == 4
+    assert int(bank(model).draws) == 4
 
 
 @pytest.mark.parametrize("trainer", [Trainer, LatentWeightTrainer])
 def test_labels_reach_a_queue_without_indices(trainer, arrays):
-    host = model(negatives=EmbeddingQueue(SAMPLES))
-    compiled(trainer(host)).fit(dataset(*arrays[:2]), epochs=1, verbose=0)
-    assert sorted(bank(host).row_labels.numpy()) == sorted(arrays[1])
+    model = contrastive_model(negatives=EmbeddingQueue(SAMPLES))
+    compiled(trainer(model)).fit(dataset(*arrays[:2]), epochs=1, verbose=0)
+    assert sorted(bank(model).row_labels.numpy()) == sorted(arrays[1])
 
 
 def test_without_a_trainer_no_labels_are_known(arrays):
-    host = compiled(model(negatives=EmbeddingQueue(SAMPLES)))
-    host.fit(dataset(*arrays[:2]), epochs=1, verbose=0)
-    assert set(bank(host).row_labels.numpy()) == {tf.int64.min}
-    assert int(bank(host).written) == SAMPLES
+    model = compiled(contrastive_model(negatives=EmbeddingQueue(SAMPLES)))
+    model.fit(dataset(*arrays[:2]), epochs=1, verbose=0)
+    assert set(bank(model).row_labels.numpy()) == {tf.int64.min}
+    assert int(bank(model).written) == SAMPLES
 
 
 def test_sample_weights_stand_behind_the_index(arrays):
     x, y, index = arrays
     weights = np.zeros(SAMPLES, "f")
-    host = model(weight=0.0)
-    made = compiled(Trainer(host, with_index=True))
+    model = contrastive_model(weight=0.0)
+    made = compiled(Trainer(model, with_index=True))
     history = made.fit(dataset(x, y, index, weights), epochs=1, verbose=0).history
     assert history["loss"] == [0.0]
-    assert (bank(host).row_labels.numpy()[index] == y).all()
+    assert (bank(model).row_labels.numpy()[index] == y).all()
 
 
 def test_validation_data_may_have_the_index_or_weights_or_neither(arrays):
     x, y, index = arrays
-    made = compiled(Trainer(model(), with_index=True))
+    made = compiled(Trainer(contrastive_model(), with_index=True))
     expected = made.evaluate(dataset(x, y), verbose=0)
     assert made.evaluate(dataset(x, y, index), verbose=0) == pytest.approx(expected, rel=1e-5)
     half = np.full(SAMPLES, 0.5, "f")
@@ -115,7 +115,7 @@ def test_validation_data_may_have_the_index_or_weights_or_neither(arrays):
 
 @pytest.mark.parametrize("trainer", [Trainer, LatentWeightTrainer])
 def test_integers_behind_the_labels_are_no_sample_weights(trainer, arrays):
-    made = compiled(trainer(model(negatives="batch")))
+    made = compiled(trainer(contrastive_model(negatives="batch")))
     for call in (made.fit, made.evaluate):
         with pytest.raises(ValueError, match=r"integers.*Trainer\(model, with_index=True\)"):
             call(dataset(*arrays), verbose=0)
@@ -125,12 +125,12 @@ def test_class_weights_may_be_integers_and_have_no_place_beside_an_index(arrays)
     x, y, index = arrays
     losses = []
     for weights in ({0: 2, 1: 1, 2: 3}, {0: 2.0, 1: 1.0, 2: 3.0}, None):
-        made = compiled(Trainer(model(negatives="batch")))
+        made = compiled(Trainer(contrastive_model(negatives="batch")))
         fitted = made.fit(dataset(x, y), class_weight=weights, verbose=0)
         losses += fitted.history["loss"]
     assert losses[0] == losses[1] != losses[2]
-    with_index = compiled(Trainer(model(), with_index=True))
-    with pytest.raises(ValueError, match=r"no class weights beside an index.*Received"):
+    with_index = compiled(Trainer(contrastive_model(), with_index=True))
+    with pytest.raises(ValueError, match=r"no `class_weight` for a trainer with_index.*Received"):
         with_index.fit(dataset(x, y, index), class_weight={0: 2.0}, verbose=0)
 
 
@@ -160,14 +160,14 @@ def test_labels_are_of_one_class_where_they_are_equal():
 
 def test_a_missing_index_is_an_error(arrays):
     x, y, index = arrays
-    made = compiled(Trainer(model(), with_index=True))
+    made = compiled(Trainer(contrastive_model(), with_index=True))
     with pytest.raises(ValueError, match=r"Expected batches \(x, y, index\).*no integers"):
         made.fit(dataset(x, y), verbose=0)
     with pytest.raises(ValueError, match="Received: 5 parts"):
         made.fit(dataset(x, y, index, index, index), verbose=0)
     with pytest.raises(ValueError, match=r"indices in training.*with_index=True"):
-        compiled(Trainer(model())).fit(dataset(x, y), verbose=0)
-    plain = compiled(model())
+        compiled(Trainer(contrastive_model())).fit(dataset(x, y), verbose=0)
+    plain = compiled(contrastive_model())
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices in training.*with_index"):
         plain.fit(dataset(x, y), verbose=0)
     plain.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
@@ -177,7 +177,7 @@ def test_a_missing_index_is_an_error(arrays):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_indices_that_repeat_train(jit_compile, arrays):
     x, y, index = arrays
-    made = Trainer(model(), with_index=True)
+    made = Trainer(contrastive_model(), with_index=True)
     made.compile("adam", "sparse_categorical_crossentropy", jit_compile=jit_compile)
     history = made.fit(dataset(x, y, index // 2), epochs=2, verbose=0).history
     assert np.isfinite(history["loss"]).all()
@@ -186,7 +186,7 @@ def test_indices_that_repeat_train(jit_compile, arrays):
 
 def test_indices_out_of_range_are_an_error_and_under_xla_leave_finite_weights(arrays):
     x, y, index = arrays
-    made = compiled(Trainer(model(), with_index=True))
+    made = compiled(Trainer(contrastive_model(), with_index=True))
     with pytest.raises(tf.errors.InvalidArgumentError, match="indices from 0 to 47"):
         made.fit(dataset(x, y, index + 5), epochs=1, verbose=0)
     made.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
@@ -210,7 +210,7 @@ def test_a_batch_is_handed_over_inside_alone_and_the_one_before_comes_back():
 )
 def test_a_resumed_training_repeats_the_draws(negatives, arrays, tmp_path):
     def trained(epochs, **fit_options):
-        made = compiled(Trainer(model(negatives=negatives), with_index=True))
+        made = compiled(Trainer(contrastive_model(negatives=negatives), with_index=True))
         data = tf.data.Dataset.from_tensor_slices(arrays).batch(16)
         made.fit(data, epochs=epochs, verbose=0, **fit_options)
         return made

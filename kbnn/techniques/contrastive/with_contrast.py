@@ -1,37 +1,35 @@
 """A model whose binary activations are trained to tell of their real-valued sources."""
 
 import numbers
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Literal
+from typing import Any
 
-import larq as lq
 import tf_keras as keras
 
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import (
     check_kernels,
     copy_quantizer_weights,
-    has_binary_kernel,
-    is_quantizer,
     quantizers_of,
     weights_without_quantizers,
 )
+from kbnn.graph.layer_choice import (
+    LayerChoice,
+    choose_layers,
+    input_quantizer_place,
+    last_input_layer,
+)
 from kbnn.graph.layers import layers_of
-from kbnn.graph.nodes import producers
 from kbnn.graph.rewrite import Replacement, check_rewritable, rewrite
-from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
 from kbnn.techniques.contrastive.contrastive_sign import ContrastiveSign
 from kbnn.techniques.contrastive.contrastive_term import DEFAULT_WEIGHT, ContrastiveTerm
 
 DEFAULT_DECAY = 0.5
 """How much less a tap weighs than the next one, where several have no other decay."""
 
-Layers = Literal["last", "all"] | Collection[str] | Callable[[keras.layers.Layer], bool]
-
 
 def with_contrast(
     model: keras.Model,
-    layers: Layers = "last",
+    layers: LayerChoice = "last",
     *,
     decay: float | None = None,
     weight: float = DEFAULT_WEIGHT,
@@ -75,7 +73,7 @@ def with_contrast(
     """
     check_rewritable(model)
     check_kernels(model)
-    taps = _chosen(model, layers)
+    taps = _choose(model, layers)
     weights = _weights(len(taps), weight, decay, contrast)
     by_layer = dict(zip(map(id, taps), weights, strict=True))
 
@@ -94,82 +92,29 @@ def contrastable_layers(model: keras.Model) -> list[str]:
     >>> kbnn.techniques.contrastable_layers(kbnn.models.vgg_tiny(width=8))
     ['conv_1', 'conv_2', 'conv_3']
     """
-    return list(dict.fromkeys(layer.name for layer in _taps(model)))
+    return list(dict.fromkeys(layer.name for layer in _quantized_layers(model)))
 
 
-def _taps(model: keras.Model) -> list[keras.layers.Layer]:
-    return [layer for layer in layers_of(model) if _argument(layer) is not None]
+def _quantized_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    return [layer for layer in layers_of(model) if input_quantizer_place(layer) is not None]
 
 
-def _argument(layer: keras.layers.Layer) -> str | None:
-    """Where a layer has the quantizer of an activation; "" where it is one itself."""
-    if isinstance(layer, lq.quantizers.Quantizer):
-        return ""
-    if getattr(layer, "input_quantizer", None) is not None:
-        return "input_quantizer"
-    return "activation" if is_quantizer(getattr(layer, "activation", None)) else None
-
-
-def _chosen(model: keras.Model, layers: Layers) -> list[keras.layers.Layer]:
-    taps = _taps(model)
-    names = [layer.name for layer in taps]
-    if not isinstance(layers, str) and isinstance(layers, Iterable):
-        layers = list(layers)
-    if layers == "last":
-        chosen = [] if not taps else [last_contrastable_layer(model)]
-    elif layers == "all":
-        chosen = taps
-    elif callable(layers):
-        chosen = [layer for layer in taps if layers(layer)]
-    elif not isinstance(layers, list) or not all(name in names for name in layers):
-        raise ValueError(
-            'Expected `layers` to be "last", "all", a function, or names of '
-            f"{', '.join(names)}. Received: layers={layers!r}"
-        )
-    else:
-        chosen = [layer for layer in taps if layer.name in layers]
+def _choose(model: keras.Model, layers: LayerChoice) -> list[keras.layers.Layer]:
+    quantized = _quantized_layers(model)
+    chosen = choose_layers(layers, quantized=quantized, last=last_input_layer(model))
     if not chosen:
         raise ValueError(
             "Expected a model with a quantized input that `layers` chooses. "
             f"Received: model={model.name!r}, layers={layers!r}"
         )
     for layer in chosen:
-        argument = _argument(layer)
-        if isinstance(getattr(layer, argument) if argument else layer, ContrastiveSign):
+        place = input_quantizer_place(layer)
+        if isinstance(getattr(layer, place) if place else layer, ContrastiveSign):
             raise ValueError(
                 "Expected quantizers without a contrastive term. "
-                f"Received: that of {layer.name!r}, which has one"
+                f"Received: layer {layer.name!r}, whose quantizer has one"
             )
     return chosen
-
-
-def last_contrastable_layer(model: keras.Model) -> keras.layers.Layer:
-    """The layer whose signs the last one with a binary kernel multiplies, or the last with signs.
-
-    Raises:
-        ValueError: a model without quantized inputs.
-    """
-    taps = _taps(model)
-    if not taps:
-        raise ValueError(
-            f"Expected a model with quantized inputs. Received: model={model.name!r} without one"
-        )
-    for layer in reversed([one for one in layers_of(model) if has_binary_kernel(one)]):
-        found = _before(layer, {id(tap) for tap in taps})
-        if found is not None:
-            return found
-    return taps[-1]
-
-
-def _before(layer: keras.layers.Layer, taps: Collection[int]) -> keras.layers.Layer | None:
-    if getattr(layer, "input_quantizer", None) is not None:
-        return layer
-    for producer in producers(layer):
-        if id(producer) in taps:
-            return producer
-        if isinstance(producer, SIGN_PRESERVING_LAYERS):
-            return _before(producer, taps)
-    return None
 
 
 def _weights(
@@ -191,7 +136,7 @@ def _weights(
 
 def _tapped(layer: keras.layers.Layer, contrast: dict[str, Any]) -> Replacement:
     """A layer with the term at its quantizer."""
-    argument = _argument(layer)
+    argument = input_quantizer_place(layer)
     before = getattr(layer, argument) if argument else layer
     name = layer.name if not argument else getattr(before, "name", f"{layer.name}_{argument}")
     term = ContrastiveSign(clone(before, f"{name}_base"), **contrast, name=name)

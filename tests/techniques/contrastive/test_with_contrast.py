@@ -176,7 +176,7 @@ def test_the_term_learns_what_it_measures(data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"layers": ["conv_9"]}, "names of conv_1, conv_2, conv_3. Received: layers="),
+        ({"layers": ["conv_9"]}, "names of conv_1, conv_2, conv_3. Received: 'conv_9'"),
         ({"layers": "first"}, "Expected `layers`"),
         ({"layers": "conv_3"}, "Expected `layers`"),
         ({"layers": 5}, "Expected `layers`"),
