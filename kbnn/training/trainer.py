@@ -11,7 +11,6 @@ from kbnn import _checks
 from kbnn.graph.larq_quantizers import check_kernels
 from kbnn.training import batch_context
 
-
 # Names that the logs have already.
 _TAKEN = ("loss", "real_loss")
 

@@ -116,7 +116,7 @@ def test_errors_leave_the_model_as_it_was(rng):
     before = [weight.numpy() for weight in model.weights]
     with pytest.raises(ValueError, match="no batch"):
         kbnn.recalibrate_batch_norm(model, [])
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(ValueError, match="statistics of layer 'bn_1'"):
         kbnn.recalibrate_batch_norm(model, np.full((2, *SHAPE), np.nan, "f"))
     with pytest.raises(ValueError, match=r"fit the model's inputs.*a batch of \[\(2, 6, 6\)\]"):
         kbnn.recalibrate_batch_norm(model, np.zeros((2, 6, 6), "f"))

@@ -165,7 +165,7 @@ def test_a_missing_index_is_an_error(arrays):
         made.fit(dataset(x, y), verbose=0)
     with pytest.raises(ValueError, match="Received: 5 parts"):
         made.fit(dataset(x, y, index, index, index), verbose=0)
-    with pytest.raises(ValueError, match=r"indices in training.*with_index=True"):
+    with pytest.raises(ValueError, match=r"indices of the samples.*with_index=True"):
         compiled(Trainer(contrastive_model())).fit(dataset(x, y), verbose=0)
     plain = compiled(contrastive_model())
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices in training.*with_index"):

@@ -37,7 +37,7 @@ class MixedTrainer(Trainer):
     ) -> None:
         super().__init__(model, with_index=with_index, name=name)
         self._logged = Means([logged])
-        self._of_training |= {logged}
+        self._training_only |= {logged}
         self._schedule = number
         # Read by all layers, and the same on all replicas.
         self._number = tf.Variable(
