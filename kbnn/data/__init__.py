@@ -1,16 +1,10 @@
 """Image data as batched, shuffled tf.data pipelines."""
 
-from kbnn.data.data_info import DataInfo
+from kbnn.data.data_info import DataInfo as DataInfo
 from kbnn.data.describe import describe
 from kbnn.data.epoch_counter import set_epoch
-from kbnn.data.load import Splits, load
+from kbnn.data.load import Splits as Splits
+from kbnn.data.load import load
 from kbnn.data.normalization import normalization_layer
 
-__all__ = [
-    "DataInfo",
-    "Splits",
-    "describe",
-    "load",
-    "normalization_layer",
-    "set_epoch",
-]
+__all__ = ["describe", "load", "normalization_layer", "set_epoch"]

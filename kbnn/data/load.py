@@ -73,8 +73,8 @@ def load(
             not be validated on images that it was trained with.
 
     Returns:
-        `Splits(train, validation, test)`. Elements are `(image, label)`: `(batch, height, width,
-        channels)`, float32 or uint8, and int64 `(batch,)`.
+        A named tuple `(train, validation, test)`. Each element is `(image, label)`: float32 or
+        uint8 `(batch, height, width, channels)`, and int64 `(batch,)`.
 
     Raises:
         TypeError: An argument has another type.

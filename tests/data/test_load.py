@@ -1,3 +1,5 @@
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -17,6 +19,12 @@ def npz(tmp_path, arrays):
     path = tmp_path / "arrays.npz"
     np.savez(path, **arrays)
     return path
+
+
+def test_bundled_sample_is_small_and_licensed():
+    folder = pathlib.Path(kbnn.data.__file__).parent
+    assert (folder / "fashion_mnist_sample.npz").stat().st_size <= 3_000_000
+    assert "Zalando SE" in (folder / "LICENSE.fashion-mnist").read_text()
 
 
 def test_sample_shapes_types_and_sizes():
