@@ -1,6 +1,6 @@
 """What the argument `layers` means, wherever a function of kbnn takes it."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
 import larq as lq
@@ -33,18 +33,18 @@ def choose_layers(
     Raises:
         ValueError: another string, or the name of no layer in `possible`.
     """
-    if isinstance(layers, str):
-        if layers == "all":
-            return list(quantized)
-        if layers == "last":
-            return [] if last is None else [last]
+    possible = quantized if possible is None else possible
+    if isinstance(layers, str) and layers == "all":
+        return list(quantized)
+    if isinstance(layers, str) and layers == "last":
+        return [] if last is None else [last]
+    if callable(layers):
+        return [layer for layer in possible if layers(layer)]
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
         raise ValueError(
             'Expected `layers` to be "all", "last", a list of names or a function. '
             f"Received: layers={layers!r}"
         )
-    possible = quantized if possible is None else possible
-    if callable(layers):
-        return [layer for layer in possible if layers(layer)]
     names = set(layers)
     valid = dict.fromkeys(layer.name for layer in possible)
     if not names <= valid.keys():

@@ -168,7 +168,7 @@ def test_a_missing_index_is_an_error(arrays):
     with pytest.raises(ValueError, match=r"indices of the samples.*with_index=True"):
         compiled(Trainer(contrastive_model())).fit(dataset(x, y), verbose=0)
     plain = compiled(contrastive_model())
-    with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices in training.*with_index"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"indices of the samples.*with_index"):
         plain.fit(dataset(x, y), verbose=0)
     plain.compile("adam", "sparse_categorical_crossentropy", jit_compile=True)
     assert np.isnan(plain.fit(dataset(x, y), verbose=0).history["loss"]).all()

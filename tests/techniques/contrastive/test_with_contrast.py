@@ -198,7 +198,7 @@ def test_what_cannot_be_is_refused(options, message):
 def test_a_model_without_signs_or_with_the_term_is_refused():
     with pytest.raises(ValueError, match="a quantized input that `layers` chooses"):
         with_contrast(chain(input_quantizer=None))
-    with pytest.raises(ValueError, match="'conv_3', which has one"):
+    with pytest.raises(ValueError, match="'conv_3', whose quantizer has one"):
         with_contrast(with_contrast(chain()))
     with pytest.raises(TypeError, match="no_such"):
         with_contrast(chain(), no_such=1)
