@@ -1,4 +1,6 @@
-"""What a convolution's padding="same" adds, and which of it LCE compiles."""
+"""The zeros that a convolution's padding="same" adds."""
+
+from typing import cast
 
 import tf_keras as keras
 
@@ -11,15 +13,16 @@ NEGATIVE = -1.0
 
 
 def same_paddings(layer: keras.layers.Layer) -> set[Paddings] | None:
-    """What `padding="same"` adds before and after each axis, in each of a convolution's uses.
+    """Return what `padding="same"` adds before and after each axis, for each call of a convolution.
 
-    None if it depends on a size that is not known.
+    The result is None if it depends on an unknown size.
     """
     shapes = {shape[1:-1] for shape in input_shapes(layer)}
     if max(layer.kernel_size) == 1:
         return {((0, 0),) * len(layer.kernel_size)}
     if any(None in shape for shape in shapes):
         return None
+    known = cast("set[tuple[int, ...]]", shapes)
     return {
         tuple(
             _same_padding(*axis)
@@ -27,12 +30,12 @@ def same_paddings(layer: keras.layers.Layer) -> set[Paddings] | None:
                 shape, layer.kernel_size, layer.strides, layer.dilation_rate, strict=True
             )
         )
-        for shape in shapes
+        for shape in known
     }
 
 
 def pads_nothing(layer: keras.layers.Layer) -> bool:
-    """Whether a convolution's `padding="same"` adds nothing, so that it is "valid"."""
+    """Whether `padding="same"` of a convolution adds nothing, as "valid" does."""
     paddings = same_paddings(layer)
     return paddings is not None and not any(
         size for padding in paddings for axis in padding for size in axis

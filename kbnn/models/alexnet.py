@@ -1,9 +1,10 @@
-"""Binary AlexNet: the chain in which XNOR-Net and its successors compare on ImageNet."""
+"""Binary AlexNet: the chain on which XNOR-Net and its successors compare on ImageNet."""
 
 from typing import Any
 
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.models import blocks
 
 
@@ -24,49 +25,29 @@ def alexnet(
     classifier_activation: str | None = "softmax",
     name: str = "alexnet",
 ) -> keras.Model:
-    """AlexNet with binary layers but for the first and the last.
+    """AlexNet with binary layers, except for the first and the last layer.
 
-    A real 11x11 stem of stride 4, binary convolutions (5x5, then three 3x3), two binary dense
-    layers, a real classifier: 62.4 million weights on ImageNet, 58.2 million of them binary. One
-    tower, without groups and dropout, with batch normalization, as binary networks have it.
+    A real 11x11 stem of stride 4, binary convolutions (one 5x5 and three 3x3), two binary dense
+    layers and a real classifier: 62.4 million weights on ImageNet, 58.2 million of them binary. As
+    usual for binary networks, it is one tower without groups and dropout, with batch normalization.
 
     Args:
         input_shape: (height, width, channels) of an image, each side 57 or more.
-        classes: number of classes.
-        width: filters of the stem; a multiple of 6 keeps AlexNet's proportions (96, 256, 384, 384,
+        width: filters of the stem. A multiple of 6 keeps AlexNet's proportions (96, 256, 384, 384,
             256).
-        input_quantizer: for each binary layer's input: a Larq quantizer, an alias or None (a ReLU:
-            the real-valued network). Each layer gets a clone.
-        kernel_quantizer: the same for its kernel; None leaves it real.
         hidden_units: units of the two dense layers.
-        normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` behind each
-            convolution and dense layer, which applies the input quantizer of the next; or a
-            function that takes a name and returns the layer to put behind each of them.
-        binary_stem: make the first convolution binary too, on an image that
-            `kbnn.layers.ThresholdEncoding` has turned into 32 signs per channel.
-        binary_classifier: make the last layer binary too, with batch normalization behind it.
-        kernel_initializer: of the binary kernels' latent values, as Keras's layers take it.
-        kernel_constraint: of the same; the default clips them to -1 to 1 where they are quantized.
-        preprocessing: a layer between a uint8 image and the stem, as
-            `kbnn.data.normalization_layer()`. By default the model takes float32 images.
-        classifier_activation: "softmax", or None for logits.
-        name: name of the model.
 
-    Returns:
-        A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
+    The other arguments, the result and the errors are those of `kbnn.models.vgg_small`.
 
-    Raises:
-        ValueError: a shape, a number or an activation out of range.
-        TypeError: a layer or quantizer of Keras 3.
-
-    >>> import kbnn
-    >>> model = kbnn.models.alexnet((64, 64, 3), classes=10, width=24, hidden_units=128)
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.alexnet((64, 64, 3), classes=10, width=24, hidden_units=128)
 
     Sources: "ImageNet Classification with Deep Convolutional Neural Networks" (Krizhevsky et al.,
-    2012); "XNOR-Net" (Rastegari et al., 2016) for the binary form. Here pooling stands behind
-    normalization and in front of the sign, where the device does it on packed bits.
+    2012); "XNOR-Net" (Rastegari et al., 2016) for the binary form. Here pooling comes after the
+    normalization and before the sign, where the device does it on packed bits.
     """
-    blocks.check_width(width)
+    _checks.positive_int("width", width)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -75,7 +56,7 @@ def alexnet(
         "kernel_constraint": kernel_constraint,
     }
     image, x = blocks.image_input(input_shape, preprocessing)
-    blocks.check_sides(input_shape, 57, "it is divided by 32 with windows of 3")
+    blocks.check_sides(input_shape, 57, "the network divides the image by 32, with windows of 3")
     x = blocks.stem(x, width, 11, strides=4, binary=binary_stem, **options)
     x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     wide, wider = width * 8 // 3, width * 4

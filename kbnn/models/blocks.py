@@ -1,4 +1,4 @@
-"""What the binary architectures are built of."""
+"""The building blocks of the binary architectures."""
 
 from collections.abc import Callable
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from kbnn import _checks, layers, quantizers
 # How an architecture normalizes: a name, or a function from a layer's name to the layer.
 Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
 
-# Larq's constraint of latent weights, which it takes by this name too.
+# The name of Larq's constraint that clips latent weights.
 CLIP = "weight_clip"
 
 # Keras's default momentum of 0.99 lags behind binary weights, which flip until late in training.
@@ -19,13 +19,13 @@ BATCH_NORM_MOMENTUM = 0.9
 
 
 def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.Layer | None) -> Any:
-    """The input named `image`: float32, or uint8 (0 to 255) in front of a preprocessing layer.
+    """Return the input named `image` (float32, or uint8 for a preprocessing layer).
 
     Returns:
         `(input tensor, tensor for the first layer)`.
     """
     shape = tuple(input_shape)
-    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+    if len(shape) != 3 or not all(_checks.is_integer(size) and size > 0 for size in shape):
         raise ValueError(
             "Expected `input_shape` to be (height, width, channels), three positive integers. "
             f"Received: input_shape={input_shape}"
@@ -39,10 +39,7 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
 
 
 def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: Any) -> Any:
-    """Apply the normalization layer that an architecture was asked for.
-
-    `input_quantizer` is that of the layers behind it, which "binary" takes over.
-    """
+    """Apply a normalization layer; "binary" also applies the next layers' `input_quantizer`."""
     if normalization == "batch":
         return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)(x)
     if normalization == "binary":
@@ -75,9 +72,9 @@ def convolution(
     normalization: Normalization,
     input_quantizer: Any,
 ) -> Any:
-    """A real-valued convolution with "same" padding, and normalization named `<name>_bn`.
+    """Apply a real-valued convolution with "same" padding, and normalization named `<name>_bn`.
 
-    `input_quantizer` is that of the layers behind it.
+    `input_quantizer` is the quantizer of the next layers.
     """
     x = keras.layers.Conv2D(
         filters, size, strides=strides, padding="same", use_bias=False, name=name
@@ -97,12 +94,11 @@ def stem(
     normalization: Normalization,
     **kernel: Any,
 ) -> Any:
-    """The first convolution of a chain, named `stem`: real, or binary on an image of signs."""
-    behind: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
-    if not isinstance(binary, bool):
-        raise ValueError(f"Expected `binary_stem` to be True or False. Received: {binary!r}")
+    """Apply the first convolution of a chain, named `stem`: real, or binary on encoded images."""
+    after: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
+    _checks.boolean("binary_stem", binary)
     if not binary:
-        return convolution(x, filters, size, "stem", strides=strides, **behind)
+        return convolution(x, filters, size, "stem", strides=strides, **after)
     if input_quantizer is None or kernel_quantizer is None:
         raise ValueError(
             "Expected `input_quantizer` and `kernel_quantizer` with a binary stem. "
@@ -135,13 +131,12 @@ def binary_convolution(
     window: int | None = None,
     **kernel: Any,
 ) -> Any:
-    """Sign, binary convolution padded with +1, normalization, max-pooling.
+    """Apply sign, binary convolution padded with +1, normalization and max-pooling.
 
-    Max-pooling (over `window`, by default as large as its stride `pool`) stands after batch
-    normalization and before the next layer's sign, where the converter turns it into a maximum
-    over packed bits, and the convolution's output stays packed. With `input_quantizer=None` the
-    sign's place is taken by a ReLU: the real-valued counterpart. With `normalization="binary"` the
-    normalization before this block has taken the sign, and the one in it takes the next.
+    Max-pooling (over `window`, by default its stride `pool`) comes after batch normalization and
+    before the next layer's sign. There the converter turns it into a maximum of packed bits, and
+    the output of the convolution stays packed. With `input_quantizer=None` a ReLU replaces the
+    sign. With `normalization="binary"` the normalization before this block has applied the sign.
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
@@ -170,7 +165,7 @@ def binary_dense(
     normalization: Normalization,
     **kernel: Any,
 ) -> Any:
-    """Sign (or ReLU, as in `binary_convolution`), binary dense layer, normalization."""
+    """Apply sign (or ReLU, as in `binary_convolution`), binary dense layer and normalization."""
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
     x = lq.layers.QuantDense(
@@ -182,7 +177,7 @@ def binary_dense(
 
 
 def classifier(x: Any, classes: int, activation: str | None) -> Any:
-    """The last layer, real-valued; the output is named for what it is."""
+    """Apply the last layer, real-valued. The output is named `logits` or `probabilities`."""
     _check_classifier(classes, activation)
     x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
     return _probabilities(x, activation)
@@ -198,10 +193,10 @@ def binary_classifier(
     normalization: Normalization,
     **kernel: Any,
 ) -> Any:
-    """The last layer, binary, and batch normalization, which scales its sums to logits.
+    """Apply the last layer, binary, and batch normalization, which scales its sums to logits.
 
-    On an image of features it stands in front of the average over the positions, which it
-    commutes with, and so takes signs.
+    On an image of features the layer comes before the average over the positions, so that its
+    inputs are signs. The result is the same, because both are linear.
     """
     _check_classifier(classes, activation)
     if input_quantizer is None or kernel_quantizer is None:
@@ -229,21 +224,8 @@ def _probabilities(x: Any, activation: str | None) -> Any:
 
 
 def _check_classifier(classes: int, activation: str | None) -> None:
-    if not isinstance(classes, int) or classes < 2:
-        raise ValueError(
-            f"Expected `classes` to be an integer of at least 2. Received: classes={classes}"
-        )
-    if activation not in ("softmax", None):
-        raise ValueError(
-            'Expected `classifier_activation` to be "softmax" or None. '
-            f"Received: classifier_activation={activation!r}"
-        )
-
-
-def check_width(width: int) -> None:
-    """Raise ValueError unless `width`, a number of filters, is a positive integer."""
-    if not isinstance(width, int) or width < 1:
-        raise ValueError(f"Expected `width` to be a positive integer. Received: width={width}")
+    _checks.integer("classes", classes, least=2)
+    _checks.one_of("classifier_activation", activation, ("softmax", None))
 
 
 def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None:
@@ -256,7 +238,7 @@ def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None
 
 
 def _before(input_quantizer: Any, normalization: Normalization) -> Any:
-    """The quantizer in a layer, whose inputs binary normalization has made signs already."""
+    """Return the quantizer of a layer's inputs; None if binary normalization has applied it."""
     return None if normalization == "binary" else input_quantizer
 
 
@@ -268,9 +250,9 @@ def _quantization(
     kernel_initializer: Any,
     kernel_constraint: Any,
 ) -> dict[str, Any]:
-    """The arguments of a Larq layer that make it binary."""
+    """Return the arguments of a Larq layer that make it binary."""
     initializer = keras.initializers.get(kernel_initializer)
-    # Each layer needs one of its own: one without a seed gives all of them the same values.
+    # Each layer needs its own instance: one without a seed gives all layers the same values.
     if hasattr(initializer, "get_config"):
         initializer = type(initializer).from_config(initializer.get_config())
     clips = isinstance(kernel_constraint, str) and kernel_constraint == CLIP

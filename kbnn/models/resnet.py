@@ -5,7 +5,7 @@ from typing import Any
 
 import tf_keras as keras
 
-from kbnn import layers
+from kbnn import _checks, layers
 from kbnn.models import blocks
 
 STEMS = ("small", "imagenet")
@@ -26,26 +26,16 @@ def resnet20(
 ) -> keras.Model:
     """ResNet-20 for images of about 32x32 pixels: three stages of three pairs of convolutions.
 
-    270 thousand weights with `downsampling="padding"`, as in "Deep Residual Learning for Image
-    Recognition" (He et al., 2016), section 4.2. The literature's binary "ResNet-20" comes with both
-    kinds of shortcuts, about one point of accuracy apart on CIFAR-10.
+    With `downsampling="padding"` it has 270 thousand weights, as in "Deep Residual Learning for
+    Image Recognition" (He et al., 2016), section 4.2. The literature's binary "ResNet-20" exists
+    with both kinds of shortcuts, about one point of accuracy apart on CIFAR-10.
 
-    Args:
-        input_shape: (height, width, channels) of an image.
-        classes: number of classes.
-        width: filters of the first stage; each further one has twice as many.
-        input_quantizer: for each binary convolution's input, as for `kbnn.models.resnet`.
-        kernel_quantizer: the same for its kernel.
-        downsampling: what a shortcut does where the image shrinks, as for `kbnn.models.resnet`.
-        name: name of the model.
-        **options: further arguments of `kbnn.models.resnet`.
+    The arguments, the result and the errors are those of `kbnn.models.resnet`.
 
-    Returns:
-        A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
-
-    >>> import kbnn
-    >>> sum(weight.shape.num_elements() for weight in kbnn.models.resnet20().trainable_weights)
-    269722
+    Example:
+        >>> import kbnn
+        >>> sum(weight.shape.num_elements() for weight in kbnn.models.resnet20().trainable_weights)
+        269722
     """
     quantizers = (input_quantizer, kernel_quantizer)
     options = {"downsampling": downsampling, "name": name, **options}
@@ -65,25 +55,15 @@ def resnet18(
 ) -> keras.Model:
     """ResNet-18: four stages of two pairs of convolutions.
 
-    With the ImageNet stem 11.7 million weights, as in "Deep Residual Learning for Image
-    Recognition" (He et al., 2016), table 1. With `stem="small"` it is the network used on
-    CIFAR-10 and CIFAR-100.
+    With the ImageNet stem it has 11.7 million weights, as in "Deep Residual Learning for Image
+    Recognition" (He et al., 2016), table 1. With `stem="small"` it is the network used on CIFAR-10
+    and CIFAR-100.
 
-    Args:
-        input_shape: (height, width, channels) of an image.
-        classes: number of classes.
-        width: filters of the first stage; each further one has twice as many.
-        input_quantizer: for each binary convolution's input, as for `kbnn.models.resnet`.
-        kernel_quantizer: the same for its kernel.
-        stem: "imagenet" or "small", as for `kbnn.models.resnet`.
-        name: name of the model.
-        **options: further arguments of `kbnn.models.resnet`.
+    The arguments, the result and the errors are those of `kbnn.models.resnet`.
 
-    Returns:
-        A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
-
-    >>> import kbnn
-    >>> model = kbnn.models.resnet18((32, 32, 3), classes=100, stem="small")
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.resnet18((32, 32, 3), classes=100, stem="small")
     """
     quantizers = (input_quantizer, kernel_quantizer)
     options = {"stem": stem, "name": name, **options}
@@ -103,7 +83,7 @@ def resnet34(
 ) -> keras.Model:
     """ResNet-34: four stages of 3, 4, 6 and 3 pairs of convolutions, 21.8 million weights.
 
-    Arguments and result are those of `kbnn.models.resnet18`.
+    The arguments, the result and the errors are those of `kbnn.models.resnet`.
     """
     quantizers = (input_quantizer, kernel_quantizer)
     options = {"stem": stem, "name": name, **options}
@@ -131,30 +111,31 @@ def resnet(
 ) -> keras.Model:
     """A residual network of pairs of binary 3x3 convolutions, with a real stem and classifier.
 
-    The sums between the convolutions stay real, so on the device a convolution's output is not
-    bit-packed, but for the first of each pair with plain shortcuts.
+    The sums between the convolutions stay real. On the device the output of a convolution is
+    therefore not bit-packed, except for the first of each pair with plain shortcuts.
 
     Args:
-        stages: for each stage its number of pairs of convolutions; the first convolution of each
-            stage but the first one halves height and width and doubles the filters.
+        stages: the number of pairs of convolutions of each stage. The first convolution of every
+            stage after the first one halves height and width and doubles the filters.
         input_shape: (height, width, channels) of an image.
         classes: number of classes.
-        width: filters of the stem and the first stage; multiples of 32 pack without waste.
-        input_quantizer: for each binary convolution's input: a Larq quantizer, an alias or None
-            (a ReLU: the real-valued network). Each layer gets a clone.
-        kernel_quantizer: the same for its kernel; None leaves it real.
-        stem: "small", a 3x3 convolution, or "imagenet", a 7x7 convolution and max-pooling, which
+        width: filters of the stem and the first stage. Multiples of 32 pack without waste.
+        input_quantizer: quantizer of the inputs of each binary convolution: a Larq quantizer, its
+            alias, or None for a ReLU (the real-valued network). Each layer gets a clone.
+        kernel_quantizer: quantizer of the kernel of each binary convolution; None leaves it real.
+        stem: "small", a 3x3 convolution; or "imagenet", a 7x7 convolution and max-pooling, which
             together divide height and width by 4.
         shortcuts: "bi_real", around each convolution; or "plain", around each pair.
         downsampling: what a shortcut does where the image shrinks, after average-pooling:
-            "convolution", a real 1x1 convolution with normalization, or "padding", zeros in place
-            of the channels that it has not.
-        reactnet: put a learned shift before each sign and an RPReLU behind each sum.
-        normalization: "batch", or a function that takes a name and returns the layer to put behind
+            "convolution", a real 1x1 convolution with normalization; or "padding", which fills the
+            new channels with zeros.
+        reactnet: add a learned shift before each sign and an RPReLU after each sum.
+        normalization: "batch", or a function that takes a name and returns the layer to put after
             each convolution.
-        kernel_initializer: of the binary kernels' latent values, as Keras's layers take it.
-        kernel_constraint: of the same; the default clips them to -1 to 1 where they are quantized.
-        preprocessing: a layer between a uint8 image and the stem, as
+        kernel_initializer: initializer of the latent weights of binary kernels.
+        kernel_constraint: constraint of these weights. By default they are clipped to -1 to 1 if
+            they are quantized.
+        preprocessing: a layer between a uint8 image and the stem, such as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
         name: name of the model.
@@ -163,29 +144,31 @@ def resnet(
         A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
 
     Raises:
-        ValueError: a shape, a number or a name out of range.
-        TypeError: a layer or quantizer of Keras 3.
+        ValueError: a shape, a number or a name is out of range.
+        TypeError: a layer or quantizer belongs to Keras 3.
 
-    >>> import kbnn
-    >>> model = kbnn.models.resnet((1, 1), (32, 32, 3), classes=10, width=32)
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.resnet((1, 1), (32, 32, 3), classes=10, width=32)
 
     Sources: "Deep Residual Learning for Image Recognition" (He et al., 2016); "Bi-Real Net" (Liu et
-    al., 2018) for the shortcut around each convolution and the average-pooling in it; "ReActNet"
-    (Liu et al., 2020) for shift and RPReLU. ReActNet's own convolutions are those of MobileNet;
-    here its activations stand in a ResNet, as in its paper's ablation.
+    al., 2018) for the shortcut around each convolution and its average-pooling; "ReActNet" (Liu et
+    al., 2020) for the shift and the RPReLU. ReActNet itself builds on MobileNet; here its
+    activations are in a ResNet, as in the ablation of its paper.
     """
-    blocks.check_width(width)
-    _check_names(stem=(stem, STEMS), shortcuts=(shortcuts, SHORTCUTS))
-    _check_names(downsampling=(downsampling, DOWNSAMPLING))
+    _checks.positive_int("width", width)
+    _checks.one_of("stem", stem, STEMS)
+    _checks.one_of("shortcuts", shortcuts, SHORTCUTS)
+    _checks.one_of("downsampling", downsampling, DOWNSAMPLING)
     _check_stages(stages)
     if normalization == "binary":
         raise ValueError(
-            'Expected `normalization` to be "batch" or a function. Received: "binary", whose signs '
-            "would stand in front of the sums; it is for chains, as vgg_small"
+            'Expected `normalization` to be "batch" or a function. Received: "binary", which gives '
+            "signs, but the sums need real values. It works in chains such as vgg_small"
         )
     image, x = blocks.image_input(input_shape, preprocessing)
     least = 2 ** (len(stages) - 1) * (4 if stem == "imagenet" else 1)
-    blocks.check_sides(input_shape, least, "stem and stages halve it that often")
+    blocks.check_sides(input_shape, least, "its stem and stages halve the image that often")
     size, strides = (7, 2) if stem == "imagenet" else (3, 1)
     stem_options = {"input_quantizer": input_quantizer, "normalization": normalization}
     x = blocks.convolution(x, width, size, "stem", strides=strides, **stem_options)
@@ -215,7 +198,7 @@ def resnet(
 
 
 class _Block:
-    """What the blocks of one network have in common."""
+    """Builds the blocks of one network."""
 
     def __init__(self, binary: dict[str, Any], *, downsampling: str, reactnet: bool) -> None:
         self._binary = binary
@@ -251,15 +234,6 @@ class _Block:
             )
         zeros = keras.layers.Rescaling(0.0, name=f"{name}_shortcut_zeros")(x)
         return keras.layers.Concatenate(name=f"{name}_shortcut")([x, zeros])
-
-
-def _check_names(**names: tuple[str, Sequence[str]]) -> None:
-    for argument, (name, valid) in names.items():
-        if name not in valid:
-            raise ValueError(
-                f"Expected `{argument}` to be one of {', '.join(map(repr, valid))}. "
-                f"Received: {argument}={name!r}"
-            )
 
 
 def _check_stages(stages: Sequence[int]) -> None:

@@ -106,7 +106,7 @@ def test_normalization_of_ones_own(build):
         ({"downsampling": "stride"}, "Expected `downsampling`"),
         ({"normalization": "layer"}, "Expected `normalization`"),
         ({"normalization": keras.layers.BatchNormalization}, "Expected `normalization`"),
-        ({"normalization": "binary"}, "it is for chains"),
+        ({"normalization": "binary"}, "works in chains"),
         ({"stages": (2, 0)}, "Expected `stages`"),
         ({"stages": ()}, "Expected `stages`"),
         ({"stages": 3}, "Expected `stages`"),
