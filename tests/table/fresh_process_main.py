@@ -44,7 +44,7 @@ def mirrored(module: str, row: str) -> None:
     """Two replicas train, and their weights stay the same."""
     with strategy().scope():
         model = network(rows_of(module)[row])
-    history = train(model).history
+        history = train(model).history
     assert np.isfinite(history["loss"]).all(), history
     assert_equal_replicas(model)
 

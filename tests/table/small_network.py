@@ -136,10 +136,20 @@ def images(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
 
 
 def train(
-    model: keras.Model, *, jit_compile: bool = False, **fit_options: Any
+    model: keras.Model,
+    *,
+    metrics: list[keras.metrics.Metric] | None = None,
+    jit_compile: bool = False,
+    **fit_options: Any,
 ) -> keras.callbacks.History:
-    """Two epochs of two steps."""
+    """Two epochs of two steps.
+
+    The optimizer and the metrics have their variables before the first step. Otherwise Keras would
+    trace the step twice.
+    """
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(keras.optimizers.Adam(0.01), loss, metrics=["accuracy"], jit_compile=jit_compile)
+    optimizer = keras.optimizers.SGD(0.1)
+    model.compile(optimizer, loss, metrics=metrics, jit_compile=jit_compile)
+    model.optimizer.build(model.trainable_variables)
     x, y = images()
     return model.fit(x, y, batch_size=16, epochs=2, verbose=0, **fit_options)

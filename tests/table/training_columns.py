@@ -16,7 +16,8 @@ def check_fit(row: ModelRow) -> None:
     model = network(row)
     x, y = images()
     before = [weight.numpy() for weight in model.trainable_weights]
-    history = train(model, validation_data=(x, y)).history
+    metrics = [keras.metrics.SparseCategoricalAccuracy()]
+    history = train(model, metrics=metrics, validation_data=(x, y)).history
     assert_trained(model, before, history)
     evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
     for name, value in evaluated.items():
@@ -99,7 +100,7 @@ def _check_bop_step(model: keras.Model) -> None:
     bop = lq.optimizers.Bop(threshold=threshold, gamma=gamma)
     optimizer = lq.optimizers.CaseOptimizer(
         (lq.optimizers.Bop.is_binary_variable, bop),
-        default_optimizer=keras.optimizers.legacy.Adam(0.01),
+        default_optimizer=keras.optimizers.legacy.SGD(0.01),
     )
     model.compile(optimizer, loss)
     model.fit(x, y, batch_size=len(x), verbose=0)
