@@ -1,5 +1,10 @@
 """Shared by all tests. Importing kbnn first selects Keras 2 for the whole run."""
 
+import os
+
+# The networks are small: XLA takes longer to compile them than they take to run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import kbnn  # noqa: F401
 
 import pathlib

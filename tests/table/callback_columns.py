@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from tests.table.callback_training import train_with_callback
-from tests.table.fresh_process import DETERMINISTIC, FRESH
+from tests.table.callback_training import check_resumption, train_with_callback
+from tests.table.determinism import deterministic_operations
+from tests.table.fresh_process import FRESH
 from tests.table.rows import CallbackRow
 
 
@@ -16,7 +17,8 @@ def check_fit(row: CallbackRow) -> None:
 
 def check_resume(row: CallbackRow) -> None:
     """A training that is interrupted and resumed ends where an uninterrupted one does."""
-    DETERMINISTIC.call("resume", module=row.module, row=row.name)
+    with deterministic_operations():
+        check_resumption(row)
 
 
 def check_mirrored(row: CallbackRow) -> None:

@@ -28,6 +28,8 @@ def train_with_callback(
     train, validation, _ = kbnn.data.load("fashion_mnist_sample", batch_size=500)
     model = row.model()
     model.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    # Otherwise its variables are made in the first step, which Keras would then trace twice.
+    model.optimizer.build(model.trainable_variables)
     callbacks = [*row.make(train), *(extra or [])]
     model.fit(train, validation_data=validation, epochs=epochs, callbacks=callbacks, verbose=0)
     return model

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 import kbnn
 from tests.table.rows import CallbackRow, LayerRow, QuantizerRow, by_name
-from tests.table.table_rows import narrow_vgg, sign
+from tests.table.table_rows import binary_model, sign
 
 
 def registered(cls: type) -> type:
@@ -234,7 +234,7 @@ def callback_row(name: str, cls: type) -> CallbackRow:
     return CallbackRow(
         name,
         make=lambda train: [kbnn.callbacks.ShuffleEpoch(train), cls()],
-        model=narrow_vgg,
+        model=binary_model,
         module=__name__,
     )
 

@@ -1,4 +1,4 @@
-"""A process that knows the library and nothing of what the tests made: the client's side."""
+"""A process that has imported the library and nothing from the tests: the client's side."""
 
 import atexit
 import json
@@ -9,30 +9,25 @@ import sys
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[2]
-# Replicas can wait for each other without end.
+# Replicas can wait for each other forever.
 TIMEOUT = 300
 
 
 class FreshProcess:
-    """Runs commands of `fresh_process_main.py`; started at the first one, it serves all.
+    """Runs the commands of `fresh_process_main.py`: one process, started at the first, for all."""
 
-    Args:
-        options: of the script's command line.
-    """
-
-    def __init__(self, *options: str) -> None:
-        self._command = [sys.executable, "-m", "tests.table.fresh_process_main", *options]
+    def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
     def call(self, command: str, **arguments: Any) -> None:
-        """Run a command.
+        """Run a command in the process.
 
         Raises:
-            AssertionError: it failed, or the process ended; with what it said.
+            AssertionError: The command failed, or the process ended.
         """
         if self._process is None:
             self._process = subprocess.Popen(
-                self._command,
+                [sys.executable, "-m", "tests.table.fresh_process_main"],
                 cwd=ROOT,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -50,7 +45,7 @@ class FreshProcess:
             raise AssertionError(f"{command} {reason}")
         error = json.loads(line)
         if error:
-            raise AssertionError(f"in a process of its own:\n{error}")
+            raise AssertionError(f"In a fresh process:\n{error}")
 
     def close(self) -> None:
         if self._process is not None:
@@ -60,4 +55,3 @@ class FreshProcess:
 
 
 FRESH = FreshProcess()
-DETERMINISTIC = FreshProcess("--deterministic")

@@ -1,7 +1,7 @@
-"""Loads files, trains under a strategy or trains twice, for rows that are named to it.
+"""The process of `fresh_process.py`: it loads files and trains rows under a strategy.
 
-Reads one JSON request a line from standard input and answers each with a line: null, or what went
-wrong. With `--deterministic`, TensorFlow's operations are; nothing turns that off again.
+It reads one JSON request a line from standard input. It answers each with a line: null, or the
+error.
 """
 
 import kbnn  # noqa: F401
@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from tests.table.callback_training import check_resumption, train_with_callback
+from tests.table.callback_training import train_with_callback
 from tests.table.description import assert_same, describe
 from tests.table.small_network import network, train
 
@@ -64,25 +64,6 @@ def assert_equal_replicas(model: keras.Model) -> None:
             np.testing.assert_array_equal(first, second, err_msg=weight.name)
 
 
-def train_twice(module: str, row: str) -> None:
-    """The same seed, the same weights."""
-    first, second = (trained_weights(rows_of(module)[row]) for _ in range(2))
-    for one, other in zip(first, second, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def trained_weights(row) -> list[np.ndarray]:
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(1)
-    model = network(row)
-    train(model)
-    return model.get_weights()
-
-
-def resume(module: str, row: str) -> None:
-    check_resumption(rows_of(module)[row])
-
-
 def rows_of(module: str) -> dict[str, Any]:
     return importlib.import_module(module).ROWS
 
@@ -94,9 +75,7 @@ def main() -> None:
     warnings.simplefilter("error")
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    if "--deterministic" in sys.argv:
-        tf.config.experimental.enable_op_determinism()
-    functions = [load, mirrored, mirrored_callback, train_twice, resume]
+    functions = [load, mirrored, mirrored_callback]
     commands = {function.__name__: function for function in functions}
     for line in sys.stdin:
         request = json.loads(line)

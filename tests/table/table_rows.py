@@ -2,6 +2,7 @@
 
 import pathlib
 import tempfile
+from typing import Any
 
 import larq as lq
 import numpy as np
@@ -182,27 +183,33 @@ LAYERS = [
 ]
 
 
-def narrow_vgg() -> keras.Model:
-    return kbnn.models.vgg_tiny(width=4)
+def binary_model(quantizer: str = "ste_sign", **quantizers: Any) -> keras.Model:
+    """A real stem and one binary convolution, for the bundled sample."""
+    signs = {"input_quantizer": quantizer, "kernel_quantizer": quantizer, **quantizers}
+    x = image = keras.Input((28, 28, 1), name="image")
+    x = keras.layers.Conv2D(8, 5, 4, use_bias=False, name="stem")(x)
+    x = keras.layers.BatchNormalization(name="stem_bn")(x)
+    x = lq.layers.QuantConv2D(8, 3, kernel_constraint="weight_clip", name="conv", **signs)(x)
+    x = keras.layers.BatchNormalization(name="conv_bn")(x)
+    x = keras.layers.GlobalAveragePooling2D(name="pool")(x)
+    return keras.Model(image, keras.layers.Dense(10, "softmax", name="probabilities")(x))
 
 
-def narrow_smooth_vgg() -> keras.Model:
-    return kbnn.models.vgg_tiny(
-        width=4, input_quantizer="smooth_sign", kernel_quantizer="smooth_sign"
-    )
+def smooth_model() -> keras.Model:
+    return binary_model("smooth_sign")
+
+
+def learned_model() -> keras.Model:
+    return binary_model(kernel_quantizer="learned_sign")
+
+
+def contrastive_model() -> keras.Model:
+    negatives = kbnn.techniques.EmbeddingQueue(count=600)
+    return kbnn.techniques.with_contrast(binary_model(), "all", negatives=negatives)
 
 
 def file_to_write() -> pathlib.Path:
     return pathlib.Path(tempfile.mkdtemp(), "file")
-
-
-def narrow_learned_vgg() -> keras.Model:
-    return kbnn.models.vgg_tiny(width=4, kernel_quantizer="learned_sign")
-
-
-def narrow_contrastive_vgg() -> keras.Model:
-    negatives = kbnn.techniques.EmbeddingQueue(count=600)
-    return kbnn.techniques.with_contrast(narrow_vgg(), "all", negatives=negatives)
 
 
 CALLBACKS = [
@@ -212,15 +219,15 @@ CALLBACKS = [
             kbnn.callbacks.ShuffleEpoch(train),
             kbnn.callbacks.ContrastMonitor(),
         ],
-        model=narrow_contrastive_vgg,
+        model=contrastive_model,
     ),
     CallbackRow(
         "learned_sign_monitor",
         make=lambda train: [
             kbnn.callbacks.ShuffleEpoch(train),
-            kbnn.callbacks.LearnedSignMonitor(pretrained=narrow_vgg()),
+            kbnn.callbacks.LearnedSignMonitor(pretrained=binary_model()),
         ],
-        model=narrow_learned_vgg,
+        model=learned_model,
     ),
     CallbackRow(
         "weight_histograms",
@@ -228,7 +235,7 @@ CALLBACKS = [
             kbnn.callbacks.ShuffleEpoch(train),
             kbnn.callbacks.WeightHistograms(file_to_write().with_suffix(".npz")),
         ],
-        model=narrow_smooth_vgg,
+        model=smooth_model,
     ),
     CallbackRow(
         "smooth_validation",
@@ -236,7 +243,7 @@ CALLBACKS = [
             kbnn.callbacks.ShuffleEpoch(train),
             kbnn.callbacks.SmoothValidation(train.take(1)),
         ],
-        model=narrow_smooth_vgg,
+        model=smooth_model,
     ),
     CallbackRow(
         "binarization_monitor",
@@ -244,7 +251,7 @@ CALLBACKS = [
             kbnn.callbacks.ShuffleEpoch(train),
             kbnn.callbacks.BinarizationMonitor(np.zeros((2, 28, 28, 1), "f")),
         ],
-        model=narrow_smooth_vgg,
+        model=smooth_model,
     ),
     CallbackRow(
         "sharpness_schedule",
@@ -253,12 +260,12 @@ CALLBACKS = [
             kbnn.callbacks.SharpnessSchedule(stop=20, quantizers="kernel"),
             kbnn.callbacks.SharpnessSchedule(stop=4, quantizers="input", hard_forward_from=0.5),
         ],
-        model=narrow_smooth_vgg,
+        model=smooth_model,
     ),
     CallbackRow(
         "shuffle_epoch",
         make=lambda train: [kbnn.callbacks.ShuffleEpoch(train)],
-        model=narrow_vgg,
+        model=binary_model,
     ),
 ]
 
