@@ -1,4 +1,4 @@
-"""Contrastive mutual information: binary activations learn to tell of their real-valued sources.
+"""Maximise the mutual information of binary activations and their real-valued sources.
 
 By default it trains on the bundled sample of Fashion-MNIST (5,000 images), a few minutes on two
 cores. `--data fashion_mnist` takes all of it; docs/data.md says where it is looked for.
@@ -25,7 +25,7 @@ def main() -> None:
 
     place = {"directory": arguments.data_dir}
     info = kbnn.data.describe(arguments.data, **place)
-    # A bank of all training images needs to know which ones are in a batch.
+    # A memory bank of all training images needs the indices of the images in a batch.
     with_index = arguments.negatives == "bank"
     train, validation, test = kbnn.data.load(
         arguments.data, **place, batch_size=128, with_index=with_index
@@ -48,7 +48,7 @@ def main() -> None:
         train,
         validation_data=validation,
         epochs=arguments.epochs,
-        # How much the signs tell of their sources, in nats: at least `conv_3/contrast_bound`.
+        # `conv_3/contrast_bound` is a lower bound of the mutual information, in nats.
         callbacks=[kbnn.callbacks.ContrastMonitor()],
         verbose=2,
     )
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def images_and_labels(images, labels, *_):
-    """What verification takes of a batch."""
+    """Return the parts of a batch that verification takes."""
     return images, labels
 
 

@@ -261,7 +261,7 @@ def _networks(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def negatives(source: str, count: int | None, rows: int | None) -> Negatives:
     """The negatives that the settings of a contrastive term describe."""
-    options = {} if count is None else {"count": count}
+    options: dict[str, Any] = {} if count is None else {"count": count}
     return MemoryBank(rows, **options) if source == "bank" else SOURCES[source](**options)
 
 

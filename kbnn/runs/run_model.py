@@ -12,7 +12,8 @@ from kbnn.runs.errors import InputError
 from kbnn.runs.run_choices import ENDS, MODELS
 from kbnn.runs.run_config import RunConfig
 from kbnn.runs.run_teacher import load_teacher
-from kbnn.techniques.contrastive.with_contrast import contrastable_layers, with_contrast
+from kbnn.techniques.contrastive.contrastable_layers import contrastable_layers
+from kbnn.techniques.contrastive.with_contrast import with_contrast
 from kbnn.techniques.distillation.distillation_trainer import DistillationTrainer
 from kbnn.techniques.latent_weights.latent_gradient_trainer import LatentGradientTrainer
 from kbnn.techniques.latent_weights.latent_mixture_trainer import LatentMixtureTrainer

@@ -4,8 +4,9 @@ The quantizers, layers, losses, callbacks and trainers of a technique are in the
 that have these names.
 """
 
+from kbnn.techniques.contrastive.contrastable_layers import contrastable_layers
 from kbnn.techniques.contrastive.negatives import EmbeddingQueue, MemoryBank, SameBatch
-from kbnn.techniques.contrastive.with_contrast import contrastable_layers, with_contrast
+from kbnn.techniques.contrastive.with_contrast import with_contrast
 from kbnn.techniques.noisy_supervision.noise_rate import estimate_noise_rate
 from kbnn.techniques.self_binarizing.smooth_network import smooth_network
 from kbnn.techniques.self_binarizing.weight_histograms import plot_weight_histograms

@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     indices: Any = None
 
 
-NOTHING = Batch()
+NO_BATCH = Batch()
 """The current batch outside of a train step."""
 
 # For each thread, because a distribution strategy runs the step of each replica in a thread.
@@ -29,7 +29,7 @@ _LOCAL = threading.local()
 
 
 @contextlib.contextmanager
-def hand_over(labels: Any, indices: Any) -> Iterator[None]:
+def batch_scope(labels: Any, indices: Any) -> Iterator[None]:
     """Make the labels and indices of a batch visible to the layers called inside the block."""
     before = current()
     _LOCAL.batch = Batch(labels, indices)
@@ -40,8 +40,8 @@ def hand_over(labels: Any, indices: Any) -> Iterator[None]:
 
 
 def current() -> Batch:
-    """Return the batch of the current train step; `NOTHING` outside of one."""
-    return getattr(_LOCAL, "batch", NOTHING)
+    """Return the batch of the current train step; `NO_BATCH` outside of one."""
+    return getattr(_LOCAL, "batch", NO_BATCH)
 
 
 def classes(labels: Any) -> tf.Tensor | None:

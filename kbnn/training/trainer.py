@@ -80,7 +80,7 @@ class Trainer(keras.Model):
         super().__init__(name=f"{model.name}_trainer" if name is None else name)
         self.model = model
         self.with_index = bool(with_index)
-        self._terms = Means(terms)
+        self._terms = EpochMeans(terms)
         # `test_step` does not log them.
         self._training_only = set(terms)
         self.built = True
@@ -126,7 +126,7 @@ class Trainer(keras.Model):
                 "Expected batches (x, y, index), as kbnn.data.load(..., with_index=True) gives "
                 "them, for a trainer with_index=True. Received: no integers after the labels"
             )
-        with tf.GradientTape() as tape, batch_context.hand_over(y, indices):
+        with tf.GradientTape() as tape, batch_context.batch_scope(y, indices):
             outputs, terms = self.forward(x, y, sample_weight)
             loss = self.compiled_loss(
                 *(y, outputs, sample_weight),
@@ -232,7 +232,7 @@ def _is_integer(value: Any) -> bool:
     return getattr(getattr(value, "dtype", None), "is_integer", False)
 
 
-class Means:
+class EpochMeans:
     """Means over an epoch, in an object that Keras does not search for weights to save."""
 
     def __init__(self, names: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""One step on two replicas is one step on their whole batch. A strategy ends with its process.
+"""Check that one step on two replicas equals one step on their joint batch.
 
 python mirrored_supervision.py twin|mixture|gradient|teacher
 """

@@ -14,7 +14,7 @@ def chain(seed=1, **options):
 
 
 def learnable_images():
-    """Images of noise, each with a bright line where its class has it, and the classes."""
+    """Return images of noise with a bright line at the row of their class, and the classes."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, CLASSES, 128)
     images = rng.normal(0, 0.5, (128, *SHAPE)).astype(np.float32)
@@ -34,6 +34,6 @@ def fit(model, data, epochs=2, **options):
 
 
 def differences(one, other):
-    """The largest difference of each of two models' weights."""
+    """Return the largest difference in each weight of two models."""
     pairs = zip(one.get_weights(), other.get_weights(), strict=True)
     return [np.abs(a - b).max() for a, b in pairs]

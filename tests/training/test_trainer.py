@@ -197,8 +197,8 @@ def test_indices_out_of_range_are_an_error_and_under_xla_leave_finite_weights(ar
 
 def test_a_batch_is_handed_over_inside_alone_and_the_one_before_comes_back():
     assert batch_context.current() == (None, None)
-    with batch_context.hand_over(1, 2):
-        with contextlib.suppress(RuntimeError), batch_context.hand_over(3, None):
+    with batch_context.batch_scope(1, 2):
+        with contextlib.suppress(RuntimeError), batch_context.batch_scope(3, None):
             assert batch_context.current() == (3, None)
             raise RuntimeError
         assert batch_context.current() == (1, 2)

@@ -1,4 +1,4 @@
-"""An input quantizer whose outputs are to tell of which inputs they come."""
+"""An input quantizer that adds the contrastive term of its inputs and outputs."""
 
 from typing import Any
 
@@ -18,54 +18,59 @@ from kbnn.techniques.contrastive.negatives import load_negatives
 @lq.utils.register_alias("ContrastiveSign")
 @keras.utils.register_keras_serializable(package="kbnn")
 class ContrastiveSign(lq.quantizers.Quantizer):
-    r"""Wraps an input quantizer, and adds the contrastive term of its inputs and outputs.
-
-    Real-valued activations $a_F$ and binary ones $a_B$ of the same sample and pass are a positive
-    pair, those of other samples the negatives:
+    r"""Wraps an input quantizer and adds the contrastive term of its inputs and outputs.
 
     $$a_B = q(a_F), \qquad L = L_{task} + \lambda\, L_{contrast}(a_B, a_F)$$
 
-    which maximises a lower bound of their mutual information (`kbnn.layers.ContrastiveTerm`).
-    Outputs and gradients of q itself are as they were; outside of training there is nothing else.
-    `kbnn.converters.freeze` leaves what q freezes to.
+    The real-valued activations $a_F$ and the binary activations $a_B$ of the same sample and pass
+    are a positive pair; other samples provide the negatives. This maximises a lower bound of their
+    mutual information. Outputs and gradients of q are unchanged, and outside of training q is all
+    that there is. `kbnn.converters.freeze` replaces the wrapper by what q freezes to.
 
     Args:
-        base: q, a Larq quantizer, its alias or its config; also a `SmoothSign`.
+        base: q: a Larq quantizer, its alias or its config, or a `SmoothSign`.
         **contrast: The arguments of `kbnn.layers.ContrastiveTerm`, with its defaults: `negatives`,
             `weight`, `temperature`, `embedding`, `pooling`.
 
     Attributes:
         base: q.
-        contrast: the `kbnn.layers.ContrastiveTerm`.
+        contrast: The `kbnn.layers.ContrastiveTerm`.
 
-    Input and output: activations, `(batch, ..., channels)`.
+    Call arguments:
+        inputs: Activations, `(batch, ..., channels)`.
+        training: Whether to add the term.
+
+    Returns:
+        q of the inputs.
 
     Raises:
-        ValueError: as `ContrastiveTerm`; a kernel, whose filters are no samples.
-        TypeError: a base that is no quantizer, or an argument of another name.
+        ValueError: As `ContrastiveTerm`. Trainers, `kbnn.requantize`, `kbnn.converters.freeze` and
+            the models of `kbnn.models` also raise it for a kernel, whose filters are not samples.
+        TypeError: `base` is not a quantizer, or an argument is unknown.
 
-    >>> import kbnn
-    >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> model = kbnn.requantize(
-    ...     model, input_quantizer=kbnn.quantizers.ContrastiveSign(), layers="last")
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.vgg_tiny(width=8)
+        >>> model = kbnn.requantize(
+        ...     model, input_quantizer=kbnn.quantizers.ContrastiveSign(), layers="last")
 
-    `kbnn.techniques.with_contrast` puts it around the quantizers that a model has.
+    `kbnn.techniques.with_contrast` wraps the quantizers that a model has.
 
-    Source: CMIM (docs/contrastive.md).
+    Source: CMIM (kbnn/techniques/contrastive/README.md).
     """
 
     def __init__(self, base: Any = "ste_sign", **contrast: Any) -> None:
-        of_layers = {
+        layer_options = {
             name: contrast.pop(name) for name in ("name", "trainable", "dtype") if name in contrast
         }
-        super().__init__(**of_layers)
-        of_base = None if base is None else clone(base, f"{self.name}_base")
-        if of_base is None or isinstance(of_base, ContrastiveSign):
+        super().__init__(**layer_options)
+        quantizer = None if base is None else clone(base, f"{self.name}_base")
+        if quantizer is None or isinstance(quantizer, ContrastiveSign):
             raise TypeError(
                 "Expected `base` to be a quantizer without a contrastive term. "
                 f"Received: base={base!r}"
             )
-        self.base = of_base
+        self.base = quantizer
         self.contrast = ContrastiveTerm(**contrast, name="contrast")
         self.precision = getattr(self.base, "precision", None)
 
@@ -80,10 +85,10 @@ class ContrastiveSign(lq.quantizers.Quantizer):
 
     @staticmethod
     def check_kernel(shape: Any) -> None:
-        """Raise ValueError: a kernel has no samples that could be told apart."""
+        """Raise ValueError: the filters of a kernel are not samples to compare."""
         raise ValueError(
-            "Expected a ContrastiveSign as an input quantizer, or a layer: it compares samples. "
-            f"Received: a kernel of shape {tuple(shape)}"
+            "Expected a ContrastiveSign as an input quantizer or as a layer, because it compares "
+            f"samples. Received: a kernel of shape {tuple(shape)}"
         )
 
     def call(self, inputs: tf.Tensor, training: Any = None) -> tf.Tensor:
@@ -92,11 +97,11 @@ class ContrastiveSign(lq.quantizers.Quantizer):
         return outputs
 
     def add_no_loss(self) -> None:
-        """Say that a call of a layer, which has it inside, does without it."""
+        """Add 0 to the losses, for a layer that has a ContrastiveSign and skips it in a call."""
         self.contrast.add_loss(tf.zeros([]))
 
     def frozen_quantizer(self) -> Any:
-        """What takes its place in a frozen model: what takes that of its base."""
+        """Return what replaces the quantizer in a frozen model: what its base freezes to."""
         frozen = hooks.frozen_quantizer(self.base)
         if frozen is not None:
             return clone(frozen, self.name)

@@ -1,22 +1,29 @@
-"""The contrastive term between two views of a batch: embeddings, negatives, loss and measures."""
+"""The contrastive term between two views of a batch, as a layer."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn.techniques.contrastive.contrast_metrics import (
+    NUMBER_OF_SUMS,
+    ContrastMetrics,
+    batch_sums,
+    distinct_codes_share,
+    mean_metrics,
+)
 from kbnn.techniques.contrastive.embedding_head import POOLINGS, EmbeddingHead
 from kbnn.techniques.contrastive.embedding_queue import EmbeddingQueueLayer
 from kbnn.techniques.contrastive.losses import (
     check_temperature,
-    info_nce_bound,
     info_nce_loss,
     log_mean_exp,
     nce_loss,
 )
-from kbnn.techniques.contrastive.memory_bank import MemoryBankLayer, checked_indices
+from kbnn.techniques.contrastive.memory_bank import MemoryBankLayer, to_sample_indices
+from kbnn.techniques.contrastive.negative_embeddings import NegativeEmbeddings
 from kbnn.techniques.contrastive.negatives import (
     EmbeddingQueue,
     MemoryBank,
@@ -25,7 +32,7 @@ from kbnn.techniques.contrastive.negatives import (
     negatives_config,
     resolve_negatives,
 )
-from kbnn.techniques.contrastive.replicas import all_gather_batch, mean_of_replicas, of_all_replicas
+from kbnn.techniques.contrastive.replicas import all_gather_batch, scale_gradient_for_replicas
 from kbnn.training import batch_context
 
 DEFAULT_WEIGHT = 0.1
@@ -34,31 +41,17 @@ _NO_INDICES = (
     "Call kbnn.trainers.Trainer(model, with_index=True).fit(data) with data (x, y, index), as "
     "kbnn.data.load(..., with_index=True) returns it."
 )
-# What the variable `sums` holds, in its order.
-_SUMS = ("batches", "bound", "distinct_codes", "scored_batches", "loss")
-
-
-class ContrastMetrics(NamedTuple):
-    """Means over the batches in training since they were begun anew.
-
-    Attributes:
-        bound: of the mutual information of the two views, in nats: InfoNCE's, from the batch and
-            without leaving out any class, whatever the source of negatives.
-        distinct_codes: share of samples in a batch whose signs are those of no sample before them.
-        loss: the term, without its weight; without batches that had nothing to compare with.
-    """
-
-    bound: float
-    distinct_codes: float
-    loss: float
 
 
 @keras.utils.register_keras_serializable(package="kbnn")
 class ContrastiveTerm(keras.layers.Layer):
-    r"""Adds to the loss, in training, that two views of a sample find each other among others.
+    r"""Adds a contrastive loss between two views of a batch, in training.
 
-    Each view has an `EmbeddingHead`; the loss is the mean over the batch of a contrastive loss of
-    the embeddings, times the weight. Outside of training it adds nothing. Always in float32.
+    $$\lambda\, \frac{1}{B} \sum_{i=1}^{B} L_{contrast}(e_B^i, e_F^i)$$
+
+    Each view has an embedding head. $L_{contrast}$ is `kbnn.losses.nce_loss` with a memory bank and
+    `kbnn.losses.info_nce_loss` otherwise. Outside of training the layer adds 0. It always computes
+    in float32.
 
     Args:
         negatives: The samples that a sample is compared with. `kbnn.techniques.SameBatch()` (alias
@@ -66,33 +59,37 @@ class ContrastiveTerm(keras.layers.Layer):
             "queue"): the batches before. `kbnn.techniques.MemoryBank(rows=...)`: all training
             samples, which needs the samples' indices, from a
             `kbnn.trainers.Trainer(model, with_index=True)`.
-        weight: lambda. With 0 the network trains exactly as without the term, and the metrics are
-            still computed.
+        weight: lambda, at least 0. With 0 the network trains exactly as without the term, and the
+            metrics are still computed.
         temperature: tau, at least 0.001.
         embedding: The size of the embeddings.
         pooling: How the heads treat positions: "average" or "flatten".
 
-    Where labels are known, samples of one class are no negatives of each other: under a
-    `kbnn.trainers.Trainer`. Under plain `fit` they are.
+    A `kbnn.trainers.Trainer` passes the labels to the layer. Samples with equal labels are then not
+    negatives of each other. Plain `fit` does not pass them. Under a distribution strategy the batch
+    is the batch of all replicas. A layer that a model uses twice has its term twice.
 
-    Under a distribution strategy the batch is that of all replicas. A layer that is used twice in a
-    model has its term twice.
+    Call arguments:
+        inputs: Two views, `[(batch, ..., channels), (batch, ..., channels)]`, the binary one first.
+        training: Whether to add the loss, and to update the memory and the metrics.
 
-    Input: two views, `[(batch, ..., channels), (batch, ..., channels)]`, the binary one first.
-    Output: what has been added to the loss, a scalar.
+    Returns:
+        The added loss, a scalar.
 
     Raises:
-        ValueError: an argument out of range or without effect; in training, "bank" without indices.
+        ValueError: An argument is out of range, a memory bank has no `rows`, or, in training, it
+            gets no indices.
 
-    >>> import kbnn, numpy as np
-    >>> contrast = kbnn.layers.ContrastiveTerm(weight=1.0)
-    >>> views = [np.sign(np.random.normal(size=(8, 4, 4, 32))).astype("f") for _ in range(2)]
-    >>> float(contrast(views, training=True)) > 0, float(contrast(views))
-    (True, 0.0)
+    Example:
+        >>> import kbnn, numpy as np
+        >>> contrast = kbnn.layers.ContrastiveTerm(weight=1.0)
+        >>> views = [np.sign(np.random.normal(size=(8, 4, 4, 32))).astype("f") for _ in range(2)]
+        >>> float(contrast(views, training=True)) > 0, float(contrast(views))
+        (True, 0.0)
 
-    Source: CMIM (docs/contrastive.md) for the loss with a bank, its size and momentum; the code has
-    a weight of 3.2 and a temperature of 0.1. "batch" and "queue", the defaults of weight and
-    temperature, and that the heads are trained, are kbnn's.
+    Source: CMIM (kbnn/techniques/contrastive/README.md). From its code: the loss with a memory
+    bank, its size and its momentum. Departures: the code has a weight of 3.2 and a temperature of
+    0.1, and does not train the heads. The other two sources of negatives are kbnn's.
     """
 
     def __init__(
@@ -126,84 +123,94 @@ class ContrastiveTerm(keras.layers.Layer):
             with tf.name_scope(part.name):
                 part.build(shape)
         kept = {"trainable": False, "initializer": "zeros", "experimental_autocast": False}
-        self.sums = self.add_weight("sums", (len(_SUMS),), **kept)
+        self.sums = self.add_weight("sums", (NUMBER_OF_SUMS,), **kept)
         if isinstance(self.memory, MemoryBankLayer):
             self.log_scale = self.add_weight("log_scale", (2,), **kept)
         super().build(input_shape)
 
     def call(self, inputs: Any, training: Any = None) -> tf.Tensor:
         if training is None or isinstance(training, bool | int):
-            loss = self._of_batch(inputs) if training else tf.zeros([])
+            loss = self._weighted_loss(inputs) if training else tf.zeros([])
         else:
             is_training = tf.cast(training, tf.bool)
-            loss = tf.cond(is_training, lambda: self._of_batch(inputs), lambda: tf.zeros([]))
-        # On every call, or Keras takes the loss of a graph that is gone.
+            loss = tf.cond(is_training, lambda: self._weighted_loss(inputs), lambda: tf.zeros([]))
+        # On every call, or Keras keeps the loss of a graph that no longer exists.
         self.add_loss(loss)
         return loss
 
-    def term(self, binary: Any, real: Any, labels: Any = None, indices: Any = None) -> tf.Tensor:
-        """The term of a batch in training, without its weight; moves memory and measures on.
+    def batch_loss(
+        self, binary: Any, real: Any, labels: Any = None, indices: Any = None
+    ) -> tf.Tensor:
+        """Return the loss of a training batch without its weight, and update memory and metrics.
 
         Args:
-            binary: the binary views, `(batch, ..., channels)`.
-            real: the real-valued ones.
-            labels: as `fit` has them, or None.
-            indices: of the samples, integers `(batch,)`; None without.
+            binary: The binary views, `(batch, ..., channels)`.
+            real: The real-valued views.
+            labels: Labels in the form that `fit` takes, or None.
+            indices: The indices of the samples, integers `(batch,)`, or None.
 
         Returns:
             A scalar, the mean over the batch of all replicas.
 
         Raises:
-            ValueError: a "bank" without indices.
+            ValueError: A memory bank gets no indices.
         """
         if not self.built:
             with tf.name_scope(self.name):
                 self.build([tf.convert_to_tensor(view).shape for view in (binary, real)])
-        if isinstance(self.memory, MemoryBankLayer) and indices is None:
-            raise ValueError(_NO_INDICES)
-        share = _distinct_share(binary)
         if not isinstance(self.memory, MemoryBankLayer):
             indices = None
+        elif indices is None:
+            raise ValueError(_NO_INDICES)
         else:
-            indices = checked_indices(indices, tf.convert_to_tensor(binary).shape[0])
-        embedded = all_gather_batch(
-            self.binary_head(binary), self.real_head(real), batch_context.classes(labels), indices
+            indices = to_sample_indices(indices, tf.convert_to_tensor(binary).shape[0])
+        distinct_codes = distinct_codes_share(binary)
+        views = self.binary_head(binary), self.real_head(real)
+        gathered = all_gather_batch(*views, batch_context.classes(labels), indices)
+        loss, is_scored = self._score(*gathered)
+        self.sums.assign_add(
+            batch_sums(
+                *gathered[:2],
+                temperature=self.temperature,
+                distinct_codes=distinct_codes,
+                loss=loss,
+                is_scored=is_scored,
+            )
         )
-        loss, scored = self._scored(*embedded)
-        self._measure(*embedded[:2], share=share, loss=loss, scored=scored)
-        return of_all_replicas(loss)
+        return scale_gradient_for_replicas(loss)
 
-    def means(self) -> ContrastMetrics:
-        """The measures since `reset_metrics`."""
-        values = keras.backend.get_value(self.sums)
-        batches, bound, distinct, scored, loss = (float(value) for value in values)
-        batches, scored = max(batches, 1.0), max(scored, 1.0)
-        return ContrastMetrics(bound / batches, distinct / batches, loss / scored)
+    def metric_results(self) -> ContrastMetrics:
+        """Return the metrics since the last `reset_metrics`."""
+        return mean_metrics([float(value) for value in keras.backend.get_value(self.sums)])
 
     def reset_metrics(self) -> None:
-        """Begin the measures anew."""
+        """Set the metrics back to 0."""
         self.sums.assign(tf.zeros_like(self.sums))
 
-    def _of_batch(self, views: Any) -> tf.Tensor:
+    def _weighted_loss(self, views: Any) -> tf.Tensor:
         binary, real = views
         batch = batch_context.current()
-        labels, indices = batch
         needs_indices = isinstance(self.memory, MemoryBankLayer)
-        if needs_indices and batch is batch_context.NOTHING and tf.inside_function():
-            # A SavedModel has a trace of training, which may be made, and not run.
+        if needs_indices and batch is batch_context.NO_BATCH and tf.inside_function():
+            # A SavedModel holds a trace of the training call, which nobody may run.
             with tf.control_dependencies([tf.debugging.Assert(False, [_NO_INDICES])]):
-                return tf.constant(math.nan)  # for XLA, which asserts nothing
+                return tf.constant(math.nan)  # for XLA, which does not run assertions
         if self.weight == 0:
-            # The network's own gradients stay what they are to the bit.
+            # Keeps the gradients of the network bit for bit.
             binary, real = tf.stop_gradient(binary), tf.stop_gradient(real)
-        return self.weight * self.term(binary, real, labels, indices)
+        return self.weight * self.batch_loss(binary, real, batch.labels, batch.indices)
 
-    def _scored(
+    def _score(
         self, binary: tf.Tensor, real: tf.Tensor, labels: Any, indices: Any
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss of a joint batch, scored before the memory takes it, and whether any was."""
+        """Return the loss of the joint batch, and whether it had anything to compare with.
+
+        The memory takes the batch after it has been scored.
+        """
+        is_scored = tf.constant(True)
         if isinstance(self.memory, EmbeddingQueueLayer):
             others = self.memory.negatives(tf.shape(binary)[0], labels)
+            is_scored = self.memory.written > 0
             losses = info_nce_loss(
                 *(binary, real),
                 binary_negatives=others.binary,
@@ -211,13 +218,11 @@ class ContrastiveTerm(keras.layers.Layer):
                 keep=others.keep,
                 temperature=self.temperature,
             )
-            scored = self.memory.written > 0
             self.memory.write(binary, real, labels)
-            return tf.reduce_mean(losses), scored
-        if isinstance(self.memory, MemoryBankLayer):
+        elif isinstance(self.memory, MemoryBankLayer):
             is_first = tf.equal(self.memory.draws, 0)
             others = self.memory.negatives(indices, labels)
-            log_scale = tf.where(is_first, self._log_scale_of(binary, real, others), self.log_scale)
+            log_scale = tf.where(is_first, self._first_scale(binary, real, others), self.log_scale)
             self.log_scale.assign(log_scale)
             losses = nce_loss(
                 *(binary, real, others.binary, others.real),
@@ -226,12 +231,14 @@ class ContrastiveTerm(keras.layers.Layer):
                 log_scale=log_scale,
             )
             self.memory.write(indices, binary, real, labels)
-            return tf.reduce_mean(losses), tf.constant(True)
-        losses = info_nce_loss(binary, real, labels, temperature=self.temperature)
-        return tf.reduce_mean(losses), tf.constant(True)
+        else:
+            losses = info_nce_loss(binary, real, labels, temperature=self.temperature)
+        return tf.reduce_mean(losses), is_scored
 
-    def _log_scale_of(self, binary: tf.Tensor, real: tf.Tensor, others: Any) -> tf.Tensor:
-        """log c of both anchors, a constant from the first batch on."""
+    def _first_scale(
+        self, binary: tf.Tensor, real: tf.Tensor, others: NegativeEmbeddings
+    ) -> tf.Tensor:
+        """Return log c for both anchors, which stays constant after the first batch."""
         positive = tf.reduce_sum(binary * real, axis=-1) / self.temperature
         return tf.stack(
             [
@@ -244,34 +251,11 @@ class ContrastiveTerm(keras.layers.Layer):
             ]
         )
 
-    def _measure(
-        self,
-        binary: tf.Tensor,
-        real: tf.Tensor,
-        *,
-        share: tf.Tensor,
-        loss: tf.Tensor,
-        scored: tf.Tensor,
-    ) -> None:
-        binary, real = tf.stop_gradient(binary), tf.stop_gradient(real)
-        unmasked = info_nce_loss(binary, real, temperature=self.temperature) / 2
-        count = tf.cast(tf.shape(binary)[0], tf.float32)
-        scored = tf.cast(scored, tf.float32)
-        values = [1.0, info_nce_bound(unmasked, count - 1), share, scored, scored * loss]
-        self.sums.assign_add(tf.stop_gradient(tf.stack(values)))
-
     def compute_output_shape(self, input_shape: Any) -> Any:
         return ()
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.options()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "ContrastiveTerm":
-        return cls(**load_negatives(config))
-
     def options(self) -> dict[str, Any]:
-        """Return the arguments that a layer in general does not have, as JSON holds them."""
+        """Return the arguments of this class, without the arguments of every layer, for JSON."""
         return {
             "negatives": negatives_config(self.negatives),
             "weight": self.weight,
@@ -280,20 +264,13 @@ class ContrastiveTerm(keras.layers.Layer):
             "pooling": self.pooling,
         }
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.options()}
 
-# The name under which saved models of earlier versions have it.
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "ContrastiveTerm":
+        return cls(**load_negatives(config))
+
+
+# Models that were saved before have the class under this name.
 keras.utils.get_custom_objects()["kbnn>Contrast"] = ContrastiveTerm
-
-
-def _distinct_share(views: Any) -> tf.Tensor:
-    """The share of samples whose signs no sample before them has, in each replica's batch."""
-    views = tf.stop_gradient(tf.cast(views, tf.float32))
-    count = tf.shape(views)[0]
-    signs = tf.where(tf.reshape(views, (count, -1)) >= 0, 1.0, -1.0)
-    # Sums of +-1 are exact in float32, up to 16 million of them.
-    same = tf.matmul(signs, signs, transpose_b=True) == tf.cast(tf.shape(signs)[1], tf.float32)
-    before = tf.linalg.band_part(tf.cast(same, tf.float32), -1, 0) - tf.eye(count)
-    distinct = tf.reduce_sum(tf.cast(tf.reduce_max(before, axis=-1) <= 0, tf.float32))
-    # An empty batch has a part in no mean.
-    sums = mean_of_replicas(tf.stack([distinct, tf.cast(count, tf.float32)]))
-    return tf.math.divide_no_nan(sums[0], sums[1])

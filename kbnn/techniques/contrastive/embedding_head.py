@@ -1,4 +1,4 @@
-"""From an activation to a point on a sphere, where similarities are inner products."""
+"""The layer that embeds an activation as a point on a sphere."""
 
 from typing import Any
 
@@ -16,21 +16,21 @@ class EmbeddingHead(keras.layers.Layer):
 
     $$e = \frac{W^T p(a) + b}{\| W^T p(a) + b \|}$$
 
-    Always in float32.
+    It always computes in float32.
 
     Args:
-        units: size of the embedding.
-        pooling: p: "average" over all positions, for images of any size; or "flatten", which keeps
-            where things are and needs a known size.
+        units: The size of the embedding.
+        pooling: p. "average" takes the mean over all positions, for images of any size. "flatten"
+            keeps the positions and needs images of a known size.
 
     Input and output: `(batch, ..., channels)`, `(batch, units)`.
 
     Raises:
-        ValueError: an argument out of range; "flatten" of activations of unknown size, or channels
-            of unknown number.
+        ValueError: An argument is out of range, the number of channels is unknown, or "flatten"
+            meets an activation of unknown size.
 
     Source: the embeddings of "Contrastive Representation Distillation" (Tian et al., 2020), which
-    the paper's (CMIM) code has.
+    the CMIM code uses.
     """
 
     def __init__(self, units: int = 128, pooling: str = "average", **kwargs: Any) -> None:
@@ -39,14 +39,14 @@ class EmbeddingHead(keras.layers.Layer):
         self.pooling = _checks.one_of("pooling", pooling, POOLINGS)
 
     def build(self, input_shape: Any) -> None:
-        taken = input_shape[1:] if self.pooling == "flatten" else input_shape[-1:]
-        if len(input_shape) < 2 or None in tuple(taken):
+        features = input_shape[1:] if self.pooling == "flatten" else input_shape[-1:]
+        if len(input_shape) < 2 or None in tuple(features):
             raise ValueError(
-                "Expected activations (batch, ..., channels) of a known number of channels and, "
-                'with pooling="flatten", a known height and width. Received: a shape '
-                f'{tuple(input_shape)}. For images of any size take pooling="average".'
+                "Expected activations (batch, ..., channels) with a known number of channels and, "
+                'for pooling="flatten", a known height and width. Received: shape '
+                f'{tuple(input_shape)}. For images of any size use pooling="average".'
             )
-        size = tf.TensorShape(taken).num_elements()
+        size = tf.TensorShape(features).num_elements()
         self.kernel = self.add_weight("kernel", (size, self.units), initializer="glorot_uniform")
         self.bias = self.add_weight("bias", (self.units,), initializer="zeros")
         super().build(input_shape)

@@ -9,8 +9,8 @@ from kbnn import _checks
 from kbnn.techniques.contrastive.negative_embeddings import (
     NO_CLASS,
     NegativeEmbeddings,
+    classes_to_store,
     has_other_class,
-    remembered_classes,
 )
 from kbnn.techniques.contrastive.negatives import EmbeddingQueue
 
@@ -37,7 +37,7 @@ class EmbeddingQueueLayer(keras.layers.Layer):
         self.units = _checks.positive_int("units", units)
 
     def build(self, input_shape: Any) -> None:
-        # The replicas' copies are each written by their replica, and stay the same.
+        # Each replica writes its own copy, and all write the same.
         kept = {"trainable": False, "experimental_autocast": False}
         for name in ("binary_rows", "real_rows"):
             shape = (self.rows, self.units)
@@ -72,13 +72,13 @@ class EmbeddingQueueLayer(keras.layers.Layer):
     def write(self, binary: tf.Tensor, real: tf.Tensor, labels: tf.Tensor | None = None) -> None:
         """Replace the oldest embeddings by the batch, or by its last ones if it is larger."""
         count = tf.shape(binary, tf.int64)[0]
-        # Two embeddings for one place have no order.
+        # One scatter with two embeddings for one place has no defined order.
         skipped = tf.maximum(count - self.rows, 0)
         places = (self.written + tf.range(skipped, count)) % self.rows
         values = {
             "binary_rows": tf.stop_gradient(binary),
             "real_rows": tf.stop_gradient(real),
-            "row_labels": remembered_classes(labels, tf.cast(count, tf.int32)),
+            "row_labels": classes_to_store(labels, tf.cast(count, tf.int32)),
         }
         for name, value in values.items():
             getattr(self, name).scatter_update(tf.IndexedSlices(value[skipped:], places))

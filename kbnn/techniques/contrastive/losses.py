@@ -1,4 +1,4 @@
-"""Contrastive losses between two views of a sample, and what they say of mutual information."""
+"""Contrastive losses between two views of a sample."""
 
 import math
 import numbers
@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 LOWEST_TEMPERATURE = 1e-3
-"""Similarities over a lower one differ by more than float32 resolves beside their exponentials."""
+"""Below it, similarities differ by more than float32 resolves in their exponentials."""
 
 
 def nce_loss(
@@ -20,55 +20,58 @@ def nce_loss(
     temperature: float = 0.1,
     log_scale: Any = None,
 ) -> tf.Tensor:
-    r"""Noise-contrastive estimation: tell a sample's other view from those of other samples.
+    r"""Noise-contrastive estimation: tell a sample's other view from the views of other samples.
 
-    With similarities $s$ and $N$ negatives an anchor has
+    An anchor with similarities $s$ and $N$ negatives has the loss
 
     $$L = \mathrm{softplus}\Big(\log N + \log c - \frac{s_+}{\tau}\Big)
         + \sum_{j=1}^{N} \mathrm{softplus}\Big(\frac{s_j}{\tau} - \log N - \log c\Big)$$
 
-    which is $-\log h(s_+) - \sum_j \log(1 - h(s_j))$ with
-    $h(s) = e^{s/\tau} / (e^{s/\tau} + N c)$. The loss is the sum over two anchors: the binary view
-    against the real one and the real negatives, and the other way round.
+    which equals $-\log h(s_+) - \sum_j \log(1 - h(s_j))$ with
+    $h(s) = e^{s/\tau} / (e^{s/\tau} + N c)$. The result is the sum over two anchors: the binary
+    view against the real view and the real negatives, and the real view against the binary ones.
 
     Args:
-        binary: embeddings of the binary views, `(batch, size)`, of length 1.
-        real: embeddings of the real-valued views of the same samples, of the same shape.
-        binary_negatives: embeddings of other samples' binary views, `(negatives, size)`.
-        real_negatives: the same of the real-valued views.
-        keep: booleans `(batch, negatives)`: which ones are an anchor's negatives; all by default.
-            N is their number, anchor by anchor. An anchor without any has the loss 0.
-        temperature: tau.
-        log_scale: log c, a number, or two for the two anchors; c is to be the mean of
-            $e^{s/\tau}$ at the beginning of a training. By default that of these similarities,
-            as a constant.
+        binary: Embeddings of the binary views, `(batch, size)`, of length 1.
+        real: Embeddings of the real-valued views of the same samples, in the same shape.
+        binary_negatives: Embeddings of the binary views of other samples, `(negatives, size)`.
+        real_negatives: Embeddings of the real-valued views of other samples.
+        keep: Booleans `(batch, negatives)`: which negatives an anchor has. By default it has all.
+            N is counted for each anchor, and an anchor without negatives has the loss 0.
+        temperature: tau, at least 0.001.
+        log_scale: log c, one number or one for each of the two anchors. c should be the mean of
+            $e^{s/\tau}$ at the start of a training. By default it is the mean over the given
+            similarities, as a constant.
 
     Returns:
         The loss of each sample, float32 `(batch,)`.
 
     Raises:
-        ValueError: no negatives; a temperature below 0.001.
+        ValueError: There are no negatives, or the temperature is below 0.001.
 
-    >>> import kbnn
-    >>> view, others = [[1.0, 0.0]], [[1.0, 0.0]] * 7
-    >>> kbnn.losses.nce_loss(view, view, others, others).numpy().round(3)
-    array([6.028], dtype=float32)
+    Example:
+        The result is 2 (log 8 + 7 log(8 / 7)).
 
-    which is 2 (log 8 + 7 log(8 / 7)).
+        >>> import kbnn
+        >>> view, others = [[1.0, 0.0]], [[1.0, 0.0]] * 7
+        >>> kbnn.losses.nce_loss(view, view, others, others).numpy().round(3)
+        array([6.028], dtype=float32)
 
-    Sources: the paper's page (CMIM) for the pairing; "Contrastive Representation Distillation"
-    (Tian et al., 2020) for h. There h has the constants Z / M and N / M, whose quotient is N c: the
-    size M of the data set cancels. The stable form is kbnn's.
+    Source: CMIM for the pairing, and its code for the loss, which comes from "Contrastive
+    Representation Distillation" (Tian et al., 2020). The code writes h with the constants Z / M and
+    N / M. Their quotient is N c, so the size M of the data set cancels. The stable form is kbnn's.
     """
     check_temperature(temperature)
-    binary, real, binary_negatives, real_negatives = map(
-        _float32, (binary, real, binary_negatives, real_negatives)
+    binary, real, binary_negatives, real_negatives = (
+        tf.cast(value, tf.float32) for value in (binary, real, binary_negatives, real_negatives)
     )
-    positive = _similarity(binary, real)
-    scales = (None, None) if log_scale is None else tf.unstack(_float32(log_scale) + tf.zeros(2))
+    positive = _pair_similarity(binary, real)
+    scales: Any = (None, None)
+    if log_scale is not None:
+        scales = tf.unstack(tf.cast(log_scale, tf.float32) + tf.zeros(2))
     return tf.add_n(
         [
-            nce_of_anchors(
+            nce_per_anchor(
                 positive,
                 tf.matmul(anchor, negatives, transpose_b=True),
                 keep=keep,
@@ -92,73 +95,87 @@ def info_nce_loss(
     keep: Any = None,
     temperature: float = 0.1,
 ) -> tf.Tensor:
-    r"""InfoNCE: choose a sample's other view among those of other samples.
+    r"""InfoNCE: classify a sample's other view among the views of other samples.
+
+    An anchor has the loss
 
     $$L = -\log \frac{e^{s_+/\tau}}{e^{s_+/\tau} + \sum_j e^{s_j/\tau}}$$
 
-    for an anchor; the sum over two anchors, as for `nce_loss`.
+    and the result is the sum over the same two anchors as in `nce_loss`.
 
     Args:
-        binary: embeddings of the binary views, `(batch, size)`, of length 1.
-        real: embeddings of the real-valued views of the same samples, of the same shape.
-        labels: with negatives from the batch: numbers `(batch,)`; samples that share one are no
+        binary: Embeddings of the binary views, `(batch, size)`, of length 1.
+        real: Embeddings of the real-valued views of the same samples, in the same shape.
+        labels: Labels `(batch,)`, for negatives from the batch. Samples with equal labels are not
             negatives of each other. A sample's own pair always counts.
-        binary_negatives: embeddings of other samples' binary views, `(negatives, size)`; by
-            default those of the batch.
-        real_negatives: the same of the real-valued views.
-        keep: beside such negatives, booleans `(batch, negatives)`: which ones are an anchor's.
-            An anchor without any has the loss 0.
-        temperature: tau.
+        binary_negatives: Embeddings of the binary views of other samples, `(negatives, size)`. By
+            default the batch provides the negatives.
+        real_negatives: Embeddings of the real-valued views of other samples.
+        keep: Booleans `(batch, negatives)` for given negatives: which ones an anchor has. An anchor
+            without negatives has the loss 0.
+        temperature: tau, at least 0.001.
 
     Returns:
         The loss of each sample, float32 `(batch,)`.
 
     Raises:
-        ValueError: one of the two kinds of negatives alone; none; labels beside negatives, or
-            `keep` without; a temperature below 0.001.
+        ValueError: Only one of the two kinds of negatives is given, there are none, `labels` come
+            with given negatives, `keep` comes without, or the temperature is below 0.001.
 
-    >>> import kbnn
-    >>> view = [[1.0, 0.0], [0.0, 1.0]]
-    >>> kbnn.losses.info_nce_loss(view, view, temperature=1.0).numpy().round(4)
-    array([0.6265, 0.6265], dtype=float32)
-    >>> kbnn.losses.info_nce_loss(view, view, labels=[3, 3]).numpy()
-    array([0., 0.], dtype=float32)
+    Example:
+        >>> import kbnn
+        >>> view = [[1.0, 0.0], [0.0, 1.0]]
+        >>> kbnn.losses.info_nce_loss(view, view, temperature=1.0).numpy().round(4)
+        array([0.6265, 0.6265], dtype=float32)
+        >>> kbnn.losses.info_nce_loss(view, view, labels=[3, 3]).numpy()
+        array([0., 0.], dtype=float32)
 
     Source: "Representation Learning with Contrastive Predictive Coding" (van den Oord et al.,
-    2018), section 2.3. Its use between binary and real activations is kbnn's.
+    2018). Its use between binary and real activations is kbnn's.
     """
     check_temperature(temperature)
     if (binary_negatives is None) != (real_negatives is None):
-        raise ValueError("Expected both kinds of negatives, or none. Received: one of them")
-    binary, real = _float32(binary), _float32(real)
-    positive = _similarity(binary, real)
+        raise ValueError(
+            "Expected `binary_negatives` and `real_negatives`, or neither. Received: one of them"
+        )
+    binary, real = tf.cast(binary, tf.float32), tf.cast(real, tf.float32)
+    positive = _pair_similarity(binary, real)
     if binary_negatives is None:
         if keep is not None:
-            raise ValueError("Expected `keep` beside negatives. Received: `keep` without")
+            raise ValueError("Expected `keep` only with negatives. Received: `keep` without them")
         binary_negatives, real_negatives = binary, real
         own = tf.eye(tf.shape(binary)[0], dtype=tf.bool)
-        keep = ~own if labels is None else ~own & ~_same(labels, positive.shape[0])
+        keep = ~own if labels is None else ~own & ~_have_same_label(labels, positive.shape[0])
     elif labels is not None:
-        raise ValueError("Expected `keep` beside negatives. Received: `labels`")
-    binary_negatives, real_negatives = _float32(binary_negatives), _float32(real_negatives)
+        raise ValueError("Expected `keep` with given negatives. Received: `labels`")
+    negatives = (tf.cast(real_negatives, tf.float32), tf.cast(binary_negatives, tf.float32))
     return tf.add_n(
         [
-            info_nce_of_anchors(
+            info_nce_per_anchor(
                 positive,
-                tf.matmul(anchor, negatives, transpose_b=True),
+                tf.matmul(anchor, others, transpose_b=True),
                 keep=keep,
                 temperature=temperature,
             )
-            for anchor, negatives in ((binary, real_negatives), (real, binary_negatives))
+            for anchor, others in zip((binary, real), negatives, strict=True)
         ]
     )
 
 
-def nce_of_anchors(
+def nce_per_anchor(
     positive: Any, negative: Any, *, keep: Any = None, temperature: float, log_scale: Any = None
 ) -> tf.Tensor:
-    """One anchor of `nce_loss`: similarities `(batch,)` and `(batch, negatives)` to `(batch,)`."""
-    positive, negative, keep, count = _parts(positive, negative, keep, temperature)
+    """Return `nce_loss` for one anchor, `(batch,)`.
+
+    Args:
+        positive: Similarities of the pairs, `(batch,)`.
+        negative: Similarities to the negatives, `(batch, negatives)`.
+        keep: As in `nce_loss`.
+        temperature: As in `nce_loss`.
+        log_scale: As in `nce_loss`, one number.
+    """
+    positive, negative, keep = _divide_by_temperature(positive, negative, keep, temperature)
+    count = tf.reduce_sum(tf.cast(keep, tf.float32), axis=-1)
     if log_scale is None:
         log_scale = log_mean_exp(positive, negative, keep)
     offset = tf.math.log(tf.maximum(count, 1.0)) + log_scale
@@ -168,147 +185,71 @@ def nce_of_anchors(
     return tf.where(count > 0, losses, 0.0)
 
 
-def info_nce_of_anchors(
+def info_nce_per_anchor(
     positive: Any, negative: Any, *, keep: Any = None, temperature: float
 ) -> tf.Tensor:
-    """One anchor of `info_nce_loss`, of similarities as for `nce_of_anchors`."""
-    positive, negative, keep, _ = _parts(positive, negative, keep, temperature)
-    chosen_from = tf.concat(
-        [positive[:, None], tf.where(keep, negative, negative.dtype.min)], axis=-1
-    )
-    return tf.reduce_logsumexp(chosen_from, axis=-1) - positive
+    """Return `info_nce_loss` for one anchor, from similarities as in `nce_per_anchor`."""
+    positive, negative, keep = _divide_by_temperature(positive, negative, keep, temperature)
+    logits = tf.concat([positive[:, None], tf.where(keep, negative, negative.dtype.min)], axis=-1)
+    return tf.reduce_logsumexp(logits, axis=-1) - positive
 
 
 def log_mean_exp(positive: tf.Tensor, negative: tf.Tensor, keep: tf.Tensor) -> tf.Tensor:
-    """log c, a constant: that of similarities over the temperature, and which of them count."""
+    """Return log c, a constant, from similarities that are divided by the temperature already."""
     counted = tf.where(keep, negative, negative.dtype.min)
     total = tf.reduce_logsumexp(tf.concat([positive[:, None], counted], axis=-1))
     number = tf.cast(tf.size(positive), tf.float32) + tf.reduce_sum(tf.cast(keep, tf.float32))
     return tf.stop_gradient(total - tf.math.log(number))
 
 
-def mutual_information_bound(log_ratio: Any, negatives: Any) -> tf.Tensor:
-    r"""A lower bound of the mutual information of two views, in nats, from `nce_loss`'s critic.
-
-    $$I \geq \log N + \mathrm{E} \log h, \qquad \log h = -\mathrm{softplus}(\log N - r)$$
-
-    with r the critic's logarithm of the density ratio of the positive pairs, $s_+/\tau - \log c$.
-    (log N less the whole of the loss is a bound too, and a loose one.)
-
-    Args:
-        log_ratio: r of positive pairs, `(batch,)`.
-        negatives: N, a number.
-
-    Returns:
-        A scalar, float32. At most log N, and below 0 where the critic knows nothing.
-
-    Raises:
-        ValueError: N that is not above 0.
-
-    Limits: a bound in the mean alone, and for negatives drawn from all samples; where those of the
-    anchor's class are left out, it bounds nothing.
-
-    >>> import kbnn
-    >>> float(kbnn.losses.mutual_information_bound([0.0], 1)).__round__(4)
-    -0.6931
-
-    Source: the paper's page (CMIM); "Contrastive Representation Distillation" (Tian et al., 2020),
-    equation 9.
-    """
-    _check_number_of(negatives)
-    count = tf.math.log(_float32(negatives))
-    return count - tf.reduce_mean(tf.nn.softplus(count - _float32(log_ratio)))
-
-
-def info_nce_bound(losses: Any, negatives: Any) -> tf.Tensor:
-    r"""A lower bound of the mutual information of two views, in nats, from InfoNCE's losses.
-
-    $$I \geq \log(N + 1) - \mathrm{E} L$$
-
-    Args:
-        losses: L, of one anchor, `(batch,)`: half of `info_nce_loss`.
-        negatives: N, those of each anchor, a number. In a batch without labels its size less 1.
-
-    Returns:
-        A scalar, float32, at most log(N + 1).
-
-    Raises:
-        ValueError: N that is not above 0.
-
-    Limits: those of `mutual_information_bound`.
-
-    >>> import kbnn
-    >>> float(kbnn.losses.info_nce_bound([0.0], 7)).__round__(4)
-    2.0794
-
-    Source: "Representation Learning with Contrastive Predictive Coding" (van den Oord et al.,
-    2018), appendix A.1.
-    """
-    _check_number_of(negatives)
-    return tf.math.log(_float32(negatives) + 1.0) - tf.reduce_mean(_float32(losses))
-
-
 def check_temperature(temperature: Any) -> None:
-    """Raise ValueError for a number that is no temperature."""
+    """Raise ValueError unless a value is a tensor or a number of at least 0.001."""
     if tf.is_tensor(temperature):
         return
     is_number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
     if not is_number or not math.isfinite(temperature) or temperature < LOWEST_TEMPERATURE:
         raise ValueError(
-            f"Expected `temperature` to be a number from {LOWEST_TEMPERATURE} on. "
+            f"Expected `temperature` to be a number of at least {LOWEST_TEMPERATURE}. "
             f"Received: temperature={temperature!r}"
         )
 
 
-def _parts(
+def _divide_by_temperature(
     positive: Any, negative: Any, keep: Any, temperature: float
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Similarities over the temperature, which negatives count, and how many of each anchor."""
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Return similarities over the temperature, and `keep` as a tensor."""
     check_temperature(temperature)
-    positive, negative = _float32(positive) / temperature, _float32(negative) / temperature
+    positive = tf.cast(positive, tf.float32) / temperature
+    negative = tf.cast(negative, tf.float32) / temperature
     if negative.shape.rank != 2 or negative.shape[-1] == 0:
         raise ValueError(
-            "Expected one or more negatives, similarities `(batch, negatives)`. "
-            f"Received: a shape {negative.shape}"
+            "Expected one or more negatives, with similarities `(batch, negatives)`. "
+            f"Received: shape {negative.shape}"
         )
     keep = tf.ones_like(negative, tf.bool) if keep is None else tf.convert_to_tensor(keep)
     if keep.dtype != tf.bool or not keep.shape.is_compatible_with(negative.shape):
         raise ValueError(
-            f"Expected `keep` to be booleans {negative.shape}. "
+            f"Expected `keep` to be booleans of shape {negative.shape}. "
             f"Received: {keep.dtype.name} of shape {keep.shape}"
         )
-    return positive, negative, keep, tf.reduce_sum(tf.cast(keep, tf.float32), axis=-1)
+    return positive, negative, keep
 
 
-def _similarity(binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """The inner products of the views of each sample."""
+def _pair_similarity(binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+    """Return the inner product of the two views of each sample."""
     if binary.shape.rank != 2 or not binary.shape.is_compatible_with(real.shape):
         raise ValueError(
-            "Expected embeddings of two views, `(batch, size)` both. "
-            f"Received: {binary.shape} and {real.shape}"
+            "Expected embeddings of two views, both `(batch, size)`. "
+            f"Received: shapes {binary.shape} and {real.shape}"
         )
     return tf.reduce_sum(binary * real, axis=-1)
 
 
-def _same(labels: Any, batch: int | None) -> tf.Tensor:
-    """Which samples share a label."""
+def _have_same_label(labels: Any, batch: int | None) -> tf.Tensor:
+    """Return which samples have the same label, `(batch, batch)`."""
     labels = tf.convert_to_tensor(labels)
     if not labels.shape.is_compatible_with((batch,)):
         raise ValueError(
-            f"Expected `labels` to be `({batch or 'batch'},)`. Received: a shape {labels.shape}"
+            f"Expected `labels` to be `({batch or 'batch'},)`. Received: shape {labels.shape}"
         )
     return labels[:, None] == labels[None, :]
-
-
-def _check_number_of(negatives: Any) -> None:
-    if tf.is_tensor(negatives):
-        return
-    is_number = isinstance(negatives, numbers.Real) and not isinstance(negatives, bool)
-    if not is_number or not math.isfinite(negatives) or negatives <= 0:
-        raise ValueError(
-            f"Expected `negatives` to be a number above 0. Received: negatives={negatives!r}"
-        )
-
-
-def _float32(values: Any) -> tf.Tensor:
-    return tf.cast(values, tf.float32)

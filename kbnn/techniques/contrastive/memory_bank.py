@@ -11,13 +11,13 @@ from kbnn import _checks
 from kbnn.techniques.contrastive.negative_embeddings import (
     NO_CLASS,
     NegativeEmbeddings,
+    classes_to_store,
     has_other_class,
-    remembered_classes,
 )
 from kbnn.techniques.contrastive.negatives import MemoryBank
-from kbnn.techniques.contrastive.replicas import gathered
+from kbnn.techniques.contrastive.replicas import gather_rows
 
-# Named, because the default may differ from device to device.
+# The default differs between devices.
 _ALGORITHM = "philox"
 
 
@@ -56,7 +56,7 @@ class MemoryBankLayer(keras.layers.Layer):
         self.units = _checks.positive_int("units", units)
 
     def build(self, input_shape: Any) -> None:
-        # The replicas' copies are each written by their replica, and stay the same.
+        # Each replica writes its own copy, and all write the same.
         kept = {"trainable": False, "experimental_autocast": False}
         limit = math.sqrt(3 / self.units)
         for name in ("binary_rows", "real_rows"):
@@ -74,34 +74,38 @@ class MemoryBankLayer(keras.layers.Layer):
         super().build(input_shape)
 
     def negatives(self, indices: tf.Tensor, labels: tf.Tensor | None = None) -> NegativeEmbeddings:
-        """Draw rows for a batch of samples, whose classes may be known, and count the draw.
+        """Draw negatives for a batch of samples, and count the draw.
 
-        With `per_anchor` each sample has rows of its own: `binary` and `real` are all rows then,
-        and `keep` marks the drawn ones.
+        With `per_anchor`, `binary` and `real` are all rows, and `keep` marks the drawn ones.
+
+        Args:
+            indices: The indices of the samples, `(batch,)`.
+            labels: The classes of the samples, int64 `(batch,)`, or None.
         """
         if not self.built:
             self.build(None)
-        indices = checked_indices(indices)
+        indices = to_sample_indices(indices)
         seed = tf.constant(self.settings.seed, tf.int64)
         key = tf.stack([seed, tf.convert_to_tensor(self.draws)])
         self.draws.assign_add(1)
         batch = tf.shape(indices)[0]
         if self.settings.per_anchor:
-            every = tf.range(self.rows, dtype=tf.int64)
-            allowed = self._allowed(indices, labels, every, tf.convert_to_tensor(self.row_labels))
-            order = tf.where(allowed, _random([batch, self.rows], key), tf.int32.min)
+            all_rows = tf.range(self.rows, dtype=tf.int64)
+            row_labels = tf.convert_to_tensor(self.row_labels)
+            allowed = self._is_negative(indices, labels, all_rows, row_labels)
+            order = tf.where(allowed, _random_integers([batch, self.rows], key), tf.int32.min)
             drawn = tf.math.top_k(order, min(self.settings.count, self.rows)).indices
             samples = tf.broadcast_to(tf.range(batch)[:, None], tf.shape(drawn))
             places = tf.stack([samples, drawn], axis=-1)
             keep = tf.scatter_nd(places, tf.ones_like(drawn), [batch, self.rows]) > 0
             binary, real = map(tf.convert_to_tensor, (self.binary_rows, self.real_rows))
             return NegativeEmbeddings(binary, real, keep & allowed)
-        drawn = self._draw(key)
-        others = gathered(self.row_labels, drawn)
+        drawn = self._draw_rows(key)
+        others = gather_rows(self.row_labels, drawn)
         return NegativeEmbeddings(
-            gathered(self.binary_rows, drawn),
-            gathered(self.real_rows, drawn),
-            self._allowed(indices, labels, drawn, others),
+            gather_rows(self.binary_rows, drawn),
+            gather_rows(self.real_rows, drawn),
+            self._is_negative(indices, labels, drawn, others),
         )
 
     def write(
@@ -111,56 +115,63 @@ class MemoryBankLayer(keras.layers.Layer):
         real: tf.Tensor,
         labels: tf.Tensor | None = None,
     ) -> None:
-        """Move the rows of samples towards their embeddings, and remember their classes."""
-        indices = checked_indices(indices)
+        """Move the rows of samples towards their embeddings, and store their classes.
+
+        Args:
+            indices: The indices of the samples, `(batch,)`.
+            binary: Embeddings of the binary views, `(batch, units)`.
+            real: Embeddings of the real-valued views.
+            labels: The classes of the samples, int64 `(batch,)`, or None.
+        """
+        indices = to_sample_indices(indices)
         check = tf.debugging.assert_equal(
             self._is_row(indices),
             True,
-            f"Expected sample indices from 0 to {self.rows - 1}, below the bank's number of rows.",
+            f"Expected sample indices from 0 to {self.rows - 1}, the rows of the memory bank.",
         )
-        # None where tensors have values; an operation in graphs.
+        # The check is None in eager mode, where it has raised, and an operation in graphs.
         with tf.control_dependencies([] if check is None else [check]):
             indices = tf.identity(indices)
         momentum = self.settings.momentum
         if momentum < 1:
-            places, first = self._places(indices)
+            places, first = self._rows_to_write(indices)
             for name, embeddings in {"binary_rows": binary, "real_rows": real}.items():
                 rows = getattr(self, name)
-                old = gathered(rows, places)
+                old = gather_rows(rows, places)
                 new = tf.gather(tf.stop_gradient(embeddings), first)
                 new = tf.math.l2_normalize(momentum * old + (1 - momentum) * new, axis=-1)
-                # Where no index is a row, all places are one, which stays as it is.
+                # If no index is a row, all places are the same one, which must not change.
                 new = tf.where(tf.reduce_any(self._is_row(indices)), new, old)
                 rows.scatter_update(tf.IndexedSlices(new, places))
-        places, first = self._places(indices)
-        known = tf.gather(remembered_classes(labels, tf.shape(indices)[0]), first)
+        places, first = self._rows_to_write(indices)
+        known = tf.gather(classes_to_store(labels, tf.shape(indices)[0]), first)
         known = tf.where(
-            tf.reduce_any(self._is_row(indices)), known, gathered(self.row_labels, places)
+            tf.reduce_any(self._is_row(indices)), known, gather_rows(self.row_labels, places)
         )
         self.row_labels.scatter_update(tf.IndexedSlices(known, places))
 
-    def _allowed(
+    def _is_negative(
         self, indices: tf.Tensor, labels: tf.Tensor | None, drawn: tf.Tensor, others: tf.Tensor
     ) -> tf.Tensor:
-        """Where drawn rows are not a sample's own and not known to be of its class."""
+        """Return which rows are not a sample's own and not known to have its class."""
         is_other = tf.cast(indices, tf.int64)[:, None] != drawn[None, :]
         return is_other & has_other_class(labels, others, tf.shape(indices)[0])
 
-    def _draw(self, key: tf.Tensor) -> tf.Tensor:
-        """Different rows, as many as are to be drawn, in random order."""
+    def _draw_rows(self, key: tf.Tensor) -> tf.Tensor:
+        """Return different rows in random order, as many as the settings say."""
         if self.settings.count >= self.rows:
             return tf.range(self.rows, dtype=tf.int64)
-        order = _random([self.rows], key)
+        order = _random_integers([self.rows], key)
         return tf.cast(tf.math.top_k(order, self.settings.count).indices, tf.int64)
 
     def _is_row(self, indices: tf.Tensor) -> tf.Tensor:
         return (indices >= 0) & (indices < self.rows)
 
-    def _places(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """For each sample the row to write, and the sample of the batch that it is written from.
+    def _rows_to_write(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return for each sample the row to write, and the sample whose embedding it gets.
 
-        Where a row comes several times, the same is written each time, so that no order decides.
-        Indices that are none of a row stand for the first that is one.
+        A repeated row gets the same embedding each time, so the order of writing does not matter.
+        An out-of-range index is replaced by the first index that is in range.
         """
         same = indices[:, None] == indices[None, :]
         first = tf.argmax(tf.cast(same, tf.int32), axis=1)
@@ -182,16 +193,16 @@ class MemoryBankLayer(keras.layers.Layer):
         return cls(MemoryBank(**{name: config.pop(name) for name in names}), **config)
 
 
-def _random(shape: Any, key: tf.Tensor) -> tf.Tensor:
-    """Random integers; unlike numbers from 0 to 1, they are the same under XLA."""
+def _random_integers(shape: Any, key: tf.Tensor) -> tf.Tensor:
+    """Return random integers, which XLA draws alike; numbers from 0 to 1 it does not."""
     return tf.random.stateless_uniform(shape, key, None, None, tf.int32, alg=_ALGORITHM)
 
 
-def checked_indices(indices: Any, batch: int | None = None) -> tf.Tensor:
-    """Sample indices as int64 `(batch,)`.
+def to_sample_indices(indices: Any, batch: int | None = None) -> tf.Tensor:
+    """Return sample indices as int64 `(batch,)`.
 
     Raises:
-        ValueError: no integers, or of another shape.
+        ValueError: They are not integers, or have another shape.
     """
     indices = tf.convert_to_tensor(indices)
     if not indices.dtype.is_integer or not indices.shape.is_compatible_with((batch,)):

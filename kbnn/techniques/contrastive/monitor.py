@@ -1,4 +1,4 @@
-"""What contrastive terms measure, tap by tap, in the logs of `fit`."""
+"""A callback that logs the metrics of contrastive terms."""
 
 from typing import Any
 
@@ -11,27 +11,28 @@ from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
 
 
 class ContrastMonitor(keras.callbacks.Callback):
-    """Write into the logs of each epoch what contrastive terms measured in its batches.
+    """Logs the metrics of contrastive terms at the end of each epoch.
 
-    For each layer that has one:
+    For each layer that has a term, it adds three values to the logs:
 
-    - `<layer>/contrast_bound`: a lower bound of the mutual information of binary and real
-      activations, in nats: InfoNCE's on the batches, of the embeddings that the term trains. It
-      cannot exceed the logarithm of the batch's size;
-    - `<layer>/contrast_distinct_codes`: share of samples whose binary code no sample before them
-      in the batch has;
-    - `<layer>/contrast_loss`: the term, without its weight; of a queue without the batches that
-      found it empty.
+    - `<layer>/contrast_bound`: InfoNCE's lower bound of the mutual information of binary and real
+      activations, in nats, from the embeddings that the term trains. It never exceeds the logarithm
+      of the batch size.
+    - `<layer>/contrast_distinct_codes`: The share of samples whose binary code no earlier sample
+      of the batch has.
+    - `<layer>/contrast_loss`: The term without its weight. Batches that found a queue empty do not
+      count.
 
     Put `CSVLogger` and `TensorBoard` behind this callback.
 
     Raises:
-        ValueError: in `fit`, a model without a contrastive term.
+        ValueError: In `fit`, the model has no contrastive term.
 
-    >>> import kbnn
-    >>> monitor = kbnn.callbacks.ContrastMonitor()   # for fit(..., callbacks=[monitor])
+    Example:
+        >>> import kbnn
+        >>> monitor = kbnn.callbacks.ContrastMonitor()  # for fit(..., callbacks=[monitor])
 
-    The measures are kbnn's; the bound is that of "Representation Learning with Contrastive
+    Source: The metrics are kbnn's. The bound is from "Representation Learning with Contrastive
     Predictive Coding" (van den Oord et al., 2018).
     """
 
@@ -42,11 +43,11 @@ class ContrastMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         _checks.built(self.model)
         check_kernels(self.model)
-        self._terms = contrasts(self.model)
+        self._terms = contrastive_terms(self.model)
         if not self._terms:
             raise ValueError(
-                "Expected a model with a contrastive term, as kbnn.techniques.with_contrast gives "
-                f"it. Received: model={self.model.name!r} without one"
+                "Expected a model with a contrastive term: see kbnn.techniques.with_contrast. "
+                f"Received: model={self.model.name!r} without one"
             )
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -57,15 +58,14 @@ class ContrastMonitor(keras.callbacks.Callback):
         if logs is None:
             return
         for name, term in self._terms.items():
-            for measure, value in term.means()._asdict().items():
-                logs[f"{name}/contrast_{measure}"] = value
+            for metric, value in term.metric_results()._asdict().items():
+                logs[f"{name}/contrast_{metric}"] = value
 
 
-def contrasts(model: keras.Model) -> dict[str, ContrastiveTerm]:
-    """The contrastive terms in a model, at any depth, by the name of the layer that has one.
+def contrastive_terms(model: keras.Model) -> dict[str, ContrastiveTerm]:
+    """Return the contrastive terms of a model, nested ones too, by the name of their layer.
 
-    That is a term's own name where no quantizer of a layer holds it, and a number is behind a name
-    that comes again.
+    A term that no quantizer of a layer holds has its own name. Repeated names get a number.
     """
     layers = [one for one in model.submodules if isinstance(one, keras.layers.Layer)]
     owners = {

@@ -1,20 +1,20 @@
-"""Embeddings of other samples, and whose negatives they are."""
+"""Embeddings of other samples, and the anchors that they are negatives of."""
 
 from typing import NamedTuple
 
 import tensorflow as tf
 
 NO_CLASS = tf.int64.min
-"""Stands for the class of a sample that none is known of."""
+"""The stored class of a sample whose class is not known."""
 
 
 class NegativeEmbeddings(NamedTuple):
     """Embeddings of other samples.
 
     Attributes:
-        binary: of their binary views, `(negatives, size)`.
-        real: of their real-valued views, of the same shape.
-        keep: booleans `(batch, negatives)`, whether one is a negative of a sample of the batch.
+        binary: Embeddings of their binary views, `(negatives, size)`.
+        real: Embeddings of their real-valued views, in the same shape.
+        keep: Booleans `(batch, negatives)`: whether one is a negative of a sample of the batch.
     """
 
     binary: tf.Tensor
@@ -23,15 +23,15 @@ class NegativeEmbeddings(NamedTuple):
 
 
 def has_other_class(labels: tf.Tensor | None, others: tf.Tensor, batch: tf.Tensor) -> tf.Tensor:
-    """Where others are not known to share a sample's class.
+    """Return whether other samples have another class than a sample, as far as is known.
 
     Args:
-        labels: classes as numbers, int64 `(batch,)`, or None where they are not known.
-        others: the same of others, `(negatives,)`, `NO_CLASS` where none is known.
-        batch: the size of the batch.
+        labels: The classes of the batch, int64 `(batch,)`, or None.
+        others: The classes of the other samples, `(negatives,)`, `NO_CLASS` where not known.
+        batch: The size of the batch.
 
     Returns:
-        Booleans `(batch, negatives)`.
+        Booleans `(batch, negatives)`, True where a class is not known.
     """
     if labels is None:
         return tf.fill([batch, tf.shape(others)[0]], True)
@@ -39,8 +39,8 @@ def has_other_class(labels: tf.Tensor | None, others: tf.Tensor, batch: tf.Tenso
     return (labels[:, None] != others[None, :]) | (others[None, :] == NO_CLASS)
 
 
-def remembered_classes(labels: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
-    """Classes as they are remembered, int64 `(batch,)`."""
+def classes_to_store(labels: tf.Tensor | None, batch: tf.Tensor) -> tf.Tensor:
+    """Return classes as a memory stores them, int64 `(batch,)`."""
     if labels is None:
         return tf.fill([batch], tf.constant(NO_CLASS, tf.int64))
     return tf.cast(labels, tf.int64)

@@ -11,34 +11,36 @@ from kbnn.training import batch_context
 
 
 class TeacherContrast(LatentSupervision):
-    r"""The contrastive term between a binary network's features and those of a real-valued path.
+    r"""Contrasts the features of a binary network with the features of a real-valued path.
 
     $$\lambda\, L_{contrast}\big(f_B, \mathrm{sg}(f_R)\big)$$
 
-    No gradient goes to the real-valued path; the heads of both are trained. In a
-    `kbnn.trainers.LatentWeightTrainer` that path is the network's twin, in a
-    `kbnn.trainers.DistillationTrainer` a network that was trained before.
+    The real-valued path gets no gradient; the heads of both views are trained. In a
+    `kbnn.trainers.LatentWeightTrainer` the path is the network's twin, and in a
+    `kbnn.trainers.DistillationTrainer` it is the teacher. In validation the term is 0.
 
     Args:
-        weight: lambda, as for `LatentSupervision`; by default that of `ContrastiveTerm`.
-        layers: names of the layers whose outputs are compared, each with a term of its own, whose
-            mean is taken; by default the last of those in front of the binary layers and of the
+        weight: lambda, a number or a schedule, as for `LatentSupervision`.
+        layers: Names of the layers whose outputs are compared. Each has a term, and the result is
+            their mean. By default it is the last of the layers in front of binary layers and of the
             classifier.
-        labelled: whether samples of one class are no negatives of each other.
-        name: of the term in the logs.
-        **contrast: the other arguments of `kbnn.layers.ContrastiveTerm`.
-
-    In validation it is 0.
+        labelled: Whether samples with equal labels are not negatives of each other.
+        name: The name of the term in the logs.
+        **contrast: The other arguments of `kbnn.layers.ContrastiveTerm`: `negatives`,
+            `temperature`, `embedding`, `pooling`.
 
     Raises:
-        ValueError: no names in `layers`; as `ContrastiveTerm`; in training, paths without features.
+        ValueError: `layers` are not names, as `ContrastiveTerm`, or, in training, the paths have no
+            features.
 
-    >>> import kbnn
-    >>> model = kbnn.models.vgg_tiny(width=8)
-    >>> terms = [kbnn.losses.RealPathLoss(), kbnn.losses.TeacherContrast()]
-    >>> trainer = kbnn.trainers.LatentWeightTrainer(model, terms)
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.vgg_tiny(width=8)
+        >>> terms = [kbnn.losses.RealPathLoss(), kbnn.losses.TeacherContrast()]
+        >>> trainer = kbnn.trainers.LatentWeightTrainer(model, terms)
 
-    Source: the code of CMIM (docs/contrastive.md), whose heads are not trained.
+    Source: the released code of CMIM (kbnn/techniques/contrastive/README.md). Departure: it does
+    not train the heads.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class TeacherContrast(LatentSupervision):
             self.layers = tuple(layers)
         if layers is not None and not self.layers:
             raise ValueError(f"Expected `layers` to be names of layers. Received: {layers!r}")
-        self.trained = [
+        self.trainable_layers = [
             ContrastiveTerm(**contrast, name=f"teacher_contrast_{i}")
             for i in range(len(self.layers or "1"))
         ]
@@ -67,7 +69,7 @@ class TeacherContrast(LatentSupervision):
         binary_features: Mapping[str, tf.TensorShape],
         real_features: Mapping[str, tf.TensorShape],
     ) -> None:
-        for name, contrast in self._compared(binary_features):
+        for name, contrast in self._term_of_layers(binary_features):
             if not contrast.built:
                 with tf.name_scope(contrast.name):
                     contrast.build([binary_features[name], real_features[name]])
@@ -75,23 +77,23 @@ class TeacherContrast(LatentSupervision):
     def __call__(self, paths: Paths) -> tf.Tensor:
         if not paths.real_features or not paths.binary_features:
             raise ValueError(
-                f"Expected features of both paths for {self.name!r}. Received: none. Give `layers`."
+                f"Expected features of both paths for {self.name!r}. Received: none. Pass `layers`."
             )
         batch = batch_context.current()
-        if batch is batch_context.NOTHING:
+        if batch is batch_context.NO_BATCH:
             return tf.zeros([])
         terms = [
-            contrast.term(
+            contrast.batch_loss(
                 paths.binary_features[name],
                 tf.stop_gradient(paths.real_features[name]),
                 paths.labels if self.labelled else None,
                 batch.indices,
             )
-            for name, contrast in self._compared(paths.binary_features)
+            for name, contrast in self._term_of_layers(paths.binary_features)
         ]
         return tf.add_n(terms) / len(terms)
 
-    def _compared(self, features: Mapping[str, Any]) -> list[tuple[str, ContrastiveTerm]]:
-        """The layers whose outputs are compared, and the term of each."""
+    def _term_of_layers(self, features: Mapping[str, Any]) -> list[tuple[str, ContrastiveTerm]]:
+        """Return the compared layers, each with its term."""
         names = list(features)[-1:] if self.layers is None else self.layers
-        return list(zip(names, self.trained, strict=True))
+        return list(zip(names, self.trainable_layers, strict=True))

@@ -1,42 +1,46 @@
-"""Binary layers whose gradients are also those of their latent weights."""
+"""A trainer that adds the gradient of the latent weights to each binary layer."""
 
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.techniques.latent_weights.mixed_trainer import MixedTrainer
+from kbnn.techniques.latent_weights.latent_branch_trainer import LatentBranchTrainer
 from kbnn.techniques.latent_weights.terms import check_weight
 
 
-class LatentGradientTrainer(MixedTrainer):
-    r"""Trains a binary network with the gradients of its real-valued self added to its own.
+class LatentGradientTrainer(LatentBranchTrainer):
+    r"""Trains a binary network, and adds the gradients of its real-valued layers.
 
-    In training, a binary layer with inputs x and latent kernel W gives
+    In training, a binary layer with inputs x and latent kernel W computes
 
     $$\mathrm{conv}(\mathrm{sign}(x), \mathrm{sign}(W)) + \lambda r - \mathrm{sg}(\lambda r), \qquad
       r = \mathrm{conv}(h(x), W / m)$$
 
-    whose value is that of the binary layer, exactly, and whose gradient is that of both terms. m is
-    the mean |W|; the gradient passes the division as it does a sign, which is what keeps that of
-    both terms of one size. Biases get theirs once.
+    Its value is the value of the binary layer, exactly, and its gradient is the sum of the
+    gradients of both terms. m is the mean |W|. The gradient ignores the division by m, so that both
+    gradients have about the same size. Biases get their gradient once.
 
     Args:
-        model: as for `LatentWeightTrainer`.
-        weight: lambda, a factor or a `keras.optimizers.schedules.LearningRateSchedule` that gives
-            it by the step of the optimizer.
-        activation: h, as for `LatentWeightTrainer`.
-        indexed: as for `Trainer`.
-        name: of the trainer.
+        model: A built functional or Sequential model with Larq's binary layers, without masks and
+            without losses or metrics of its tensors.
+        weight: lambda, a number of at least 0 or a
+            `keras.optimizers.schedules.LearningRateSchedule` that returns it for a step of the
+            optimizer. The logs have its mean as `latent_weight`.
+        activation: h, "hard_tanh" or an activation of Keras.
+        with_index: As for `Trainer`.
+        name: The name of the trainer.
 
     Raises:
-        TypeError: the model is subclassed, or of Keras 3.
-        ValueError: a model that is not built or has no binary layer; a weight out of range.
+        TypeError: The model is subclassed or belongs to Keras 3.
+        ValueError: The model is not built or has no quantized kernel, or the weight is out of
+            range.
 
-    >>> import kbnn
-    >>> trainer = kbnn.trainers.LatentGradientTrainer(kbnn.models.vgg_tiny(width=8))
+    Example:
+        >>> import kbnn
+        >>> trainer = kbnn.trainers.LatentGradientTrainer(kbnn.models.vgg_tiny(width=8))
 
-    Source: kbnn's, as for `LatentMixtureTrainer`.
+    Source: kbnn's, after the abstract of LW (kbnn/techniques/latent_weights/README.md).
     """
 
     def __init__(
@@ -50,12 +54,12 @@ class LatentGradientTrainer(MixedTrainer):
     ) -> None:
         check_weight(weight)
         super().__init__(
-            *(model, weight, "latent_weight", self._cancel, activation),
-            read_bias=tf.stop_gradient,
+            *(model, weight, "latent_weight", self._add_gradient, activation),
+            transform_bias=tf.stop_gradient,
             with_index=with_index,
             name=name,
         )
 
-    def _cancel(self, binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-        real *= self.number(real)
+    def _add_gradient(self, binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
+        real *= self.factor(real)
         return binary + (real - tf.stop_gradient(real))

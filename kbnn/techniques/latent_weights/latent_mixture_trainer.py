@@ -1,46 +1,50 @@
-"""Binary layers that begin as real-valued ones, and end as themselves."""
+"""A trainer whose binary layers start as real-valued ones."""
 
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.techniques.latent_weights.mixed_trainer import MixedTrainer
+from kbnn.techniques.latent_weights.latent_branch_trainer import LatentBranchTrainer
 
 
-class LatentMixtureTrainer(MixedTrainer):
-    r"""Trains a binary network whose layers are mixed with their real-valued selves.
+class LatentMixtureTrainer(LatentBranchTrainer):
+    r"""Trains a binary network whose layers are mixed with real-valued layers.
 
-    In training, a binary layer with inputs x and latent kernel W gives
+    In training, a binary layer with inputs x and latent kernel W computes
 
     $$a\, \mathrm{conv}(\mathrm{sign}(x), \mathrm{sign}(W))
       + (1 - a)\, \mathrm{conv}(h(x), W / m)$$
 
-    where the share a goes to 1. m is the mean |W|; the gradient passes the division as it does a
-    sign, which is what keeps values and gradients of both terms of one size. Where the sign of x is
-    a layer of its own, the second term takes the signs too. In validation the network is binary, so
-    its accuracy says little before a is 1; the logs have the mean of a as `binary_share`. All
-    weights and statistics are the model's own.
+    where the share a goes to 1. m is the mean |W|. The gradient ignores the division by m, so that
+    both terms have about the same values and gradients. If the sign of x is a separate layer, the
+    second term takes the signs too. All weights and statistics are the model's.
+
+    In validation the network is binary, so its accuracy says little before a is 1. The logs have
+    the mean of a as `binary_share`.
 
     Args:
-        model: as for `LatentWeightTrainer`.
-        binary_share: a, by the step of the optimizer: a
-            `keras.optimizers.schedules.LearningRateSchedule`, as
-            `PolynomialDecay(0.0, steps, 1.0)`, which is linear. Leave some epochs at 1.
-        activation: h, as for `LatentWeightTrainer`.
-        indexed: as for `Trainer`.
-        name: of the trainer.
+        model: A built functional or Sequential model with Larq's binary layers, without masks and
+            without losses or metrics of its tensors.
+        binary_share: a, a `keras.optimizers.schedules.LearningRateSchedule` that returns it for a
+            step of the optimizer. `PolynomialDecay(0.0, steps, 1.0)` is linear. Train some epochs
+            at 1.
+        activation: h, "hard_tanh" or an activation of Keras.
+        with_index: As for `Trainer`.
+        name: The name of the trainer.
 
     Raises:
-        TypeError: the model is subclassed, or of Keras 3; another kind of schedule.
-        ValueError: a model that is not built or has no binary layer.
+        TypeError: The model is subclassed or belongs to Keras 3, or `binary_share` is not a
+            schedule.
+        ValueError: The model is not built or has no quantized kernel.
 
-    >>> import kbnn, tf_keras as keras
-    >>> share = keras.optimizers.schedules.PolynomialDecay(0.0, 1000, 1.0)
-    >>> trainer = kbnn.trainers.LatentMixtureTrainer(kbnn.models.vgg_tiny(width=8), share)
+    Example:
+        >>> import kbnn, tf_keras as keras
+        >>> share = keras.optimizers.schedules.PolynomialDecay(0.0, 1000, 1.0)
+        >>> trainer = kbnn.trainers.LatentMixtureTrainer(kbnn.models.vgg_tiny(width=8), share)
 
-    Source: kbnn's, after the abstract of "Fully Utilizing Latent Weights" (LW), by whose account
-    its authors tried several ways to use latent weights, and do not say which.
+    Source: kbnn's, after the abstract of LW (kbnn/techniques/latent_weights/README.md). It says
+    that the authors tried several ways to use the latent weights, and not which.
     """
 
     def __init__(
@@ -64,5 +68,5 @@ class LatentMixtureTrainer(MixedTrainer):
         )
 
     def _mix(self, binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-        share = self.number(binary)
+        share = self.factor(binary)
         return share * binary + (1 - share) * real

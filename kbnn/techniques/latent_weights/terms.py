@@ -1,4 +1,4 @@
-"""What a real-valued path teaches a binary one: distances of outputs and of features."""
+"""Terms of the loss by which a real-valued path teaches a binary one."""
 
 import math
 import numbers
@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
+
 
 def distillation(binary_logits: Any, real_logits: Any, temperature: float = 1.0) -> tf.Tensor:
-    r"""The divergence of the binary path's classes from the real path's.
+    r"""Return the divergence of the binary path's class probabilities from the real path's.
 
     $$T^2\, \mathrm{KL}\big(\mathrm{softmax}(z_r / T) \,\|\, \mathrm{softmax}(z_b / T)\big)$$
 
@@ -18,45 +20,50 @@ def distillation(binary_logits: Any, real_logits: Any, temperature: float = 1.0)
 
     Args:
         binary_logits: z_b, `(batch, classes)`.
-        real_logits: z_r, of the same shape.
-        temperature: T, above 0; the larger, the more the unlikely classes count.
+        real_logits: z_r, in the same shape.
+        temperature: T, above 0. The larger it is, the more unlikely classes count.
 
     Returns:
-        A number for each sample, `(batch,)`, in float32.
+        A float32 number for each sample, `(batch,)`.
 
     Raises:
-        ValueError: a temperature that is not above 0.
+        ValueError: The temperature is not above 0.
 
-    >>> import kbnn
-    >>> kbnn.losses.distillation([[1.0, 0.0]], [[1.0, 0.0]], temperature=4.0).numpy()
-    array([0.], dtype=float32)
+    Example:
+        >>> import kbnn
+        >>> kbnn.losses.distillation([[1.0, 0.0]], [[1.0, 0.0]], temperature=4.0).numpy()
+        array([0.], dtype=float32)
 
-    Source: "Distilling the Knowledge in a Neural Network" (Hinton et al., 2015), section 2; the
-    factor T^2 there keeps the gradients' size.
+    Source: "Distilling the Knowledge in a Neural Network" (Hinton et al., 2015). The factor T^2
+    keeps the size of the gradients.
     """
-    check_temperature(temperature)
+    _checks.number("temperature", temperature, above=0)
     student = tf.nn.log_softmax(tf.cast(binary_logits, tf.float32) / temperature)
     teacher = tf.nn.log_softmax(tf.stop_gradient(tf.cast(real_logits, tf.float32)) / temperature)
     return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
 
 
 def feature_distance(binary_features: Any, real_features: Any) -> tf.Tensor:
-    r"""The squared distance of two features' directions.
+    r"""Return the squared distance of the directions of two features.
 
     $$\Big\| \frac{f_b}{\|f_b\|} - \frac{f_r}{\|f_r\|} \Big\|^2$$
 
-    of the features of a sample, laid out in a row. From 0 to 4; no gradient goes to the real path.
+    where the features of a sample are flattened. It is from 0 to 4. No gradient goes to the real
+    path.
 
     Args:
         binary_features: f_b, `(batch, ...)`.
-        real_features: f_r, of the same shape.
+        real_features: f_r, in the same shape.
 
     Returns:
-        A number for each sample, `(batch,)`, in float32.
+        A float32 number for each sample, `(batch,)`.
 
-    >>> import kbnn
-    >>> kbnn.losses.feature_distance([[3.0, 0.0]], [[0.0, 5.0]]).numpy()
-    array([2.], dtype=float32)
+    Example:
+        >>> import kbnn
+        >>> kbnn.losses.feature_distance([[3.0, 0.0]], [[0.0, 5.0]]).numpy()
+        array([2.], dtype=float32)
+
+    Source: kbnn's.
     """
     binary, real = (
         tf.math.l2_normalize(
@@ -67,40 +74,32 @@ def feature_distance(binary_features: Any, real_features: Any) -> tf.Tensor:
     return tf.reduce_sum(tf.square(binary - real), axis=-1)
 
 
-def check_temperature(temperature: Any) -> None:
-    """Raise ValueError unless it is a number above 0."""
-    is_number = isinstance(temperature, numbers.Real) and math.isfinite(temperature)
-    if not is_number or temperature <= 0:
-        raise ValueError(f"Expected `temperature` above 0. Received: temperature={temperature!r}")
-
-
 def check_weight(weight: Any) -> None:
-    """Raise ValueError unless it is a number from 0 on, or a schedule of it."""
+    """Raise ValueError unless a weight is a number of at least 0, or a schedule."""
     is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
     is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
     if not is_schedule and not (is_number and 0 <= weight < math.inf):
-        raise ValueError(
-            "Expected `weight` to be a number from 0 on, or a LearningRateSchedule of Keras 2. "
-            f"Received: weight={weight!r}"
-        )
+        expected = "a number of at least 0, or a LearningRateSchedule of Keras 2"
+        raise _checks.refuse("weight", expected, weight)
 
 
 class Paths(NamedTuple):
-    """What the two paths made of a batch.
+    """What a term sees of a batch.
 
-    The binary path is the network that is trained; the real-valued path is the one that teaches it,
-    a twin (`kbnn.trainers.LatentWeightTrainer`) or a teacher (`kbnn.trainers.DistillationTrainer`).
+    The binary path is the network that is trained. The real-valued path teaches it: a twin in a
+    `kbnn.trainers.LatentWeightTrainer`, a teacher in a `kbnn.trainers.DistillationTrainer`.
 
     Attributes:
-        labels: as `fit` has them.
-        binary: outputs of the binary path, as the model gives them.
-        real: outputs of the real-valued path, in the same form.
-        binary_logits: the same before a softmax, float32; None where there are no classes.
-        real_logits: the same of the real-valued path.
-        binary_features: outputs of the layers that the term wants to see, of the binary path, by
+        labels: The labels in the form that `fit` takes.
+        binary: The outputs of the binary path, as the model returns them.
+        real: The outputs of the real-valued path, in the same form.
+        binary_logits: The outputs of the binary path before a softmax, float32, or None if the
+            outputs are not classes.
+        real_logits: The outputs of the real-valued path before a softmax.
+        binary_features: The outputs of the layers that the term names, in the binary path, by
             layer name.
-        real_features: the same of the real-valued path.
-        real_loss: the compiled loss of the real-valued path, a scalar.
+        real_features: The outputs of these layers in the real-valued path.
+        real_loss: The compiled loss of the real-valued path, a scalar.
     """
 
     labels: Any
@@ -114,30 +113,35 @@ class Paths(NamedTuple):
 
 
 class LatentSupervision:
-    """A term of the loss by which a real-valued path helps a binary one; the base of all.
+    """Base class for terms of the loss by which a real-valued path teaches a binary one.
 
-    A term of your own derives from it and overrides `__call__`.
+    To write your own term, derive from this class and override `__call__`.
 
     Args:
-        weight: a factor, or a `keras.optimizers.schedules.LearningRateSchedule` that gives it by
-            the step of the optimizer.
-        name: of the term in the logs.
+        weight: A number of at least 0, or a `keras.optimizers.schedules.LearningRateSchedule` that
+            returns it for a step of the optimizer.
+        name: The name of the term in the logs. By default it is the name of the class.
 
     Attributes:
-        layers: names of the layers whose outputs the term wants to see in `Paths`; None for those
+        layers: Names of the layers whose outputs the term needs in `Paths`. None means the layers
             in front of the binary layers and of the classifier.
-        needs_classes: whether it takes the logits in `Paths`.
-        trained: layers that the term has and that are trained beside the model.
+        needs_classes: Whether the term needs the logits in `Paths`.
+        trainable_layers: Layers of the term that are trained with the model.
+
+    Raises:
+        ValueError: The weight is out of range, or `layers` is a string.
     """
 
     layers: tuple[str, ...] | None = ()
     needs_classes = False
-    trained: Sequence[keras.layers.Layer] = ()
+    trainable_layers: Sequence[keras.layers.Layer] = ()
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
         check_weight(weight)
         if isinstance(self.layers, str):
-            raise ValueError(f"Expected `layers` to be names. Received: {self.layers!r}")
+            raise ValueError(
+                f"Expected `layers` to be a tuple of names. Received: layers={self.layers!r}"
+            )
         self.weight = weight
         self.name = type(self).__name__ if name is None else name
 
@@ -146,24 +150,29 @@ class LatentSupervision:
         binary_features: Mapping[str, tf.TensorShape],
         real_features: Mapping[str, tf.TensorShape],
     ) -> None:
-        """Make the weights of `trained`; the trainer calls it when it is made.
+        """Create the weights of `trainable_layers`. A trainer calls it once.
 
         Args:
-            binary_features: shapes, `(None, ...)`, of those in `Paths`.
-            real_features: the same.
+            binary_features: The shapes of `Paths.binary_features`, `(None, ...)`.
+            real_features: The shapes of `Paths.real_features`.
         """
 
     def __call__(self, paths: Paths) -> tf.Tensor:
-        """The term without its weight: `(batch,)`, a number for each sample, or a scalar."""
+        """Return the term without its weight: one number per sample, `(batch,)`, or a scalar."""
         raise NotImplementedError
 
     def weight_at(self, step: Any) -> Any:
-        """The weight at a step of the optimizer."""
+        """Return the weight at a step of the optimizer."""
         return self.weight(step) if callable(self.weight) else self.weight
 
 
 class RealPathLoss(LatentSupervision):
-    """The loss of the model, of the real-valued path's outputs."""
+    """The loss of the model, applied to the outputs of the real-valued path.
+
+    Args:
+        weight: As for `LatentSupervision`.
+        name: The name of the term in the logs.
+    """
 
     def __init__(self, weight: Any = 1.0, name: str = "real_path") -> None:
         super().__init__(weight, name)
@@ -173,11 +182,15 @@ class RealPathLoss(LatentSupervision):
 
 
 class Distillation(LatentSupervision):
-    """`distillation` of the real-valued path's classes into the binary path.
+    """`distillation` from the real-valued path to the binary path.
 
     Args:
-        weight: as for `LatentSupervision`.
-        temperature: T.
+        weight: As for `LatentSupervision`.
+        temperature: T, above 0.
+        name: The name of the term in the logs.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
 
     needs_classes = True
@@ -186,7 +199,7 @@ class Distillation(LatentSupervision):
         self, weight: Any = 1.0, temperature: Any = 4.0, name: str = "distillation"
     ) -> None:
         super().__init__(weight, name)
-        check_temperature(temperature)
+        _checks.number("temperature", temperature, above=0)
         self.temperature = temperature
 
     def __call__(self, paths: Paths) -> tf.Tensor:
@@ -194,12 +207,16 @@ class Distillation(LatentSupervision):
 
 
 class FeatureAlignment(LatentSupervision):
-    """The mean `feature_distance` over layers.
+    """The mean of `feature_distance` over layers.
 
     Args:
-        weight: as for `LatentSupervision`.
-        layers: names of the layers whose outputs are compared; by default those in front of the
-            binary layers and of the classifier.
+        weight: As for `LatentSupervision`.
+        layers: Names of the layers whose outputs are compared. By default these are the layers in
+            front of the binary layers and of the classifier.
+        name: The name of the term in the logs.
+
+    Raises:
+        ValueError: The weight is out of range, or `layers` are not names.
     """
 
     def __init__(
@@ -210,7 +227,9 @@ class FeatureAlignment(LatentSupervision):
     ) -> None:
         super().__init__(weight, name)
         if isinstance(layers, str) or (layers is not None and not layers):
-            raise ValueError(f"Expected `layers` to be names of layers. Received: {layers!r}")
+            raise ValueError(
+                f"Expected `layers` to be names of layers. Received: layers={layers!r}"
+            )
         self.layers = None if layers is None else tuple(layers)
 
     def __call__(self, paths: Paths) -> tf.Tensor:

@@ -22,31 +22,32 @@ from kbnn.graph.replay import copy_graph, replay, substitute_tensors
 from kbnn.graph.rewrite import check_rewritable
 from kbnn.graph.roles import SHAREABLE, LayerRoles
 from kbnn.techniques.latent_weights.latent_layer import (
+    Activation,
     LatentLayer,
-    activation_of,
+    get_activation,
     rescale_to_mean_abs,
 )
 from kbnn.techniques.reactnet.learned_shift import LearnedShift
 from kbnn.techniques.reactnet.rprelu import RPReLU
 from kbnn.techniques.self_binarizing.binary_batch_normalization import BinaryBatchNormalization
 
-# Scales and statistics of one path's numbers: the other one has its own, new.
+# Their scales and statistics belong to one path; the other path has new ones.
 _NORMALIZATIONS = (
     *(keras.layers.BatchNormalization, keras.layers.experimental.SyncBatchNormalization),
     *(keras.layers.LayerNormalization, keras.layers.GroupNormalization),
 )
-# Each path has its own, which begin with the same numbers.
-_OF_A_PATH = (keras.layers.PReLU, LearnedShift, RPReLU)
+# Each path has its own, which start with the same values.
+_COPIED = (keras.layers.PReLU, LearnedShift, RPReLU)
 
 
 class RealTwin(NamedTuple):
     """The two paths of a model.
 
     Attributes:
-        binary: from the model's inputs to {"outputs": those of the model, "features": {layer name:
-            its output}, "frontier": what the real-valued path begins with}.
-        real: from the frontier to {"outputs": of the twin, "features": as above}.
-        twin: from the model's inputs to the outputs of the twin.
+        binary: A model from the inputs to {"outputs": the outputs, "features": {layer name:
+            output}, "frontier": the inputs of the real-valued path}.
+        real: A model from the frontier to {"outputs": the twin's outputs, "features": as above}.
+        twin: A model from the inputs to the twin's outputs.
     """
 
     binary: keras.Model
@@ -63,26 +64,26 @@ def real_twin(
     balance_gradient: bool = False,
     replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None = None,
 ) -> RealTwin:
-    """Build the twin, which takes over where the model's layers that both use end.
+    """Build the real-valued twin of a binary model.
 
-    What stands before the first binary layer is run once for both, if "stem" is shared.
+    If "stem" is shared, the layers before the first binary one run once for both paths.
 
     Args:
-        model: a built functional or Sequential model with binary layers.
-        activation: in place of input quantizers and of layers that are signs.
-        share: of `ROLES`; those real-valued layers have the model's weights, the others copies.
-        features: names of layers whose outputs are wanted.
-        balance_gradient: whether the twin's gradients of quantized kernels are those of kernels
-            of the size of signs.
-        replace: gives the twin of a layer; None for the usual one.
+        model: A built functional or Sequential model with binary layers.
+        activation: The activation in place of input quantizers and of sign layers.
+        share: The `ROLES` whose real-valued layers both paths use. The others are copied.
+        features: Names of layers whose outputs the caller needs.
+        balance_gradient: Whether to multiply the twin's gradients of quantized kernels by their
+            mean absolute value.
+        replace: A function that returns the twin of a layer, or None for the usual twin.
 
     Raises:
-        ValueError: no binary layer; a layer with weights that the twin does not know; a name that
-            is none of a layer with one output; losses or metrics of tensors; masks.
+        ValueError: The model has no binary layer, or a layer whose twin is unknown. A name in
+            `features` is not a layer with one output.
     """
     if not any(map(is_binary, layers_of(model))):
         raise ValueError(
-            "Expected a model with layers of quantized kernels or inputs. "
+            "Expected a model with quantized kernels or inputs. "
             f"Received: model={model.name!r} without one"
         )
     roles = LayerRoles(model)
@@ -92,8 +93,8 @@ def real_twin(
     for tensor in frontier:
         if not tensor.shape.rank:
             raise ValueError(
-                "Expected tensors with a batch where the two paths part. Received: a scalar of "
-                f'{layer_of(tensor).name!r}. Give `share` without "stem".'
+                "Expected tensors with a batch dimension where the two paths part. Received: a "
+                f'scalar from {layer_of(tensor).name!r}. Pass `share` without "stem".'
             )
     inputs = {
         id(tensor): keras.Input(
@@ -101,17 +102,17 @@ def real_twin(
         )
         for i, tensor in enumerate(frontier)
     }
-    read = rescale_to_mean_abs if balance_gradient else tf.identity
-    twins = _Twins(activation_of(activation), share, roles, read, replace)
+    transform = rescale_to_mean_abs if balance_gradient else tf.identity
+    builder = _TwinBuilder(get_activation(activation), share, roles, transform, replace)
     tensors = dict(inputs)
 
     def apply(node: Any, *arguments: Any, **options: Any) -> Any:
         if shared_stem and roles.role(node) == "stem":
             return substitute_tensors(node.outputs, inputs)
-        return twins(node.layer)(*arguments, **options)
+        return builder(node.layer)(*arguments, **options)
 
     replay(model, tensors, apply)
-    twins.copy_weights()
+    builder.copy_weights()
     binary = keras.Model(
         model.input,
         {"outputs": model.output, "features": found, "frontier": frontier},
@@ -129,38 +130,38 @@ def real_twin(
     return RealTwin(binary, real, twin)
 
 
-class _Twins:
-    """The twins of layers, one for each."""
+class _TwinBuilder:
+    """Makes the twin of each layer, once."""
 
     def __init__(
         self,
-        activation: Callable[[Any], tf.Tensor],
+        activation: Activation,
         share: Collection[str],
         roles: LayerRoles,
-        read: Callable[[tf.Tensor], tf.Tensor],
+        transform: Callable[[tf.Tensor], tf.Tensor],
         replace: Callable[[keras.layers.Layer], keras.layers.Layer | None] | None,
     ) -> None:
         self._activation = activation
         self._share = share
         self._roles = roles.roles()
-        self._read = read
+        self._transform = transform
         self._replace = replace
         self._twins: dict[int, Callable] = {}
         self._copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
     def __call__(self, layer: keras.layers.Layer) -> Callable:
         if id(layer) not in self._twins:
-            self._twins[id(layer)] = self._new(layer)
+            self._twins[id(layer)] = self._make_twin(layer)
         return self._twins[id(layer)]
 
     def copy_weights(self) -> None:
-        """Give the copies, which are built now, the weights of the originals."""
+        """Copy the weights of the originals to the copies, after these are built."""
         for layer, copy in self._copies:
             copy.set_weights(layer.get_weights())
             if isinstance(copy, keras.layers.Normalization):
                 copy.finalize_state()
 
-    def _new(self, layer: keras.layers.Layer) -> Callable:
+    def _make_twin(self, layer: keras.layers.Layer) -> Callable:
         name = f"{layer.name}_real"
         if isinstance(layer, keras.Model):
             return copy_graph(layer, self, name)
@@ -169,12 +170,12 @@ class _Twins:
             _checks.keras2_layer("replace(layer)", own)
             if id(own) in self._roles:
                 raise ValueError(
-                    "Expected `replace` to return new layers. "
+                    "Expected `replace` to return a new layer. "
                     f"Received: the model's layer {own.name!r}"
                 )
             return own
         if isinstance(layer, BinaryBatchNormalization):
-            return self._normalization_then_activation(layer, name)
+            return self._split_normalization(layer, name)
         if is_quantizer(layer) or (
             isinstance(layer, keras.layers.Activation) and is_quantizer(layer.activation)
         ):
@@ -187,31 +188,30 @@ class _Twins:
         ):
             latent = functools.partial(LatentLayer, layer, activation=self._activation, name=name)
             if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE)):
-                return latent(kernels, read=dict.fromkeys(kernel_quantizers(layer), self._read))
+                transforms = dict.fromkeys(kernel_quantizers(layer), self._transform)
+                return latent(kernels, transforms=transforms)
             if isinstance(layer, SHAREABLE) and is_shared:
                 return latent({*kernels, "bias"})
-        # Its weights are the twin's own, and trained even where the model's are frozen.
+        # The twin trains its own weights, even where the model's are frozen.
         copy = from_config(layer, {**layer.get_config(), "name": name, "trainable": True})
         if isinstance(layer, _NORMALIZATIONS):
             return copy
         if not layer.weights and not is_binary(layer):
             return copy
         is_separate = isinstance(layer, SHAREABLE) and not (is_shared or is_binary(layer))
-        if not (is_separate or isinstance(layer, (*_OF_A_PATH, keras.layers.Normalization))):
+        if not (is_separate or isinstance(layer, (*_COPIED, keras.layers.Normalization))):
             raise ValueError(
-                "Expected layers that a real-valued twin is known of: Larq's, convolutions, dense "
-                "layers, normalizations and PReLU, with no weights but theirs, and all without "
-                "weights. "
-                f"Received: {layer.name!r}, a {type(layer).__name__}. "
-                "Give its twin as `replace=lambda layer: ...`, a new layer for this one and None "
-                "for the others."
+                f"Cannot build a real-valued twin of layer {layer.name!r} "
+                f"({type(layer).__name__}). Supported: layers of Larq, convolutions, dense layers, "
+                "normalizations and PReLU without further weights, and layers without weights. "
+                "Pass `replace=`, a function that returns a new layer for this layer and None for "
+                "others."
             )
         self._copies.append((layer, copy))
         return copy
 
-    def _normalization_then_activation(
-        self, layer: BinaryBatchNormalization, name: str
-    ) -> Callable:
+    def _split_normalization(self, layer: BinaryBatchNormalization, name: str) -> Callable:
+        """Return batch normalization and an activation as the twin of both in one layer."""
         config = {**layer.get_config(), "name": name}
         del config["activation"]
         normalization = keras.layers.BatchNormalization.from_config({**config, "trainable": True})
@@ -222,15 +222,15 @@ class _Twins:
 
 
 def check_trainable(model: keras.Model) -> None:
-    """Raise TypeError or ValueError for a model whose graph cannot be run beside another one."""
+    """Raise TypeError or ValueError unless the graph of a model can run beside another path."""
     check_rewritable(model)
     added = [
         layer for layer in layers_of(model) if type(layer).__name__ in ("AddLoss", "AddMetric")
     ]
     if added:
         raise ValueError(
-            "Expected a model without losses or metrics of its tensors. "
-            f"Received: model={model.name!r} with add_loss or add_metric. Put them into a layer."
+            "Expected a model without losses or metrics of its tensors. Received: "
+            f"model={model.name!r} with add_loss or add_metric. Call them inside of a layer."
         )
     for layer in layers_of(model):
         if any(map(has_mask, outputs_of(layer))):

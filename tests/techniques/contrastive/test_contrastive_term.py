@@ -1,4 +1,4 @@
-"""The contrastive term: what it adds and when, the order of scoring and writing, its measures."""
+"""The contrastive term: what it adds and when, the order of scoring and writing, its metrics."""
 
 import json
 import pathlib
@@ -40,7 +40,7 @@ def given(made, binary, real, labels=None, index=None):
     """The term as in a train step."""
     if made.negatives.source == "bank" and index is None:
         index = indices(len(binary))
-    with batch_context.hand_over(labels, index):
+    with batch_context.batch_scope(labels, index):
         return made([binary, real], training=True)
 
 
@@ -147,7 +147,6 @@ def test_a_bank_is_scored_before_it_takes_the_batch_with_the_first_batchs_scale(
         assert made.memory.row_labels.numpy()[index.numpy()].tolist() == labels.tolist()
 
 
-# Proof 7.
 @pytest.mark.parametrize("negatives", SOURCES)
 def test_the_heads_and_both_views_get_gradients_and_the_memory_none(negatives):
     made = contrast(negatives)
@@ -172,7 +171,7 @@ def test_without_weight_the_views_get_no_gradient_and_measures_are_taken(negativ
         loss = given(made, b, r)
     assert float(loss) == 0
     assert tape.gradient(loss, [b, r]) == [None, None]
-    assert made.means().distinct_codes == 1
+    assert made.metric_results().distinct_codes == 1
 
 
 @pytest.mark.parametrize("negatives", SOURCES)
@@ -185,9 +184,9 @@ def test_the_bound_is_that_of_the_batch_with_no_class_left_out(negatives):
         given(made, b, r, labels)
         losses = kbnn.losses.info_nce_loss(made.binary_head(b), made.real_head(r), temperature=0.2)
         expected.append(np.log(8) - np.mean(losses) / 2)
-    assert made.means().bound == pytest.approx(np.mean(expected), rel=1e-4)
+    assert made.metric_results().bound == pytest.approx(np.mean(expected), rel=1e-4)
     made.reset_metrics()
-    assert made.means() == (0, 0, 0)
+    assert made.metric_results() == (0, 0, 0)
 
 
 def test_distinct_codes_are_counted_by_their_signs():
@@ -196,16 +195,16 @@ def test_distinct_codes_are_counted_by_their_signs():
     b[3], b[6], b[7] = b[0], b[0] * 0.5, b[1]
     b[5], b[5, 0, 0, 0] = b[4], -b[4, 0, 0, 0]
     given(made, b, r)
-    assert made.means().distinct_codes == pytest.approx(5 / 8)
+    assert made.metric_results().distinct_codes == pytest.approx(5 / 8)
     given(made, np.ones_like(b), r)
-    assert made.means().distinct_codes == pytest.approx((5 / 8 + 1 / 8) / 2)
+    assert made.metric_results().distinct_codes == pytest.approx((5 / 8 + 1 / 8) / 2)
 
 
 def test_the_mean_loss_of_a_queue_leaves_out_the_batch_that_found_it_empty():
     made = contrast("queue", weight=0.5)
     losses = [float(given(made, *views(seed=seed))) / 0.5 for seed in range(3)]
     assert losses[0] == 0
-    assert made.means().loss == pytest.approx(np.mean(losses[1:]), rel=1e-5)
+    assert made.metric_results().loss == pytest.approx(np.mean(losses[1:]), rel=1e-5)
 
 
 def test_a_bank_without_indices_says_where_they_come_from():
@@ -293,9 +292,10 @@ def test_arguments_out_of_range_are_refused(options):
 @pytest.mark.parametrize("index", [[1], [[1]] * 8, [1.0] * 8])
 def test_indices_of_another_form_are_refused(index):
     with pytest.raises(ValueError, match=r"Expected sample indices to be integers `\(8,\)`"):
-        contrast("bank").term(*views(), indices=index)
+        contrast("bank").batch_loss(*views(), indices=index)
 
 
+@pytest.mark.slow
 def test_the_loss_of_two_replicas_is_that_of_their_joint_batch():
     script = pathlib.Path(__file__).with_name("mirrored_contrast.py")
     result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True)

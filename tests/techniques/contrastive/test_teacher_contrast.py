@@ -25,10 +25,10 @@ def test_it_is_the_term_of_the_last_features_without_a_gradient_to_the_real_ones
     for labelled in (True, False):
         term = TeacherContrast(labelled=labelled, embedding=5, temperature=0.1)
         assert (term.weight, term.layers) == (0.1, None)
-        with tf.GradientTape() as tape, batch_context.hand_over(labels, None):
+        with tf.GradientTape() as tape, batch_context.batch_scope(labels, None):
             tape.watch([b, r])
             found = term(paths({"a": other, "b": b}, {"a": other, "b": r}, labels))
-        contrast = term.trained[0]
+        contrast = term.trainable_layers[0]
         of_b, of_r, *of_heads = tape.gradient(found, [b, r, *contrast.trainable_weights])
         assert of_r is None
         for gradient in (of_b, *of_heads):
@@ -39,14 +39,14 @@ def test_it_is_the_term_of_the_last_features_without_a_gradient_to_the_real_ones
         assert float(found) == pytest.approx(float(np.mean(expected)), rel=1e-5)
 
 
-def under_its_twin(host, term, with_index):
-    return LatentWeightTrainer(host, [RealPathLoss(), term], with_index=with_index)
+def under_its_twin(model, term, with_index):
+    return LatentWeightTrainer(model, [RealPathLoss(), term], with_index=with_index)
 
 
-def under_a_teacher(host, term, with_index):
+def under_a_teacher(model, term, with_index):
     real = {"input_quantizer": None, "kernel_quantizer": None}
     teacher = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8, **real)
-    return DistillationTrainer(host, teacher, [term], with_index=with_index)
+    return DistillationTrainer(model, teacher, [term], with_index=with_index)
 
 
 @pytest.mark.parametrize("trained", [under_its_twin, under_a_teacher])
@@ -54,29 +54,31 @@ def under_a_teacher(host, term, with_index):
 def test_a_trainer_trains_its_heads_and_not_in_validation(rng, options, trained):
     x, y = rng.normal(size=(64, *SHAPE)).astype("f"), rng.integers(0, CLASSES, 64)
     term = TeacherContrast(layers=["conv_2_bn", "conv_3_bn"], embedding=8, **options)
-    host = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
-    trainer = trained(host, term, bool(options))
+    model = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
+    trainer = trained(model, term, bool(options))
     trainer.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
     data = tf.data.Dataset.from_tensor_slices((x, y, np.arange(64)) if options else (x, y))
     history = trainer.fit(data.batch(16), epochs=1, verbose=0, validation_data=(x, y)).history
     assert history["teacher_contrast"][0] > 0
     assert history["val_teacher_contrast"] == [0.0]
-    before = [contrast.get_weights() for contrast in term.trained]
+    before = [contrast.get_weights() for contrast in term.trainable_layers]
     assert len(before) == 2
     owned = {id(weight) for weight in trainer.trainable_weights}
-    assert owned >= {id(w) for contrast in term.trained for w in contrast.trainable_weights}
+    assert owned >= {
+        id(w) for contrast in term.trainable_layers for w in contrast.trainable_weights
+    }
     trainer.evaluate(x, y, verbose=0)
-    for contrast, weights in zip(term.trained, before, strict=True):
+    for contrast, weights in zip(term.trainable_layers, before, strict=True):
         for one, other in zip(contrast.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(one, other)
     trainer.fit(data.batch(16), epochs=1, verbose=0)
-    assert (term.trained[0].get_weights()[0] != before[0][0]).any()
+    assert (term.trainable_layers[0].get_weights()[0] != before[0][0]).any()
 
 
 @pytest.mark.parametrize("trained", [under_its_twin, under_a_teacher])
 def test_its_weights_are_there_before_the_first_step(rng, trained):
-    host = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
-    trainer = trained(host, TeacherContrast(embedding=8), with_index=False)
+    model = kbnn.models.vgg_tiny(SHAPE, CLASSES, 8)
+    trainer = trained(model, TeacherContrast(embedding=8), with_index=False)
     trainer.compile("adam", "sparse_categorical_crossentropy")
     weights = trainer.trainable_weights
     # As it is done to take back an optimizer's state.
@@ -89,7 +91,7 @@ def test_its_weights_are_there_before_the_first_step(rng, trained):
 
 def test_paths_without_features_and_names_that_are_none_are_refused():
     with (
-        batch_context.hand_over(None, None),
+        batch_context.batch_scope(None, None),
         pytest.raises(ValueError, match="Expected features of both paths"),
     ):
         TeacherContrast()(paths({}, {}))

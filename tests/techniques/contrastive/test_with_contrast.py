@@ -1,4 +1,4 @@
-"""Contrastive terms put into a model: where, with what weight, and what becomes of the host."""
+"""Contrastive terms added to a model: where, with which weight, and what the model becomes."""
 
 import larq as lq
 import numpy as np
@@ -9,7 +9,13 @@ import tf_keras as keras
 import kbnn
 from kbnn.layers import ContrastiveTerm
 from kbnn.quantizers import ContrastiveSign, SmoothSign
-from kbnn.techniques import EmbeddingQueue, MemoryBank, contrastable_layers, with_contrast
+from kbnn.techniques import (
+    EmbeddingQueue,
+    MemoryBank,
+    SameBatch,
+    contrastable_layers,
+    with_contrast,
+)
 from kbnn.trainers import Trainer
 
 SHAPE, CLASSES = (12, 12, 1), 3
@@ -29,8 +35,8 @@ def chain(**options):
     return kbnn.models.vgg_tiny(SHAPE, CLASSES, 8, **options)
 
 
-def tapped(model):
-    """The layers with a term, and its weight."""
+def term_weights(model):
+    """Return the layers with a term, and its weight."""
     found = {}
     for layer in kbnn.graph.layers_of(model):
         for argument in ("input_quantizer", "activation"):
@@ -45,56 +51,56 @@ def tapped(model):
     return found
 
 
-def host_weights(model):
-    """Those that are not of terms."""
+def weights_without_terms(model):
+    """Return the weights that do not belong to terms."""
     terms = [layer for layer in model.submodules if isinstance(layer, ContrastiveTerm)]
     of_terms = {id(weight) for layer in terms for weight in layer.weights}
     return [weight.numpy() for weight in model.weights if id(weight) not in of_terms]
 
 
-def test_by_default_the_last_binary_layer_is_tapped():
-    assert tapped(with_contrast(chain())) == {"conv_3": 0.1}
-    assert tapped(with_contrast(chain(binary_classifier=True))) == {"classifier": 0.1}
+def test_by_default_the_last_binary_layer_has_the_term():
+    assert term_weights(with_contrast(chain())) == {"conv_3": 0.1}
+    assert term_weights(with_contrast(chain(binary_classifier=True))) == {"classifier": 0.1}
 
 
-def test_signs_that_another_layer_gives_are_tapped_there():
+def test_the_layer_that_provides_the_signs_has_the_term():
     binary = chain(normalization="binary")
     # Behind conv_3, conv_3_bn gives signs that no binary layer takes.
     assert contrastable_layers(binary) == ["stem_bn", "conv_1_bn", "conv_2_bn", "conv_3_bn"]
-    assert tapped(with_contrast(binary)) == {"conv_2_bn": 0.1}
+    assert term_weights(with_contrast(binary)) == {"conv_2_bn": 0.1}
     image = keras.Input((8, 8, 4))
     x = lq.quantizers.SteSign(name="sign")(image)
     x = keras.layers.MaxPooling2D()(x)
     kernels = {"kernel_quantizer": "ste_sign", "kernel_constraint": "weight_clip"}
     x = lq.layers.QuantConv2D(4, 3, name="conv", **kernels)(x)
     x = keras.layers.Activation(lq.quantizers.SteSign(name="a_sign"), name="behind")(x)
-    assert tapped(with_contrast(keras.Model(image, x))) == {"sign": 0.1}
-    assert tapped(with_contrast(keras.Model(image, x), ["behind"])) == {"behind": 0.1}
+    assert term_weights(with_contrast(keras.Model(image, x))) == {"sign": 0.1}
+    assert term_weights(with_contrast(keras.Model(image, x), ["behind"])) == {"behind": 0.1}
 
 
-def test_without_binary_kernels_the_last_quantized_input_is_tapped():
-    assert tapped(with_contrast(chain(kernel_quantizer=None))) == {"conv_3": 0.1}
+def test_without_binary_kernels_the_last_quantized_input_has_the_term():
+    assert term_weights(with_contrast(chain(kernel_quantizer=None))) == {"conv_3": 0.1}
 
 
-def test_the_taps_of_a_nested_model_and_of_a_shared_layer_are_found(data):
+def test_layers_of_nested_models_and_shared_layers_get_terms(data):
     image = keras.Input(SHAPE)
     inner = chain()
     model = keras.Model(image, keras.layers.Add()([inner(image), inner(1.0 - image)]))
     copy = with_contrast(model)
-    assert tapped(copy) == {"conv_3": 0.1}
+    assert term_weights(copy) == {"conv_3": 0.1}
     copy(data[0], training=True)
     assert len([loss for loss in copy.losses if float(loss) > 0]) == 2
 
 
-def test_several_taps_weigh_more_towards_the_end():
+def test_several_terms_weigh_more_towards_the_end():
     model = with_contrast(chain(), "all", decay=0.3, weight=2.0)
-    assert tapped(model) == pytest.approx({"conv_1": 0.18, "conv_2": 0.6, "conv_3": 2.0})
+    assert term_weights(model) == pytest.approx({"conv_1": 0.18, "conv_2": 0.6, "conv_3": 2.0})
     model = with_contrast(chain(), ["conv_3", "conv_1"])
-    assert tapped(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
+    assert term_weights(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
     model = with_contrast(chain(), (name for name in ("conv_1", "conv_3")))
-    assert tapped(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
+    assert term_weights(model) == pytest.approx({"conv_1": 0.05, "conv_3": 0.1})
     model = with_contrast(chain(), lambda layer: layer.name != "conv_2", decay=1.0)
-    assert tapped(model) == pytest.approx({"conv_1": 0.1, "conv_3": 0.1})
+    assert term_weights(model) == pytest.approx({"conv_1": 0.1, "conv_3": 0.1})
 
 
 def test_the_options_reach_the_term():
@@ -105,61 +111,60 @@ def test_the_options_reach_the_term():
 
 @pytest.mark.parametrize("base", ["approx_sign", SmoothSign(2.0)])
 def test_quantizers_weights_and_their_state_are_inside(base, data):
-    host = chain(input_quantizer=base, kernel_quantizer=kbnn.quantizers.LearnedSign())
+    model = chain(input_quantizer=base, kernel_quantizer=kbnn.quantizers.LearnedSign())
     for layer in ("conv_2", "conv_3"):
-        quantizer = host.get_layer(layer).input_quantizer
+        quantizer = model.get_layer(layer).input_quantizer
         if isinstance(quantizer, SmoothSign):
             quantizer.sharpness.assign(5.0)
-    for weight in host.trainable_weights:
+    for weight in model.trainable_weights:
         weight.assign_add(0.05 * tf.random.normal(weight.shape))
-    before = host.get_weights()
-    copy = with_contrast(host, ["conv_1", "conv_3"])
+    before = model.get_weights()
+    copy = with_contrast(model, ["conv_1", "conv_3"])
     assert copy.get_layer("conv_2").input_quantizer.name == "conv_2_input_quantizer"
     quantizer = copy.get_layer("conv_3").input_quantizer
     assert quantizer.name == "conv_3_input_quantizer"
-    assert type(quantizer.base) is type(host.get_layer("conv_3").input_quantizer)
+    assert type(quantizer.base) is type(model.get_layer("conv_3").input_quantizer)
     if isinstance(base, SmoothSign):
         assert float(quantizer.base.sharpness) == 5.0
-    np.testing.assert_array_equal(copy(data[0]), host(data[0]))
-    own = host_weights(copy)
-    for one, other, old in zip(own, host.get_weights(), before, strict=True):
+    np.testing.assert_array_equal(copy(data[0]), model(data[0]))
+    own = weights_without_terms(copy)
+    for one, other, old in zip(own, model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(other, old)
     again = with_contrast(copy, ["conv_2"])
-    assert sorted(tapped(again)) == ["conv_1", "conv_2", "conv_3"]
+    assert sorted(term_weights(again)) == ["conv_1", "conv_2", "conv_3"]
 
 
-# Proof 8.
-@pytest.mark.parametrize(
-    "options", [{}, {"negatives": EmbeddingQueue(40)}, {"negatives": MemoryBank(rows=64)}]
-)
-def test_without_weight_the_host_trains_as_it_would_to_the_bit(options, data):
-    host = chain()
-    copy = with_contrast(host, "all", weight=0.0, **options)
+def test_without_weight_the_model_trains_as_it_would_to_the_bit(data):
     batches = tf.data.Dataset.from_tensor_slices((*data, np.arange(64))).batch(16)
     plain = batches.map(lambda x, y, index: (x, y))
-    trainers = [(Trainer(host), plain), (Trainer(copy, with_index=True), batches)]
-    histories = []
-    for trainer, given in trainers:
-        trainer.compile(
-            keras.optimizers.Adam(0.01, global_clipnorm=1.0), "sparse_categorical_crossentropy"
-        )
-        histories.append(trainer.fit(given, validation_data=plain, epochs=3, verbose=0).history)
-    assert histories[0] == histories[1]
-    own = host_weights(copy)
-    for one, other in zip(host.get_weights(), own, strict=True):
-        np.testing.assert_array_equal(one, other)
-    assert copy.get_layer("conv_3").input_quantizer.contrast.means().loss > 0
+
+    def train(trainer, given):
+        optimizer = keras.optimizers.Adam(0.01, global_clipnorm=1.0)
+        trainer.compile(optimizer, "sparse_categorical_crossentropy")
+        return trainer.fit(given, validation_data=plain, epochs=2, verbose=0).history
+
+    model = chain()
+    copies = [
+        with_contrast(model, "all", weight=0.0, negatives=negatives)
+        for negatives in (SameBatch(), EmbeddingQueue(40), MemoryBank(rows=64))
+    ]
+    expected = train(Trainer(model), plain)
+    for copy in copies:
+        assert train(Trainer(copy, with_index=True), batches) == expected
+        for one, other in zip(model.get_weights(), weights_without_terms(copy), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert copy.get_layer("conv_3").input_quantizer.contrast.metric_results().loss > 0
 
 
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
-def test_the_exported_file_is_the_hosts_byte_for_byte(normalization, data, tmp_path):
-    host = chain(normalization=normalization)
-    copy = with_contrast(host, "all", negatives=MemoryBank(rows=64))
-    for name, model in {"host": host, "copy": copy}.items():
+def test_the_exported_file_is_the_same_byte_for_byte(normalization, data, tmp_path):
+    plain = chain(normalization=normalization)
+    copy = with_contrast(plain, "all", negatives=MemoryBank(rows=64))
+    for name, model in {"plain": plain, "copy": copy}.items():
         keras.backend.clear_session()  # it numbers layers, and their numbers are in the file
         kbnn.converters.convert(model, tmp_path / f"{name}.tflite", verify_data=data)
-    files = [(tmp_path / f"{name}.tflite").read_bytes() for name in ("host", "copy")]
+    files = [(tmp_path / f"{name}.tflite").read_bytes() for name in ("plain", "copy")]
     assert files[0] == files[1]
 
 
@@ -181,22 +186,22 @@ def test_the_term_learns_what_it_measures(data):
         ({"layers": "conv_3"}, "Expected `layers`"),
         ({"layers": 5}, "Expected `layers`"),
         ({"layers": ["conv_1", 5]}, "Expected `layers`"),
-        ({"layers": lambda layer: False}, "a quantized input that `layers` chooses"),
-        ({"decay": 0.5}, "`decay` with several taps. Received: decay=0.5, 1 tap"),
-        ({"layers": "all", "decay": 0.0}, "Expected `decay` to be above 0"),
-        ({"layers": "all", "decay": True}, "Expected `decay` to be above 0"),
-        ({"layers": "all", "decay": 1.5}, "Expected `decay` to be above 0"),
+        ({"layers": lambda layer: False}, "a quantized input that `layers` selects"),
+        ({"decay": 0.5}, "`decay` only for several layers. Received: decay=0.5, 1 layer"),
+        ({"layers": "all", "decay": 0.0}, "Expected `decay` to be a number above 0"),
+        ({"layers": "all", "decay": True}, "Expected `decay` to be a number above 0"),
+        ({"layers": "all", "decay": 1.5}, "Expected `decay` to be a number above 0"),
         ({"temperature": 0.0}, "Expected `temperature`"),
         ({"negatives": "bank"}, "Expected `rows`"),
     ],
 )
-def test_what_cannot_be_is_refused(options, message):
+def test_invalid_options_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         with_contrast(chain(), **options)
 
 
 def test_a_model_without_signs_or_with_the_term_is_refused():
-    with pytest.raises(ValueError, match="a quantized input that `layers` chooses"):
+    with pytest.raises(ValueError, match="a quantized input that `layers` selects"):
         with_contrast(chain(input_quantizer=None))
     with pytest.raises(ValueError, match="'conv_3', whose quantizer has one"):
         with_contrast(with_contrast(chain()))

@@ -50,44 +50,41 @@ def with_dropout(**dense):
     return keras.Model(base.input, keras.layers.Dense(**dense)(x))
 
 
-# Proof 1.
-@pytest.mark.parametrize(
-    "trainer",
-    [
-        Trainer,
-        lambda host: LatentWeightTrainer(host, [term(0.0) for term in TERMS]),
-        lambda host: LatentGradientTrainer(host, 0.0),
-    ],
-    ids=["trainer", "twin", "gradient"],
-)
+TRAINERS = {
+    "trainer": Trainer,
+    "twin": lambda model: LatentWeightTrainer(model, [term(0.0) for term in TERMS]),
+    "gradient": lambda model: LatentGradientTrainer(model, 0.0),
+}
+
+
 @pytest.mark.parametrize(
     "make",
-    [chain, lambda: chain(kernel_quantizer="learned_sign"), lambda: with_dropout()],
+    [chain, lambda: chain(kernel_quantizer="learned_sign"), with_dropout],
     ids=["chain", "learned", "dropout"],
 )
-def test_without_weights_the_training_is_the_plain_one_bit_for_bit(trainer, make, data):
-    plain, host = compiled(make()), make()
-    history = fit(plain, data)
-    of_trainer = fit(compiled(trainer(host)), data)
-    assert max(differences(plain, host)) == 0.0
-    assert of_trainer["loss"] == history["loss"]
+def test_without_weights_the_training_is_the_plain_one_bit_for_bit(make, data):
+    plain = compiled(make())
+    expected = fit(plain, data)["loss"]
+    for name, trainer in TRAINERS.items():
+        model = make()
+        assert fit(compiled(trainer(model)), data)["loss"] == expected, name
+        assert max(differences(plain, model)) == 0.0, name
 
 
-# Proof 2.
 @pytest.mark.parametrize("balanced", [False, True])
 def test_latent_weights_get_the_gradients_of_both_paths(balanced, data):
-    host = chain()
-    trainer = LatentWeightTrainer(host, [RealPathLoss(0.5)], balance_gradient=balanced)
+    model = chain()
+    trainer = LatentWeightTrainer(model, [RealPathLoss(0.5)], balance_gradient=balanced)
     compiled(trainer)
     x, y = (tf.constant(array[:32]) for array in data)
     loss = keras.losses.SparseCategoricalCrossentropy()
-    kernel = host.get_layer("conv_2").kernel
+    kernel = model.get_layer("conv_2").kernel
     with tf.GradientTape() as tape:
         outputs, terms = trainer.forward(x, y, None)
         total = loss(y, outputs) + tf.add_n(list(terms.values()))
     both = tape.gradient(total, kernel)
     with tf.GradientTape() as tape:
-        value = loss(y, host(x, training=True))
+        value = loss(y, model(x, training=True))
     of_binary = tape.gradient(value, kernel)
     with tf.GradientTape() as tape:
         value = 0.5 * loss(y, trainer.twin(x, training=True))
@@ -99,12 +96,12 @@ def test_latent_weights_get_the_gradients_of_both_paths(balanced, data):
 
 def test_a_balanced_gradient_is_that_times_the_mean_size_of_the_kernel(data):
     def of_twin(balanced):
-        host = chain()
-        twin = LatentWeightTrainer(host, [RealPathLoss()], balance_gradient=balanced).twin
+        model = chain()
+        twin = LatentWeightTrainer(model, [RealPathLoss()], balance_gradient=balanced).twin
         with tf.GradientTape() as tape:
             loss = keras.losses.SparseCategoricalCrossentropy()(data[1], twin(data[0]))
         names = ("stem", "conv_1", "conv_2", "conv_3")
-        kernels = [host.get_layer(name).kernel for name in names]
+        kernels = [model.get_layer(name).kernel for name in names]
         return [np.abs(kernel).mean() for kernel in kernels], tape.gradient(loss, kernels), loss
 
     sizes, plain, loss = of_twin(False)
@@ -116,76 +113,73 @@ def test_a_balanced_gradient_is_that_times_the_mean_size_of_the_kernel(data):
         np.testing.assert_allclose(other, one * size, rtol=1e-4, atol=1e-8)
 
 
-# Proof 3.
 @pytest.mark.parametrize("term", [Distillation(), FeatureAlignment()])
 def test_what_the_real_path_teaches_does_not_change_it(term, data):
-    host = chain()
-    trainer = compiled(LatentWeightTrainer(host, [term], share=()))
+    model = chain()
+    trainer = compiled(LatentWeightTrainer(model, [term], share=()))
     x, y = (tf.constant(array[:32]) for array in data)
     own = [
         weight
         for weight in trainer.twin.trainable_weights
-        if not any(weight is one for one in host.trainable_weights)
+        if not any(weight is one for one in model.trainable_weights)
     ]
     assert len(own) > 5
     with tf.GradientTape() as tape:
         _, terms = trainer.forward(x, y, None)
         value = terms[term.name]
-    of_host = tape.gradient(value, [host.get_layer("conv_2").kernel, *own])
-    assert of_host[0] is not None
-    assert of_host[1:] == [None] * len(own)
+    of_model = tape.gradient(value, [model.get_layer("conv_2").kernel, *own])
+    assert of_model[0] is not None
+    assert of_model[1:] == [None] * len(own)
 
 
 def test_the_statistics_of_each_path_are_its_own(data):
-    plain, host = chain(), chain()
-    trainer = compiled(LatentWeightTrainer(host))
+    plain, model = chain(), chain()
+    trainer = compiled(LatentWeightTrainer(model))
     x, y = (tf.constant(array[:32]) for array in data)
     plain(x, training=True)
     trainer.forward(x, y, None)
     for name in ("stem_bn", "conv_1_bn", "conv_3_bn"):
-        one, other = host.get_layer(name), plain.get_layer(name)
+        one, other = model.get_layer(name), plain.get_layer(name)
         np.testing.assert_array_equal(one.moving_mean, other.moving_mean)
     (twin,) = named(trainer.twin, "conv_1_bn_real")
-    assert np.abs(twin.moving_mean - host.get_layer("conv_1_bn").moving_mean).max() > 1e-3
+    assert np.abs(twin.moving_mean - model.get_layer("conv_1_bn").moving_mean).max() > 1e-3
     # The stem runs once, for both.
     names = [layer.name for layer in kbnn.graph.layers_of(trainer.twin)]
     assert names.count("stem_bn") == 1
     assert "stem_bn_real" not in names
 
 
-# Proof 4.
-def test_what_ships_is_the_host_to_the_byte(data, tmp_path):
-    host = chain()
-    config, names = host.get_config(), [weight.name for weight in host.weights]
-    trainer = compiled(LatentWeightTrainer(host, [term() for term in TERMS]))
+def test_what_ships_is_the_model_to_the_byte(data, tmp_path):
+    model = chain()
+    config, names = model.get_config(), [weight.name for weight in model.weights]
+    trainer = compiled(LatentWeightTrainer(model, [term() for term in TERMS]))
     fit(trainer, data)
-    assert (host.get_config(), [weight.name for weight in host.weights]) == (config, names)
-    assert host.get_layer("conv_2").output.shape == (None, 3, 3, 16)
+    assert (model.get_config(), [weight.name for weight in model.weights]) == (config, names)
+    assert model.get_layer("conv_2").output.shape == (None, 3, 3, 16)
     plain = chain()
-    plain.set_weights(host.get_weights())
-    for model, name in ((host, "host.tflite"), (plain, "plain.tflite")):
-        report = kbnn.converters.convert(model, tmp_path / name, verify_data=data).report
+    plain.set_weights(model.get_weights())
+    for network, name in ((model, "model.tflite"), (plain, "plain.tflite")):
+        report = kbnn.converters.convert(network, tmp_path / name, verify_data=data).report
         assert report.parity.class_agreement == 1.0
-    assert (tmp_path / "host.tflite").read_bytes() == (tmp_path / "plain.tflite").read_bytes()
+    assert (tmp_path / "model.tflite").read_bytes() == (tmp_path / "plain.tflite").read_bytes()
     trainer.save(tmp_path / "saved.keras")
     loaded = keras.models.load_model(tmp_path / "saved.keras")
-    assert max(differences(loaded, host)) == 0.0
+    assert max(differences(loaded, model)) == 0.0
 
 
-# Proof 5.
 def test_the_real_path_alone_learns(data):
-    host = chain()
-    before = host.get_layer("conv_2").get_weights()[0]
-    twin = compiled(LatentWeightTrainer(host).twin)
+    model = chain()
+    before = model.get_layer("conv_2").get_weights()[0]
+    twin = compiled(LatentWeightTrainer(model).twin)
     history = fit(twin, data, epochs=8)
     assert history["accuracy"][-1] > 0.95
-    assert np.abs(host.get_layer("conv_2").get_weights()[0] - before).max() > 1e-3
+    assert np.abs(model.get_layer("conv_2").get_weights()[0] - before).max() > 1e-3
 
 
 def test_both_paths_are_in_the_logs(data):
-    host = chain()
+    model = chain()
     trainer = compiled(
-        LatentWeightTrainer(host, [term() for term in TERMS]),
+        LatentWeightTrainer(model, [term() for term in TERMS]),
         metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")],
     )
     # The last batch is a small one.
@@ -199,7 +193,7 @@ def test_both_paths_are_in_the_logs(data):
     )
     assert set(history) == names | {f"val_{name}" for name in names}
     assert history["real_path"] == pytest.approx(history["real_loss"], rel=1e-5)
-    measured = compiled(host).evaluate(*data, verbose=0, return_dict=True)
+    measured = compiled(model).evaluate(*data, verbose=0, return_dict=True)
     assert history["val_accuracy"][-1] == pytest.approx(measured["accuracy"])
     assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-5)
     with_terms = sum(
@@ -224,7 +218,7 @@ def test_sample_weights_count_in_each_term(data):
 
 def test_weights_may_follow_a_schedule(data):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [1.0, 0.0])
-    trainer = compiled(LatentWeightTrainer(chain(), [RealPathLoss(schedule)]))
+    trainer = compiled(LatentWeightTrainer(chain(), [RealPathLoss(schedule)]), run_eagerly=True)
     history = fit(trainer, data, epochs=2)  # of 4 steps
     assert history["real_path"][0] > 0.1
     assert history["real_path"][1] == 0.0
@@ -239,7 +233,9 @@ class _Entropy(LatentSupervision):
 
 
 def test_a_term_of_ones_own(data):
-    trainer = compiled(LatentWeightTrainer(chain(), [_Entropy(0.1), FeatureAlignment()]))
+    trainer = compiled(
+        LatentWeightTrainer(chain(), [_Entropy(0.1), FeatureAlignment()]), run_eagerly=True
+    )
     history = fit(trainer, data)
     assert {"_Entropy", "feature_alignment"} <= set(history)
 
@@ -282,7 +278,7 @@ def nested():
 
 
 LINEAR = keras.optimizers.schedules.PolynomialDecay(0.0, 6, 1.0)
-HOSTS = {
+MODELS = {
     "nested": nested,
     "requantized": lambda: kbnn.requantize(
         chain(), kernel_quantizer=kbnn.quantizers.LearnedSign(), input_quantizer="smooth_sign"
@@ -292,25 +288,27 @@ HOSTS = {
     ),
     "binary ends": lambda: chain(binary_stem=True, binary_classifier=True),
     "vgg_small": lambda: kbnn.models.vgg_small((16, 16, 1), CLASSES, width=4),
-    "resnet18": lambda: kbnn.models.resnet18((16, 16, 1), CLASSES, width=4, stem="small"),
-    "reactnet": lambda: kbnn.models.resnet20((16, 16, 1), CLASSES, width=4, reactnet=True),
-    "padding": lambda: kbnn.models.resnet20(
-        (16, 16, 1), CLASSES, width=4, downsampling="convolution"
+    # Two stages: the second one has a shortcut that downsamples.
+    "resnet": lambda: kbnn.models.resnet((1, 1), SHAPE, CLASSES, width=4),
+    "reactnet": lambda: kbnn.models.resnet(
+        (1, 1), SHAPE, CLASSES, width=4, downsampling="padding", reactnet=True
     ),
+    "plain shortcuts": lambda: kbnn.models.resnet((1, 1), SHAPE, CLASSES, 4, shortcuts="plain"),
 }
 
 
 @pytest.mark.parametrize("kind", ["twin", "mixture", "gradient"])
-@pytest.mark.parametrize("host", HOSTS)
-def test_hosts_of_all_kinds(host, kind, data):
-    model = HOSTS[host]()
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_all_kinds_train(name, kind, data):
+    model = MODELS[name]()
     images = tf.image.resize(data[0], model.input_shape[1:3]).numpy()
     make = {
         "twin": lambda: LatentWeightTrainer(model, [term() for term in TERMS]),
         "mixture": lambda: LatentMixtureTrainer(model, LINEAR),
         "gradient": lambda: LatentGradientTrainer(model),
     }[kind]
-    trainer = compiled(make())
+    # Tracing takes most of the time of a short training; one model is traced for each trainer.
+    trainer = compiled(make(), run_eagerly=name != "nested")
     before = [weight.numpy() for weight in model.trainable_weights]
     history = fit(trainer, (images[:32], data[1][:32]), epochs=2)
     assert np.isfinite(history["loss"]).all()
@@ -337,16 +335,16 @@ def test_a_twin_computes_with_latent_weights_and_pads_as_its_host(rng):
 
 
 def test_what_is_shared_is_a_choice():
-    host = chain()
+    model = chain()
     counts = {
-        share: len(LatentWeightTrainer(host, [RealPathLoss()], share=share).trainable_weights)
+        share: len(LatentWeightTrainer(model, [RealPathLoss()], share=share).trainable_weights)
         for share in [(), ("stem",), ("stem", "shortcuts", "classifier")]
     }
     # gamma and beta of three normalizations; and kernel and bias of the classifier; and the stem's.
     assert counts == {
-        ("stem", "shortcuts", "classifier"): len(host.trainable_weights) + 6,
-        ("stem",): len(host.trainable_weights) + 8,
-        (): len(host.trainable_weights) + 11,
+        ("stem", "shortcuts", "classifier"): len(model.trainable_weights) + 6,
+        ("stem",): len(model.trainable_weights) + 8,
+        (): len(model.trainable_weights) + 11,
     }
 
 
@@ -374,7 +372,7 @@ def test_an_interrupted_training_goes_on(data, tmp_path):
 
 @pytest.mark.parametrize("name", ["weights", "weights.weights.h5"])
 def test_weights_of_the_whole_trainer_are_saved(name, data, tmp_path):
-    first, second = (compiled(LatentWeightTrainer(chain())) for _ in range(2))
+    first, second = (compiled(LatentWeightTrainer(chain()), run_eagerly=True) for _ in range(2))
     fit(first, data)
     assert max(differences(first, second)) > 0
     first.save_weights(tmp_path / name)
@@ -439,13 +437,13 @@ def test_unknown_layers_are_named_and_may_be_given(data):
     x = _Scale(name="mine")(base.get_layer("conv_3_bn").output)
     x = keras.layers.GlobalAveragePooling2D()(x)
     model = keras.Model(base.input, keras.layers.Dense(CLASSES, activation="softmax")(x))
-    with pytest.raises(ValueError, match="'mine', a _Scale"):
+    with pytest.raises(ValueError, match=r"twin of layer 'mine' \(_Scale\)"):
         LatentWeightTrainer(model)
     given = LatentWeightTrainer(
         model, replace=lambda layer: _Scale(name="ours") if layer.name == "mine" else None
     )
     assert len(named(given.twin, "ours")) == 1
-    fit(compiled(given), data, epochs=1)
+    fit(compiled(given, run_eagerly=True), [array[:32] for array in data], epochs=1)
 
 
 def test_bad_arguments():
@@ -474,44 +472,44 @@ def test_bad_arguments():
         with pytest.raises(ValueError, match="Expected `weight`"):
             term(*arguments)
     for temperature in (0.0, float("nan")):
-        with pytest.raises(ValueError, match="`temperature` above 0"):
+        with pytest.raises(ValueError, match="`temperature` to be a number above 0"):
             Distillation(temperature=temperature)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("make", [LatentWeightTrainer, LatentGradientTrainer])
 def test_what_is_frozen_in_the_model_stays(make, when, data):
-    host = chain()
+    model = chain()
     names = ["stem", "conv_2", "conv_1_bn", "classifier"]
-    frozen = [host.get_layer(name) for name in names if name in [one.name for one in host.layers]]
-    frozen += [host.layers[-1]] if host.layers[-1] not in frozen else []
+    frozen = [model.get_layer(name) for name in names if name in [one.name for one in model.layers]]
+    frozen += [model.layers[-1]] if model.layers[-1] not in frozen else []
     if when == "after":
-        trainer = make(host)
+        trainer = make(model)
     for layer in frozen:
         layer.trainable = False
     if when == "before":
-        trainer = make(host)
+        trainer = make(model)
     before = [layer.get_weights() for layer in frozen]
-    moving = host.get_layer("conv_3").get_weights()[0]
-    fit(compiled(trainer), data)
+    moving = model.get_layer("conv_3").get_weights()[0]
+    fit(compiled(trainer, run_eagerly=True), data)
     for layer, weights in zip(frozen, before, strict=True):
         for one, other in zip(layer.get_weights(), weights, strict=True):
             np.testing.assert_array_equal(one, other)
-    assert np.abs(host.get_layer("conv_3").get_weights()[0] - moving).max() > 0
+    assert np.abs(model.get_layer("conv_3").get_weights()[0] - moving).max() > 0
     if make is LatentWeightTrainer:
         (twin,) = named(trainer.twin, "conv_1_bn_real")
         assert np.abs(twin.moving_mean).max() > 0
 
 
 def test_regularizers_and_added_losses_are_the_models_own(data):
-    host = with_dropout()
-    trainer = compiled(LatentWeightTrainer(host, [RealPathLoss()], share=()))
+    model = with_dropout()
+    trainer = compiled(LatentWeightTrainer(model, [RealPathLoss()], share=()))
     history = fit(trainer, data, validation_data=data)
-    measured = compiled(host).evaluate(*data, verbose=0, return_dict=True)
+    measured = compiled(model).evaluate(*data, verbose=0, return_dict=True)
     assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-5)
     x, y = (tf.constant(array[:32]) for array in data)
     loss = keras.losses.SparseCategoricalCrossentropy()
-    expected = float(loss(y, host(x)) + tf.add_n(host.losses))
+    expected = float(loss(y, model(x)) + tf.add_n(model.losses))
     assert trainer.test_on_batch(x, y)[0] == pytest.approx(expected, rel=1e-5)
 
 
@@ -545,7 +543,7 @@ def test_models_without_classes_are_not_distilled(activation, data):
         LatentWeightTrainer(model, [Distillation()])
     trainer = LatentWeightTrainer(model)
     assert [term.name for term in trainer.supervision] == ["real_path"]
-    trainer.compile("adam", "binary_crossentropy" if activation else "mse")
+    trainer.compile("adam", "binary_crossentropy" if activation else "mse", run_eagerly=True)
     images, labels = data
     assert np.isfinite(fit(trainer, (images, (labels > 0).astype("f")))["loss"]).all()
 
@@ -560,6 +558,7 @@ def test_models_of_several_outputs(data):
     histories = []
     for network in (model, LatentWeightTrainer(model)):
         options = {"metrics": {"classes": ["accuracy"]}, "loss_weights": {"other": 0.5}}
+        options["run_eagerly"] = True
         network.compile("adam", losses, **options)
         histories.append(fit(network, (images, labels)))
     plain, with_twin = map(set, histories)
@@ -603,7 +602,7 @@ def test_models_that_no_twin_can_be_made_of_are_refused():
             make(with_loss)
         with pytest.raises(ValueError, match="a mask from 'embedding"):
             make(masked)
-        with pytest.raises(ValueError, match="'mine', a _OwnBinary"):
+        with pytest.raises(ValueError, match=r"'mine'.*_OwnBinary"):
             make(own)
     with pytest.raises(ValueError, match="Received: layers=None"):
         LatentWeightTrainer(inside(chain()), [FeatureAlignment()])
@@ -616,9 +615,9 @@ def test_models_that_no_twin_can_be_made_of_are_refused():
 def test_a_trainer_is_no_model_to_ship_or_to_train(tmp_path):
     trainer = Trainer(chain())
     for make in (Trainer, LatentWeightTrainer, LatentGradientTrainer):
-        with pytest.raises(TypeError, match="host"):
+        with pytest.raises(TypeError, match=r"`(trainer\.)?model`"):
             make(trainer)
-    with pytest.raises(TypeError, match="its `host`"):
+    with pytest.raises(TypeError, match="its `model`"):
         kbnn.requantize(trainer, kernel_quantizer="ste_sign")
     with pytest.raises(NotImplementedError, match=r"trainer\.save"):
         keras.models.save_model(trainer, tmp_path / "trainer.keras")
@@ -632,14 +631,14 @@ class _Forgetful(Trainer):
 
 
 def test_terms_have_the_names_that_were_said(data):
-    trainer = compiled(_Forgetful(chain(), terms=["extra"]))
+    trainer = compiled(_Forgetful(chain(), terms=["extra"]), run_eagerly=True)
     with pytest.raises(ValueError, match=r"\['extra'\]\. Received: \['other'\]"):
         fit(trainer, data)
 
 
 def test_callbacks_look_at_the_model(data):
-    host = chain(input_quantizer="smooth_sign", kernel_quantizer="smooth_sign")
-    trainer = compiled(LatentWeightTrainer(host))
+    model = chain(input_quantizer="smooth_sign", kernel_quantizer="smooth_sign")
+    trainer = compiled(LatentWeightTrainer(model))
     callbacks = [
         kbnn.callbacks.SharpnessSchedule(1, 10),
         kbnn.callbacks.BinarizationMonitor(data[0][:8]),
@@ -660,7 +659,7 @@ def test_callbacks_look_at_the_model(data):
     ],
 )
 def test_metrics_and_terms_of_one_name_are_refused(metric, terms, data):
-    trainer = compiled(LatentWeightTrainer(chain(), terms), metrics=[metric])
+    trainer = compiled(LatentWeightTrainer(chain(), terms), metrics=[metric], run_eagerly=True)
     with pytest.raises(ValueError, match=f"different names.*{terms[0].name}|real_loss, twice"):
         fit(trainer, data)
 
@@ -669,6 +668,7 @@ def test_a_metric_that_is_called_real_has_its_own_value(data):
     trainer = compiled(
         LatentWeightTrainer(chain(), [RealPathLoss()]),
         metrics=[keras.metrics.SparseCategoricalAccuracy("real_one")],
+        run_eagerly=True,
     )
     fit(trainer, data)
     found = trainer.evaluate(*data, verbose=0, return_dict=True)
@@ -708,25 +708,27 @@ def test_weights_that_the_twin_would_have_anew_are_no_silence(layer):
         vector
     )
     model = keras.Model(vector, keras.layers.Dense(3, activation="softmax")(layer()(x)))
-    with pytest.raises(ValueError, match="'mine', a _Gated"):
+    with pytest.raises(
+        ValueError, match=r"real-valued twin of layer 'mine' \(_Gated.*Pass `replace=`"
+    ):
         LatentWeightTrainer(model, share=ROLES)
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_what_is_the_twins_own_trains_whatever_is_frozen_in_the_model(when, data):
-    host = chain(normalization="binary", input_quantizer="smooth_sign")
-    names = [layer.name for layer in host.layers if layer.weights]
+    model = chain(normalization="binary", input_quantizer="smooth_sign")
+    names = [layer.name for layer in model.layers if layer.weights]
     if when == "after":
-        trainer = LatentWeightTrainer(host, share=())
+        trainer = LatentWeightTrainer(model, share=())
     for name in names:
-        host.get_layer(name).trainable = False
+        model.get_layer(name).trainable = False
     if when == "before":
-        trainer = LatentWeightTrainer(host, share=())
-    host.get_layer("conv_3").trainable = True
-    kept = {id(weight) for weight in host.weights}
+        trainer = LatentWeightTrainer(model, share=())
+    model.get_layer("conv_3").trainable = True
+    kept = {id(weight) for weight in model.weights}
     own = [weight for weight in trainer.twin.weights if id(weight) not in kept]
     before = [weight.numpy() for weight in own]
-    fit(compiled(trainer), data)
+    fit(compiled(trainer, run_eagerly=True), data)
     still = [
         weight.name
         for weight, old in zip(own, before, strict=True)
@@ -738,12 +740,12 @@ def test_what_is_the_twins_own_trains_whatever_is_frozen_in_the_model(when, data
 
 def test_what_is_not_shared_begins_with_the_models_numbers():
     for share, names in [((), ["stem", "dense"]), (("stem",), ["dense"])]:
-        host = with_dropout(name="dense")
-        trainer = LatentWeightTrainer(host, [RealPathLoss()], share=share)
+        model = with_dropout(name="dense")
+        trainer = LatentWeightTrainer(model, [RealPathLoss()], share=share)
         for name in names:
             (copy,) = named(trainer.twin, f"{name}_real")
             for one, other in zip(
-                copy.get_weights(), host.get_layer(name).get_weights(), strict=True
+                copy.get_weights(), model.get_layer(name).get_weights(), strict=True
             ):
                 np.testing.assert_array_equal(one, other)
 
@@ -757,11 +759,11 @@ def test_each_role_is_shared_by_itself(share):
     x = keras.layers.add([keras.layers.Conv2D(8, 1, name="shortcuts")(y), y])
     x = lq.layers.QuantConv2D(8, 3, use_bias=False, **signs)(x)
     x = keras.layers.Dense(CLASSES, name="classifier")(keras.layers.Flatten()(x))
-    host = keras.Model(image, x)
-    trainer = LatentWeightTrainer(host, [RealPathLoss()], share=share)
+    model = keras.Model(image, x)
+    trainer = LatentWeightTrainer(model, [RealPathLoss()], share=share)
     inside = {id(weight) for weight in trainer._real.weights}
     for role in ("shortcuts", "classifier"):
-        assert (id(host.get_layer(role).kernel) in inside) == (role in share), role
+        assert (id(model.get_layer(role).kernel) in inside) == (role in share), role
     assert ("stem" in share) == (named(trainer.twin, "stem_real") == [])
 
 
@@ -836,10 +838,10 @@ def test_losses_that_are_not_of_classes_go_without_distillation(data):
     model = with_dropout(units=4, activation=None)
     targets = np.eye(4, dtype="f")[data[1]]
     for loss in ("mse", keras.losses.BinaryCrossentropy(from_logits=True), keras.losses.huber):
-        with pytest.raises(ValueError, match="loss of classes beside 'distillation'"):
+        with pytest.raises(ValueError, match="loss of classes for 'distillation'"):
             LatentWeightTrainer(model).compile("adam", loss)
         trainer = LatentWeightTrainer(model, [RealPathLoss()])
-        trainer.compile("adam", loss)
+        trainer.compile("adam", loss, run_eagerly=True)
         fit(trainer, (data[0], targets), epochs=1)
     for loss in ("sparse_categorical_crossentropy", "squared_hinge", lambda y, z: z):
         LatentWeightTrainer(model).compile("adam", loss)
@@ -864,7 +866,7 @@ def test_scaling_with_adapted_numbers_is_copied(data):
     x = lq.layers.QuantConv2D(8, 3, kernel_constraint="weight_clip", **signs)(x)
     x = keras.layers.Dense(CLASSES, activation="softmax")(keras.layers.Flatten()(x))
     model = keras.Model(image, x)
-    trainer = compiled(LatentWeightTrainer(model, share=()))
+    trainer = compiled(LatentWeightTrainer(model, share=()), run_eagerly=True)
     (copy,) = [layer for layer in trainer.twin.submodules if layer.name == f"{scaling.name}_real"]
     np.testing.assert_array_equal(copy(data[0]), scaling(data[0]))
     fit(trainer, data, epochs=1)
@@ -877,7 +879,7 @@ def test_a_scalar_that_is_used_behind_binary_layers(data):
     )
     x = tf.reshape(x, (tf.shape(image)[0], 8 * 8 * 8))
     model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
-    with pytest.raises(ValueError, match=r'a scalar of .*without "stem"'):
+    with pytest.raises(ValueError, match=r'a scalar from .*without "stem"'):
         LatentWeightTrainer(model)
     fit(compiled(LatentWeightTrainer(model, share=())), data, epochs=1)
 
@@ -893,7 +895,7 @@ def test_more_bad_arguments():
         Trainer(_OwnStep(model.input, model.output))
     with pytest.raises(ValueError, match="Received: share=None"):
         LatentWeightTrainer(model, share=None)
-    with pytest.raises(TypeError, match="balance_gradient='no'"):
+    with pytest.raises(ValueError, match="balance_gradient='no'"):
         LatentWeightTrainer(model, balance_gradient="no")
     with pytest.raises(TypeError, match="replace=1"):
         LatentWeightTrainer(model, replace=1)

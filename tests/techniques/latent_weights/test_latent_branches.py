@@ -1,4 +1,4 @@
-"""Binary layers that compute with their latent weights too: a mixture, and a second gradient."""
+"""Latent branches of binary layers: the mixture, and the added gradient."""
 
 import larq as lq
 import numpy as np
@@ -11,8 +11,8 @@ from kbnn.techniques.latent_weights.latent_layer import rescale_to_mean_abs
 from kbnn.trainers import LatentGradientTrainer, LatentMixtureTrainer, LatentWeightTrainer
 
 
-def host(**options):
-    """A binary dense layer alone."""
+def dense_model(**options):
+    """A model of one binary dense layer."""
     keras.utils.set_random_seed(0)
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign", **options}
     vector = keras.Input((6,))
@@ -36,7 +36,7 @@ def sign(x):
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
 def test_a_mixture_is_the_share_of_each(share, batch):
-    model = host()
+    model = dense_model()
     trainer = LatentMixtureTrainer(model, constant(share))
     trainer.compile("sgd", "mse")
     found, terms = trainer.forward(batch[0], None, None)
@@ -49,14 +49,16 @@ def test_a_mixture_is_the_share_of_each(share, batch):
 
 
 def test_the_share_follows_its_schedule_and_is_logged(batch):
-    trainer = LatentMixtureTrainer(host(), keras.optimizers.schedules.PolynomialDecay(0.0, 4, 1.0))
+    trainer = LatentMixtureTrainer(
+        dense_model(), keras.optimizers.schedules.PolynomialDecay(0.0, 4, 1.0)
+    )
     trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = trainer.fit(*batch, batch_size=4, epochs=2, verbose=0).history
     assert history["binary_share"] == [pytest.approx((0 + 0.25 + 0.5 + 0.75) / 4), 1.0]
 
 
 def test_what_training_alone_has_is_not_in_the_logs_of_a_validation(batch):
-    trainer = LatentMixtureTrainer(host(), constant(0.5))
+    trainer = LatentMixtureTrainer(dense_model(), constant(0.5))
     trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = trainer.fit(*batch, validation_data=batch, verbose=0).history
     assert set(history) == {"loss", "val_loss", "binary_share"}
@@ -64,7 +66,9 @@ def test_what_training_alone_has_is_not_in_the_logs_of_a_validation(batch):
 
 
 def test_the_weight_of_a_gradient_may_follow_a_schedule(batch):
-    trainer = LatentGradientTrainer(host(), keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0))
+    trainer = LatentGradientTrainer(
+        dense_model(), keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0)
+    )
     trainer.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     history = trainer.fit(*batch, batch_size=4, epochs=2, verbose=0).history
     assert history["latent_weight"] == [pytest.approx((1 + 0.75 + 0.5 + 0.25) / 4), 0.0]
@@ -90,7 +94,7 @@ def test_a_kernel_is_brought_to_a_size_and_its_gradient_to_that_of_signs(size, d
 
 
 def test_at_a_share_of_one_the_training_is_the_plain_one(batch):
-    plain, mixed = host(), host()
+    plain, mixed = dense_model(), dense_model()
     for model in (plain, LatentMixtureTrainer(mixed, constant(1.0))):
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
         model.fit(*batch, batch_size=4, epochs=3, verbose=0, shuffle=False)
@@ -100,7 +104,7 @@ def test_at_a_share_of_one_the_training_is_the_plain_one(batch):
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 2.0])
 def test_the_gradient_is_that_of_both_and_the_value_the_binary_one(weight, batch):
-    model = host()
+    model = dense_model()
     trainer = LatentGradientTrainer(model, weight)
     trainer.compile("sgd", "mse")
     x, upstream = tf.constant(batch[0]), np.random.default_rng(1).normal(size=(16, 4))
@@ -168,7 +172,7 @@ def test_a_layers_own_weights_count_in_both_parts(batch):
 
 
 def test_kernels_that_keep_their_size_when_quantized_keep_it(batch):
-    model = host(kernel_quantizer="magnitude_aware_sign")
+    model = dense_model(kernel_quantizer="magnitude_aware_sign")
     trainer = LatentMixtureTrainer(model, constant(0.0))
     trainer.compile("sgd", "mse")
     kernel, bias = model.get_weights()
@@ -192,7 +196,7 @@ def test_signs_of_their_own_are_taken_by_both_parts(batch):
 
 def test_latent_kernels_of_a_learned_sign_are_read_and_not_its_mapping(batch):
     quantizer = kbnn.quantizers.LearnedSign(weight=0.0)
-    model = host(kernel_quantizer=quantizer)
+    model = dense_model(kernel_quantizer=quantizer)
     (last,) = [weight for weight in quantizer.weights if "kernel_2" in weight.name]
     last.assign(np.ones(last.shape))
     trainer = LatentMixtureTrainer(model, constant(0.0))
@@ -255,7 +259,7 @@ def test_weights_that_would_not_be_the_models_are_refused(trainer, make, message
 def test_the_activation_is_the_one_that_is_given(make, batch):
     outputs = []
     for activation in ("hard_tanh", "relu"):
-        model = host()
+        model = dense_model()
         trainer = make(model, activation=activation)
         trainer.compile("sgd", "mse")
         kernel = model.trainable_variables[0]
@@ -269,7 +273,7 @@ def test_the_activation_is_the_one_that_is_given(make, batch):
 
 def test_smooth_kernels_have_the_size_of_latent_ones(batch):
     quantizer = kbnn.quantizers.SmoothSign(sharpness=2.0)
-    model = host(kernel_quantizer=quantizer, use_bias=False)
+    model = dense_model(kernel_quantizer=quantizer, use_bias=False)
     trainer = LatentMixtureTrainer(model, constant(0.0))
     trainer.compile("sgd", "mse")
     (kernel,) = model.trainable_weights
@@ -284,7 +288,7 @@ def test_smooth_kernels_have_the_size_of_latent_ones(batch):
 def test_mixed_precision(kind, batch):
     keras.mixed_precision.set_global_policy("mixed_float16")
     try:
-        model = host()
+        model = dense_model()
         trainer = (
             LatentGradientTrainer(model, 0.5)
             if kind == "gradient"
