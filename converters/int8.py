@@ -10,11 +10,10 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.lint_rules import is_kernel_layer
+from kbnn.converters.int8_rules import feeds_only_signs, fuses_activation, needs_range
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.samples import Samples
-from kbnn.graph.calls import Call
-from kbnn.graph.larq_quantizers import is_quantizer, is_sign
+from kbnn.graph.larq_quantizers import is_quantizer
 from kbnn.graph.rewrite import Replacement, rewrite
 
 CALIBRATION_IMAGES = 1024
@@ -24,24 +23,6 @@ CALIBRATION_IMAGES = 1024
 # large values off costs nothing and makes the steps around zero finer.
 _SIGN_RANGE = 1 / 8
 
-# Operators whose output has the int8 scale of their input or (softmax) a fixed one.
-_SAME_RANGE = (
-    keras.layers.AveragePooling2D,
-    keras.layers.Flatten,
-    keras.layers.MaxPooling2D,
-    keras.layers.Permute,
-    keras.layers.Reshape,
-    keras.layers.Softmax,
-    keras.layers.UpSampling2D,
-    keras.layers.ZeroPadding2D,
-)
-# Layers that LCE folds into the packed output of the binary convolution before, or looks through.
-_PACKED = (
-    keras.layers.BatchNormalization,
-    keras.layers.Flatten,
-    keras.layers.MaxPooling2D,
-    keras.layers.Reshape,
-)
 # Layers that apply their activation to their output only, not inside.
 _ACTIVATED = (
     keras.layers.Conv1D,
@@ -52,7 +33,6 @@ _ACTIVATED = (
     keras.layers.EinsumDense,
     keras.layers.SeparableConv2D,
 )
-_FUSED_ACTIVATIONS = ("linear", "relu", "relu6")
 
 
 def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras.Model:
@@ -80,10 +60,10 @@ def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras
 
     def observed_layer(layer: keras.layers.Layer) -> Replacement | None:
         calls = model.calls_to(layer)
-        if not _needs_range(layer, calls, model):
+        if not needs_range(layer, calls, model):
             return None
         copy = type(layer).from_config(layer.get_config())
-        observer = _Observer(_feeds_only_signs(calls), name=f"{layer.name}_range", dtype="float32")
+        observer = _Observer(feeds_only_signs(calls), name=f"{layer.name}_range", dtype="float32")
         return Replacement(copy, layer.get_weights(), then=observer)
 
     observed = _with_observed_inputs(rewrite(model.model, observed_layer))
@@ -135,90 +115,13 @@ def _separate_activation(layer: keras.layers.Layer) -> Replacement | None:
     """Take a softmax, a sigmoid, ... out of its layer, as int8 also needs the range before it."""
     if not isinstance(layer, _ACTIVATED):
         return None
-    if _fuses(layer.activation) or is_quantizer(layer.activation):
+    if fuses_activation(layer.activation) or is_quantizer(layer.activation):
         return None
     linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
     activation = keras.layers.Activation(
         layer.activation, name=f"{layer.name}_activation", dtype="float32"
     )
     return Replacement(linear, layer.get_weights(), then=activation)
-
-
-def _needs_range(layer: keras.layers.Layer, calls: list[Call], model: LintedModel) -> bool:
-    """Whether the layer's output is a separate real-valued tensor on the device."""
-    if not all(len(call.output_shapes) == 1 for call in calls) or isinstance(layer, _SAME_RANGE):
-        return False
-    if layer.compute_dtype != "float32" or layer.get_output_at(0).dtype != tf.float32:
-        return False
-    if _is_sign(layer) or getattr(layer, "activation", None) is keras.activations.softmax:
-        return False
-    user = _only_user(calls)
-    # A dense layer that became a convolution is followed by a reshape, which LCE moves away.
-    while user is not None and isinstance(user[0].layer, keras.layers.Reshape):
-        user = _only_user(user)
-    if user is not None and _fuses_into(layer, user[0].layer):
-        return False
-    return not (all(_follows_binary(call, model) for call in calls) and _leads_to_sign(calls))
-
-
-def _only_user(calls: list[Call]) -> list[Call] | None:
-    """The calls of the only layer that uses the outputs; None if there are several layers."""
-    users = [user for call in calls for user in call.users]
-    if len({id(user.layer) for user in users}) != 1 or any(call.is_output for call in calls):
-        return None
-    return users
-
-
-def _fuses_into(layer: keras.layers.Layer, user: keras.layers.Layer) -> bool:
-    """Whether the converter makes the user a part of the layer's operator."""
-    if isinstance(user, keras.layers.BatchNormalization):
-        return is_kernel_layer(layer) and _is_linear(layer)
-    linear = is_kernel_layer(layer) or isinstance(layer, keras.layers.BatchNormalization)
-    activation = isinstance(user, keras.layers.ReLU) or _fuses(getattr(user, "activation", None))
-    return linear and activation and not is_kernel_layer(user)
-
-
-def _is_linear(layer: keras.layers.Layer) -> bool:
-    return getattr(layer, "activation", None) in (None, keras.activations.linear)
-
-
-def _fuses(activation: Any) -> bool:
-    return getattr(activation, "__name__", None) in _FUSED_ACTIVATIONS
-
-
-def _is_sign(layer: keras.layers.Layer) -> bool:
-    return is_sign(layer) or is_sign(getattr(layer, "activation", None))
-
-
-def _takes_sign(layer: keras.layers.Layer) -> bool:
-    """Whether a layer uses only the sign of its input."""
-    return _is_sign(layer) or is_sign(getattr(layer, "input_quantizer", None))
-
-
-def _feeds_only_signs(calls: list[Call]) -> bool:
-    users = [user for call in calls for user in call.users]
-    is_output = any(call.is_output for call in calls)
-    return not is_output and all(_takes_sign(user.layer) for user in users)
-
-
-def _follows_binary(call: Call, model: LintedModel) -> bool:
-    """Whether only layers that LCE packs come between a binary layer and the output."""
-    if is_kernel_layer(call.layer):
-        return model.runs_binary(call.layer)
-    (producer, *_) = call.producers or [None]
-    if producer is None or not isinstance(call.layer, _PACKED):
-        return False
-    return _follows_binary(producer, model)
-
-
-def _leads_to_sign(calls: list[Call]) -> bool:
-    """Whether only layers that LCE packs come between the output and a sign."""
-    user = _only_user(calls)
-    if user is None:
-        return False
-    if isinstance(user[0].layer, _PACKED):
-        return _leads_to_sign(user)
-    return _takes_sign(user[0].layer)
 
 
 def _with_observed_inputs(model: keras.Model) -> keras.Model:

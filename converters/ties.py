@@ -47,7 +47,7 @@ class Tie(NamedTuple):
     difference: float
 
 
-class Watched(NamedTuple):
+class ProbeRun(NamedTuple):
     """The outputs of a run of the frozen model, and z at each of its signs."""
 
     outputs: list[np.ndarray]
@@ -67,14 +67,14 @@ class TieProbe:
         self._flips: list[_Flip] = []
         self._model = rewrite(frozen, self._with_taps)
 
-    def watch(self, inputs: list[np.ndarray]) -> Watched:
+    def watch(self, inputs: list[np.ndarray]) -> ProbeRun:
         """Run the frozen model on a batch with no bit flipped."""
         return self._run(inputs, [])
 
     def explain(
         self,
         inputs: list[np.ndarray],
-        unflipped: Watched,
+        unflipped: ProbeRun,
         device: list[np.ndarray],
         tolerance: float,
     ) -> Tie:
@@ -117,13 +117,13 @@ class TieProbe:
             flips, difference = trials[best], differences[best]
         return Tie(unflipped.nearest, len(flips), difference)
 
-    def _run(self, inputs: list[np.ndarray], flips: list[_Flip]) -> Watched:
+    def _run(self, inputs: list[np.ndarray], flips: list[_Flip]) -> ProbeRun:
         """Run the frozen model, with signs of the only image flipped."""
         self._signs = []
         self._flips = flips
         tensors = tf.nest.pack_sequence_as(self._model.input, [tf.constant(a) for a in inputs])
         outputs = tf.nest.flatten(self._model(tensors, training=False))
-        return Watched([output.numpy() for output in outputs], self._signs)
+        return ProbeRun([output.numpy() for output in outputs], self._signs)
 
     def _sign(self, z: tf.Tensor) -> tf.Tensor:
         call = len(self._signs)
@@ -161,7 +161,7 @@ def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.
     )
 
 
-def _candidates(watched: Watched) -> list[_Flip]:
+def _candidates(watched: ProbeRun) -> list[_Flip]:
     """The tied activations of the only image, nearest to zero first: in groups, then one by one."""
     together: dict[tuple[float, int, int], list[int]] = {}
     for sign, z in enumerate(watched.signs):

@@ -20,12 +20,13 @@ def convolution(kernel_size=3, **arguments):
     return lq.layers.QuantConv2D(32, kernel_size, name="conv", **{**BINARY, **arguments})
 
 
-def runs_binary(model, path, **arguments):
-    """Whether lint and the file agree that every layer is binary; the file does what Keras does."""
-    result = convert(model, path, **arguments)
-    assert all(verdict.binary for verdict in lint(model))
-    assert all(row.binary for row in result.report.layers)
-    return True
+def check_binary(model, path, **arguments):
+    """Assert that every layer is binary for lint and in the file; return results and rows."""
+    rows = convert(model, path, **arguments).report.layers
+    results = lint(model)
+    assert all(result.binary for result in results)
+    assert all(row.binary for row in rows)
+    return results, rows
 
 
 @pytest.mark.parametrize("strides", [1, 2])
@@ -36,15 +37,15 @@ def test_padding_with_minus_one_runs_binary(path, strides, sign_before):
     quantizer = None if sign_before else "ste_sign"
     layer = convolution(padding="same", pad_values=-1.0, strides=strides, input_quantizer=quantizer)
     model = randomised(keras.Model(x, layer(y)))
-    assert runs_binary(model, path, verify_data=images(model))
-    assert "kbnn pads with -1 in floats before the sign" in lint(model)[0].note
+    results, _ = check_binary(model, path, verify_data=images(model))
+    assert "kbnn pads with -1 in floats before the sign" in results[0].note
 
 
 def test_a_shared_layer_padded_with_minus_one(path):
     layer = convolution(padding="same", pad_values=-1.0)
     x = keras.Input(SHAPE, name="image")
     model = randomised(keras.Model(x, layer(layers.AveragePooling2D()(layer(x)))))
-    assert runs_binary(model, path, verify_data=images(model))
+    check_binary(model, path, verify_data=images(model))
 
 
 def test_other_pad_values_are_refused_with_the_reason(path):
@@ -65,9 +66,9 @@ def test_a_padding_of_nothing_does_no_harm(path, pad_values, kernel_size, stride
     )
     last = lq.layers.QuantConv2D(8, 1, name="last", **BINARY)
     model = randomised(keras.Model(x, last(first(x))))
-    assert runs_binary(model, path, verify_data=images(model))
-    assert convert(model, path).report.layers[0].output == "bit-packed"
-    assert lint(model)[0].note == ""
+    results, rows = check_binary(model, path, verify_data=images(model))
+    assert rows[0].output == "bit-packed"
+    assert results[0].note == ""
 
 
 @pytest.mark.parametrize("pad_values", [1.0, -1.0])
@@ -83,7 +84,7 @@ def test_padding_an_image_of_unknown_size_is_refused_with_the_reason(path, pad_v
     "arguments", [{}, {"padding": "same"}, {"padding": "same", "pad_values": 1, "kernel_size": 1}]
 )
 def test_images_of_unknown_size_run_binary_without_padding(path, arguments):
-    assert runs_binary(one_layer(convolution(**arguments), (None, None, 32)), path)
+    check_binary(one_layer(convolution(**arguments), (None, None, 32)), path)
 
 
 def test_a_file_of_unknown_size_cannot_be_verified(path):
@@ -96,19 +97,19 @@ def test_a_file_of_unknown_size_cannot_be_verified(path):
 @pytest.mark.parametrize("shape", [(40,), (7, 40), (4, 5, 40), (2, 3, 4, 40)])
 def test_dense_layers_of_any_rank_run_binary(path, shape):
     model = one_layer(lq.layers.QuantDense(16, activation="softmax", **BINARY), shape)
-    assert runs_binary(model, path, verify_data=images(model))
+    check_binary(model, path, verify_data=images(model))
 
 
 @pytest.mark.parametrize("shape", [(None, 40), (None, None, 40), (2, None, 3, 40)])
 def test_dense_layers_on_an_unknown_size_run_binary(path, shape):
-    assert runs_binary(one_layer(lq.layers.QuantDense(16, **BINARY), shape), path)
+    check_binary(one_layer(lq.layers.QuantDense(16, **BINARY), shape), path)
 
 
 def test_a_dense_layer_shared_by_sequences_of_two_lengths(path):
     layer = lq.layers.QuantDense(16, **BINARY)
     x = keras.Input((8, 40), name="sequence")
     model = randomised(keras.Model(x, [layer(x), layer(layers.AveragePooling1D(2)(x))]))
-    assert runs_binary(model, path, verify_data=images(model))
+    check_binary(model, path, verify_data=images(model))
 
 
 def test_a_dense_layer_on_two_unknown_sizes_is_refused_with_the_reason(path):
@@ -128,14 +129,14 @@ def test_signs_through_another_layer(path, through):
     x = keras.Input(SHAPE, name="image")
     y = convolution(input_quantizer=None)(through(lq.quantizers.SteSign()(x)))
     model = randomised(keras.Model(x, y))
-    assert runs_binary(model, path, verify_data=images(model))
+    check_binary(model, path, verify_data=images(model))
 
 
 def test_lint_lists_layers_with_weights_inside():
     x = keras.Input((16, 8))
     y = layers.LSTM(4, name="lstm")(layers.MultiHeadAttention(2, 4, name="attention")(x, x))
-    verdicts = lint(keras.Model(x, layers.LayerNormalization()(y)))
-    assert [(v.layer, v.binary, v.note) for v in verdicts] == [
+    results = lint(keras.Model(x, layers.LayerNormalization()(y)))
+    assert [(v.layer, v.binary, v.note) for v in results] == [
         ("attention", False, "real-valued layer"),
         ("lstm", False, "real-valued layer"),
     ]

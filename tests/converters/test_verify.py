@@ -305,7 +305,7 @@ def test_a_class_that_differs_within_the_tolerance_is_no_tie(tmp_path):
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
 def test_a_model_of_mixed_precision_is_compared_as_it_ships(policy, normalization, rng, tmp_path):
-    images = rng.normal(size=(64, 8, 8, 3)).astype("f")
+    images = rng.normal(size=(32, 8, 8, 3)).astype("f")
     keras.mixed_precision.set_global_policy(policy)
     try:
         model = kbnn.models.vgg_tiny((8, 8, 3), width=32, normalization=normalization)
