@@ -2,6 +2,7 @@
 
 import contextlib
 
+import larq as lq
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -13,7 +14,7 @@ from kbnn.techniques import EmbeddingQueue, MemoryBank
 from kbnn.trainers import LatentGradientTrainer, LatentMixtureTrainer, LatentWeightTrainer, Trainer
 from kbnn.training import batch_context
 
-SHAPE, CLASSES, SAMPLES = (12, 12, 1), 3, 48
+SHAPE, CLASSES, SAMPLES = (8, 8, 1), 3, 48
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +29,22 @@ def dataset(*arrays):
 
 
 def contrastive_model(**options):
+    """A network of one binary layer, with the contrastive term at its input."""
     keras.utils.set_random_seed(1)
+    x = image = keras.Input(SHAPE)
+    x = keras.layers.Conv2D(8, 3, strides=2)(x)
+    x = lq.layers.QuantConv2D(
+        8,
+        3,
+        input_quantizer="ste_sign",
+        kernel_quantizer="ste_sign",
+        kernel_constraint="weight_clip",
+        name="binary",
+    )(keras.layers.BatchNormalization()(x))
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.BatchNormalization()(x))
+    model = keras.Model(image, keras.layers.Dense(CLASSES, activation="softmax")(x))
     options = {"negatives": MemoryBank(rows=SAMPLES, count=16), **options}
-    return kbnn.techniques.with_contrast(
-        kbnn.models.vgg_tiny(SHAPE, CLASSES, 8), embedding=8, **options
-    )
+    return kbnn.techniques.with_contrast(model, embedding=8, **options)
 
 
 def compiled(trainer):
@@ -41,7 +53,7 @@ def compiled(trainer):
 
 
 def bank(made):
-    return made.get_layer("conv_3").input_quantizer.contrast.memory
+    return made.get_layer("binary").input_quantizer.contrast.memory
 
 
 def mixture(model, **options):
