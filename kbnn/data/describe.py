@@ -41,7 +41,7 @@ def describe(
         info = KNOWN[name]
         if channels not in (None, info.input_shape[-1]):
             raise ValueError(
-                f"Expected channels to be None, or {info.input_shape[-1]}, which the images of "
+                f"Expected `channels` to be None, or {info.input_shape[-1]}, which the images of "
                 f"{name} have. Received: channels={channels}"
             )
     else:

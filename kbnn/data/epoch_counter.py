@@ -66,7 +66,7 @@ def counter_of(train: Any) -> EpochCounter:
     counter = _COUNTERS.get(train) if isinstance(train, tf.data.Dataset) else None
     if counter is None:
         raise TypeError(
-            "Expected train to be the training dataset that kbnn.data.load returned (not one "
+            "Expected `train` to be the training dataset that kbnn.data.load returned (not one "
             f"derived from it by map, take, ...). Received: train={train!r}"
         )
     return counter
@@ -100,7 +100,7 @@ def set_epoch(train: tf.data.Dataset, epoch: int) -> None:
     """
     counter = counter_of(train)
     if isinstance(epoch, bool) or not isinstance(epoch, int):
-        raise TypeError(f"Expected epoch to be an integer. Received: epoch={epoch!r}")
+        raise TypeError(f"Expected `epoch` to be an integer. Received: epoch={epoch!r}")
     if epoch < 0:
-        raise ValueError(f"Expected epoch to be 0 or more. Received: epoch={epoch}")
+        raise ValueError(f"Expected `epoch` to be 0 or more. Received: epoch={epoch}")
     counter.set_next(epoch)

@@ -83,5 +83,5 @@ def _find(directory: Path, stem: str) -> Path:
         if (directory / name).is_file():
             return directory / name
     raise ValueError(
-        f"Expected directory to hold {stem}.gz or {stem}. Received: directory={str(directory)!r}"
+        f"Expected `directory` to hold {stem}.gz or {stem}. Received: directory={str(directory)!r}"
     )

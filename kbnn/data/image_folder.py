@@ -27,13 +27,13 @@ def list_image_folder(directory: Path, image_size: tuple[int, int], channels: in
     validations = [name for name in ("validation", "val") if (directory / name).is_dir()]
     if len(validations) == 2:
         raise ValueError(
-            "Expected directory to hold one of validation/ and val/. "
+            "Expected `directory` to hold one of validation/ and val/. "
             f"Received: both in directory={str(directory)!r}"
         )
     for name in ("train", "test"):
         if not (directory / name).is_dir():
             raise ValueError(
-                f"Expected directory to hold the image folders train/ and test/. "
+                f"Expected `directory` to hold the image folders train/ and test/. "
                 f"Received: no {name}/ in directory={str(directory)!r}"
             )
     classes = _classes(directory / "train")

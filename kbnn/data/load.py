@@ -48,20 +48,20 @@ def load(
 
     Args:
         name: "fashion_mnist", "mnist", "cifar10", "cifar100", "fashion_mnist_sample", or
-            "folder" for data of your own in `directory`.
+            "folder" for your own data in `directory`.
         directory: A folder with IDX files (`{train,t10k}-{images-idx3,labels-idx1}-ubyte`, also
             `.gz`), or with one `.npz` (arrays `x_train`, `y_train`, `x_test`, `y_test`), or that
             `.npz` itself, or, with name="folder", a folder with `train/<class>/`, `test/<class>/`
             and perhaps `validation/<class>/` (or `val/`) of .png, .jpg, .jpeg, .bmp or .gif.
         batch_size: Images per batch; the last batch may have fewer.
         validation: What to take from the training set, stratified by label: a fraction in (0, 1)
-            or a count; 0 for none. Where the folder has `validation/`, that is used, and only 0
-            has an effect here. Which images are taken depends on this and `split_seed` alone.
+            or a count; 0 for none. If the folder has `validation/`, that set is used for every
+            value except 0. The choice of images depends only on this value and `split_seed`.
         normalize: "pipeline" gives float32 in [-1, 1]; "none" gives uint8, for a model that
             begins with `kbnn.data.normalization_layer()`.
-        augment: What happens to training images, each on its own: "crop" pads by 4 black pixels
-            and crops back, "flip" mirrors half of the images left and right (which harms digits),
-            True does both, False neither.
+        augment: Random changes of each training image: "crop" pads by 4 black pixels and crops
+            back, "flip" mirrors half of the images left and right (which harms digits), True does
+            both, False neither.
         with_index: Whether elements are `(image, label, index)`. The int64 index is the position
             in the training set before the validation split; in `test`, and in a `validation/`
             folder, the position there.
@@ -69,19 +69,18 @@ def load(
             keeps the size.
         channels: For image folders 3 (the default) or 1, gray. For arrays None, or what they have.
         seed: Seed of the order, the augmentation and the split, in `[0, 2**32)`.
-        split_seed: Seed of the split, where that has another: a network that is trained on must
-            not be validated on images that it was trained with.
+        split_seed: Seed of the split, if it differs from `seed`. Keep it when you continue to train
+            a network, so that validation images stay unseen.
 
     Returns:
         A named tuple `(train, validation, test)`. Each element is `(image, label)`: float32 or
         uint8 `(batch, height, width, channels)`, and int64 `(batch,)`.
 
     Raises:
-        TypeError: An argument has another type.
-        ValueError: An argument has an unknown value, or a file is not what it should be. An
-            image file that cannot be decoded is met later, in the iteration:
-            `tf.errors.InvalidArgumentError`, with its name.
-        FileNotFoundError: The data are not here and could not be downloaded.
+        TypeError: An argument has a wrong type.
+        ValueError: An argument has an unknown value, or a file is corrupt or of another kind.
+        FileNotFoundError: The data are not on this machine and could not be downloaded.
+        tf.errors.InvalidArgumentError: During iteration, an image file cannot be decoded.
 
     Example:
         >>> import kbnn
@@ -127,38 +126,40 @@ def _check_arguments(
 ) -> None:
     if not _is_integer(batch_size):
         raise TypeError(
-            f"Expected batch_size to be an integer. Received: batch_size={batch_size!r}"
+            f"Expected `batch_size` to be an integer. Received: batch_size={batch_size!r}"
         )
     if batch_size < 1:
-        raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={batch_size}")
+        raise ValueError(
+            f"Expected `batch_size` to be at least 1. Received: batch_size={batch_size}"
+        )
     if not (_is_integer(validation) or isinstance(validation, float)):
         raise TypeError(
-            "Expected validation to be a fraction (float) or a count (int). "
+            "Expected `validation` to be a fraction (float) or a count (int). "
             f"Received: validation={validation!r}"
         )
     if validation < 0 or (isinstance(validation, float) and not validation < 1):
         raise ValueError(
-            "Expected validation to be a fraction in (0, 1), a count, or 0 for none. "
+            "Expected `validation` to be a fraction in (0, 1), a count, or 0 for none. "
             f"Received: validation={validation}"
         )
     if normalize not in _NORMALIZATIONS:
         raise ValueError(
-            f"Expected normalize to be 'pipeline' or 'none'. Received: normalize={normalize!r}"
+            f"Expected `normalize` to be 'pipeline' or 'none'. Received: normalize={normalize!r}"
         )
     if augment not in _AUGMENTATIONS:
         raise ValueError(
-            f"Expected augment to be False, True, 'crop' or 'flip'. Received: augment={augment!r}"
+            f"Expected `augment` to be False, True, 'crop' or 'flip'. Received: augment={augment!r}"
         )
     if not isinstance(with_index, bool):
-        raise TypeError(f"Expected with_index to be a bool. Received: with_index={with_index!r}")
+        raise TypeError(f"Expected `with_index` to be a bool. Received: with_index={with_index!r}")
 
 
 def _check_seeds(**seeds: int) -> None:
     for name, seed in seeds.items():
         if not _is_integer(seed):
-            raise TypeError(f"Expected {name} to be an integer. Received: {name}={seed!r}")
+            raise TypeError(f"Expected `{name}` to be an integer. Received: {name}={seed!r}")
         if not 0 <= seed < 2**32:
-            raise ValueError(f"Expected {name} to be in [0, 2**32). Received: {name}={seed}")
+            raise ValueError(f"Expected `{name}` to be in [0, 2**32). Received: {name}={seed}")
 
 
 def _is_integer(value: object) -> bool:

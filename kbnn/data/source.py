@@ -44,7 +44,7 @@ def find(
     found = source.train.image_shape[-1]
     if channels not in (None, found):
         raise ValueError(
-            f"Expected channels to be None, or {found}, which the images of {name} have. "
+            f"Expected `channels` to be None, or {found}, which the images of {name} have. "
             f"Received: channels={channels}"
         )
     return source
@@ -59,25 +59,25 @@ def check_arguments(
     """Refuse arguments that cannot be right, before any file is opened."""
     if name not in (*KNOWN, FOLDER):
         raise ValueError(
-            f"Expected name to be one of {', '.join((*KNOWN, FOLDER))}. Received: name={name!r}"
+            f"Expected `name` to be one of {', '.join((*KNOWN, FOLDER))}. Received: name={name!r}"
         )
     if directory is None:
         if name == FOLDER:
             raise ValueError(
-                "Expected directory to be given with name='folder'. Received: directory=None"
+                "Expected `directory` to be given with name='folder'. Received: directory=None"
             )
     elif not isinstance(directory, str | os.PathLike):
         raise TypeError(
-            f"Expected directory to be a path or None. Received: directory={directory!r}"
+            f"Expected `directory` to be a path or None. Received: directory={directory!r}"
         )
     elif not Path(directory).exists():
         raise ValueError(
-            "Expected directory to be an existing folder or .npz file. "
+            "Expected `directory` to be an existing folder or .npz file. "
             f"Received: directory={str(directory)!r}"
         )
     elif name == SAMPLE:
         raise ValueError(
-            f"Expected directory to be None with name={SAMPLE!r}, which is part of kbnn "
+            f"Expected `directory` to be None with name={SAMPLE!r}, which is part of kbnn "
             f"(name='folder' takes data of your own). Received: directory={str(directory)!r}"
         )
     if image_size is not None and not (
@@ -86,11 +86,11 @@ def check_arguments(
         and all(isinstance(size, int) and size > 0 for size in image_size)
     ):
         raise ValueError(
-            "Expected image_size to be None or (height, width) in pixels, two positive integers. "
+            "Expected `image_size` to be None or (height, width) in pixels, two positive integers. "
             f"Received: image_size={image_size!r}"
         )
     if channels not in (None, 1, 3) or isinstance(channels, bool):
-        raise ValueError(f"Expected channels to be None, 1 or 3. Received: channels={channels!r}")
+        raise ValueError(f"Expected `channels` to be None, 1 or 3. Received: channels={channels!r}")
 
 
 def _from_directory(
@@ -104,7 +104,7 @@ def _from_directory(
         received = [path.name for path in archives]
         received += ["IDX files"] * forms[0] + ["image folders"] * forms[2]
         raise ValueError(
-            "Expected directory to hold exactly one of: IDX files "
+            "Expected `directory` to hold exactly one of: IDX files "
             "({train,t10k}-{images-idx3,labels-idx1}-ubyte[.gz]), one .npz file (x_train, "
             "y_train, x_test, y_test), or image folders (train/<class>/, test/<class>/). "
             f"Received: directory={str(directory)!r} with {', '.join(received) or 'none of them'}"
@@ -115,12 +115,12 @@ def _from_directory(
         return _named(name, *read_npz(archives[0]))
     if name != FOLDER:
         raise ValueError(
-            "Expected name='folder' for image folders: the order of their classes is the order "
+            "Expected `name='folder'` for image folders: the order of their classes is the order "
             f"of the folder names. Received: name={name!r}, directory={str(directory)!r}"
         )
     if image_size is None:
         raise ValueError(
-            "Expected image_size=(height, width), in pixels, for image folders. "
+            "Expected `image_size=(height, width)`, in pixels, for image folders. "
             "Received: image_size=None"
         )
     height, width = image_size

@@ -26,7 +26,7 @@ def stratified_split(
         count = 0
     if count >= total:
         raise ValueError(
-            f"Expected validation to leave some of the {total} training images. "
+            f"Expected `validation` to leave some of the {total} training images. "
             f"Received: validation={validation}"
         )
     _, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)

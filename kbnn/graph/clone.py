@@ -1,4 +1,4 @@
-"""One quantizer argument, one instance for each layer."""
+"""Makes an instance of a quantizer for each layer."""
 
 from typing import Any
 
@@ -8,26 +8,27 @@ from kbnn import _checks
 
 
 def clone(quantizer: Any, name: str) -> Any:
-    """Make a layer's own instance of a quantizer.
+    """Make a new instance of a quantizer, for one layer.
 
-    A quantizer with state (a sharpness, a mapping network) cannot be shared by layers, and the
-    quantizers of one layer need distinct names, or the legacy `.h5` format mixes up their weights.
+    Layers cannot share a quantizer with state (a sharpness, a mapping network). The quantizers of
+    one layer need different names, or the legacy `.h5` format mixes up their weights.
 
     Args:
-        quantizer: a Larq quantizer, its string alias, its serialised config, a plain function
-            (which has no state and is returned as it is) or None.
+        quantizer: a Larq quantizer, its alias, its config, a plain function (which has no state and
+            is returned unchanged) or None.
         name: name of the new instance.
 
     Returns:
         A new quantizer of the same class and configuration; None for None.
 
     Raises:
-        ValueError: an unknown alias.
+        ValueError: the alias is unknown.
         TypeError: the quantizer is a layer of Keras 3, or cannot be called.
 
-    >>> import kbnn
-    >>> kbnn.quantizers.clone("ste_sign", name="conv_1_input_quantizer").name
-    'conv_1_input_quantizer'
+    Example:
+        >>> import kbnn
+        >>> kbnn.quantizers.clone("ste_sign", name="conv_1_input_quantizer").name
+        'conv_1_input_quantizer'
     """
     if quantizer is None:
         return None

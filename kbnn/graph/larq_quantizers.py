@@ -1,4 +1,4 @@
-"""The quantizers of a Larq layer, and the weights that are theirs."""
+"""The quantizers of a Larq layer, and their weights."""
 
 from collections.abc import Collection
 from typing import Any
@@ -43,7 +43,7 @@ def has_binary_kernel(layer: keras.layers.Layer) -> bool:
 
 
 def kernel_quantizers(layer: keras.layers.Layer) -> dict[str, Any]:
-    """A layer's quantizers of kernels by the names of the kernels, as "kernel"."""
+    """Return a layer's kernel quantizers by the names of the kernels, such as "kernel"."""
     found = {
         kernel: getattr(layer, argument, None) for argument, kernel in KERNEL_QUANTIZERS.items()
     }
@@ -61,7 +61,7 @@ def is_binary(layer: keras.layers.Layer) -> bool:
 
 
 def quantizers_of(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
-    """A layer's quantizers by the argument that set them, where they are objects."""
+    """Return a layer's quantizers that are Keras layers, by the argument that set them."""
     arguments = [*KERNEL_QUANTIZERS, "input_quantizer", "activation"]
     found = {argument: getattr(layer, argument, None) for argument in arguments}
     return {
@@ -72,10 +72,10 @@ def quantizers_of(layer: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
 
 
 def quantized_kernels(model: keras.Model) -> dict[str, tuple[keras.layers.Layer, str]]:
-    """The kernels that quantizers, as objects, quantize: name -> (layer, argument).
+    """Return the kernels that quantizer objects quantize: name -> (layer, argument).
 
-    A name is that of layer and weight, as "conv_1/kernel"; one that a nested model has again gets a
-    number.
+    A name joins the names of layer and weight, such as "conv_1/kernel". A name that occurs again in
+    a nested model gets a number.
     """
     found: dict[str, tuple[keras.layers.Layer, str]] = {}
     for layer in model.submodules:
@@ -101,13 +101,13 @@ def check_kernels(model: keras.Model) -> None:
 
 
 def latent_kernel(layer: keras.layers.Layer, argument: str) -> tf.Tensor:
-    """The real-valued kernel that a layer's quantizer, at an argument, quantizes."""
+    """Return the real-valued kernel that a layer's quantizer at an argument quantizes."""
     kernel = getattr(layer, KERNEL_QUANTIZERS[argument])
     return tf.convert_to_tensor(getattr(kernel, "latent_variable", kernel))
 
 
 def weights_without_quantizers(layer: keras.layers.Layer) -> list[Any]:
-    """A layer's weights without those of its quantizers, in the layer's order."""
+    """Return a layer's weights, except for the weights of its quantizers, in order."""
     others = {id(weight) for owner in quantizers_of(layer).values() for weight in owner.weights}
     return [weight for weight in layer.weights if id(weight) not in others]
 
@@ -115,7 +115,7 @@ def weights_without_quantizers(layer: keras.layers.Layer) -> list[Any]:
 def copy_quantizer_weights(
     layer: keras.layers.Layer, copy: keras.layers.Layer, arguments: Collection[str]
 ) -> None:
-    """Give the quantizers of a layer's copy, at some arguments, the weights of the layer's."""
+    """Copy the weights of a layer's quantizers at some arguments to the layer's copy."""
     before, after = quantizers_of(layer), quantizers_of(copy)
     for argument in arguments:
         after[argument].set_weights(before[argument].get_weights())

@@ -1,4 +1,4 @@
-"""Float32 in place of mixed precision, which only training needs."""
+"""Copies a model of mixed precision, which only training needs, in float32."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from kbnn.graph.rewrite import Replacement, rewrite
 
 @contextlib.contextmanager
 def float32_policy() -> Iterator[None]:
-    """Layers that are made inside compute in float32, whatever the global policy."""
+    """Make layers that are created in the block compute in float32, whatever the global policy."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("float32")
     try:
@@ -25,7 +25,7 @@ def float32_policy() -> Iterator[None]:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """A copy of a model that computes in float32; the model itself if it does already."""
+    """Return a copy of a model that computes in float32; the model itself if it already does."""
     if not any(map(_is_half, layers_of(model))):
         return model
 
@@ -40,7 +40,7 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 
 def _weights(layer: keras.layers.Layer) -> list[np.ndarray]:
-    """A layer's weights; those that a quantizer takes rounded, as it takes them."""
+    """Return a layer's weights, with quantized kernels rounded as the quantizer receives them."""
     kernels = [
         getattr(layer, KERNEL_QUANTIZERS[argument], None)
         for argument in quantizers_of(layer)
@@ -59,7 +59,7 @@ def _is_half(layer: keras.layers.Layer) -> bool:
 
 
 def with_dtype(config: Any, policy: str) -> Any:
-    """A config, and those of quantizers in it, with another dtype policy."""
+    """Return a config with another dtype policy, in the quantizers inside it too."""
     if isinstance(config, dict):
         return {
             key: policy if key == "dtype" else with_dtype(value, policy)

@@ -1,4 +1,4 @@
-"""Where in a model's graph the real-valued layers stand, in relation to the binary ones."""
+"""Which real-valued layers of a model come before, beside or after its binary layers."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ SHAREABLE = (
 
 
 class LayerRoles:
-    """Where in a model's graph the nodes stand, in relation to the binary layers."""
+    """The position of each call of a layer relative to the binary layers of a model."""
 
     def __init__(self, model: keras.Model) -> None:
         self._nodes = nodes_of(model)
@@ -38,17 +38,17 @@ class LayerRoles:
         self._tensors_behind = behind
 
     def names(self) -> list[str]:
-        """The names of the layers, those in nested models left out."""
+        """Return the names of the layers, without the layers of nested models."""
         return list(dict.fromkeys(node.layer.name for node in self._nodes))
 
     def role(self, node: Node) -> str:
-        """Where a node stands: one of `ROLES`, if its layer is real-valued."""
+        """Return the role of a call of a real-valued layer, one of `ROLES`."""
         if id(node) not in self._behind:
             return "stem"
         return "shortcuts" if id(node) in self._before else "classifier"
 
     def roles(self) -> dict[int, str]:
-        """By the id of a layer, nested ones included, the role of the first node that uses it."""
+        """Return the role of the first call of each layer, nested or not, by the layer's id."""
         roles: dict[int, str] = {}
         for node in self._nodes:
             nested = isinstance(node.layer, keras.Model)
@@ -57,7 +57,7 @@ class LayerRoles:
         return roles
 
     def frontier(self, shared_stem: bool) -> list[Any]:
-        """The tensors that the nodes of the twin take of those that it does not make itself."""
+        """Return the tensors that the twin takes over from the model."""
         own = [node for node in self._nodes if not shared_stem or id(node) in self._behind]
         made = {number for node in own for number in _ids(node.outputs)}
         taken = [tensor for node in own for tensor in tensors_taken(node)]
@@ -65,9 +65,9 @@ class LayerRoles:
         return list({id(tensor): tensor for tensor in taken if id(tensor) not in made}.values())
 
     def features(self) -> list[str]:
-        """The layers whose outputs binary layers behind the stem take, and the classifier.
+        """Return the names of the layers whose outputs later binary layers or the classifier take.
 
-        Those that are used more than once or have several outputs are left out.
+        Layers that are called more than once or have several outputs are left out.
         """
         found = [
             layer_of(tensor).name
@@ -80,7 +80,7 @@ class LayerRoles:
         return [name for name in dict.fromkeys(found) if len(self.outputs(name)) == 1]
 
     def output(self, name: str) -> Any:
-        """The tensor that the layer of a name gives."""
+        """Return the output of the layer with a name, which must come after a binary layer."""
         outputs = self.outputs(name)
         if len(outputs) != 1 or id(outputs[0]) not in self._tensors_behind:
             valid = dict.fromkeys(
@@ -93,7 +93,7 @@ class LayerRoles:
         return outputs[0]
 
     def outputs(self, name: str) -> list[Any]:
-        """All tensors that the layer of a name gives, wherever it stands."""
+        """Return all outputs of the layer with a name."""
         nodes = [node for node in self._nodes if node.layer.name == name]
         return [tensor for node in nodes for tensor in tensors_given(node)]
 

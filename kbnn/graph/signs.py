@@ -1,4 +1,4 @@
-"""Where in a model's graph tensors are +-1."""
+"""Whether tensors in a model's graph are +1 or -1."""
 
 import tf_keras as keras
 
@@ -6,7 +6,7 @@ from kbnn.graph import hooks
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
 from kbnn.graph.nodes import producers
 
-# Layers through which +-1 values pass unchanged or as a choice among them.
+# Layers that only pass on, choose or drop values, so that +-1 stays +-1.
 SIGN_PRESERVING_LAYERS = (
     keras.layers.Flatten,
     keras.layers.Reshape,
@@ -17,7 +17,7 @@ SIGN_PRESERVING_LAYERS = (
 
 
 def outputs_are_binary(layer: keras.layers.Layer) -> bool:
-    """Whether a layer's outputs at inference are +-1."""
+    """Whether all outputs of a layer at inference are +1 or -1."""
     if is_sign(layer) or hooks.has_binary_outputs(layer):
         return True
     activation = getattr(layer, "activation", None)
@@ -30,7 +30,7 @@ def outputs_are_binary(layer: keras.layers.Layer) -> bool:
 
 
 def inputs_are_binary(layer: keras.layers.Layer) -> bool:
-    """Whether all that a layer with a kernel multiplies at inference is +-1."""
+    """Whether a layer with a kernel multiplies only +1 and -1 at inference."""
     if getattr(layer, "input_quantizer", None) is not None:
         return is_sign(layer.input_quantizer)
     found = producers(layer)

@@ -45,9 +45,9 @@ def test_image_folder(image_folder):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "imagenet"}, "Expected name .* Received: name='imagenet'"),
-        ({"name": "folder"}, "Expected directory .* Received: directory=None"),
-        ({"name": "mnist", "channels": 3}, "Expected channels .* Received: channels=3"),
+        ({"name": "imagenet"}, "Expected `name` .* Received: name='imagenet'"),
+        ({"name": "folder"}, "Expected `directory` .* Received: directory=None"),
+        ({"name": "mnist", "channels": 3}, "Expected `channels` .* Received: channels=3"),
     ],
 )
 def test_bad_arguments(options, message):

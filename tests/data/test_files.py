@@ -304,7 +304,7 @@ def test_bad_image_folder(image_folder, change, message):
 
 
 def test_image_folder_needs_a_size_and_the_name_folder(image_folder):
-    with pytest.raises(ValueError, match=r"Expected image_size=.* Received: image_size=None"):
+    with pytest.raises(ValueError, match=r"Expected `image_size=.* Received: image_size=None"):
         kbnn.data.load("folder", directory=image_folder)
-    with pytest.raises(ValueError, match=r"Expected name='folder' .* Received: name='cifar10'"):
+    with pytest.raises(ValueError, match=r"Expected `name='folder'` .* Received: name='cifar10'"):
         kbnn.data.load("cifar10", directory=image_folder, image_size=(32, 32))

@@ -57,16 +57,16 @@ def test_order_is_the_same_in_every_process_and_version():
 )
 def test_set_epoch_refuses_epochs(epoch, error):
     train = kbnn.data.load(SAMPLE).train
-    with pytest.raises(error, match=f"Expected epoch .* Received: epoch={epoch}"):
+    with pytest.raises(error, match=f"Expected `epoch` .* Received: epoch={epoch}"):
         kbnn.data.set_epoch(train, epoch)
 
 
 @pytest.mark.parametrize("derive", [lambda splits: splits.train.take(1), lambda splits: splits[2]])
 def test_set_epoch_refuses_other_datasets(derive):
-    with pytest.raises(TypeError, match=r"Expected train .* Received: train="):
+    with pytest.raises(TypeError, match=r"Expected `train` .* Received: train="):
         kbnn.data.set_epoch(derive(kbnn.data.load(SAMPLE)), 0)
 
 
 def test_set_epoch_refuses_what_is_no_dataset():
-    with pytest.raises(TypeError, match=r"Expected train .* Received: train=None"):
+    with pytest.raises(TypeError, match=r"Expected `train` .* Received: train=None"):
         kbnn.data.set_epoch(None, 0)

@@ -177,7 +177,7 @@ def test_fit_on_a_mapped_dataset(uninterrupted):
 
 @pytest.mark.parametrize("train", [None, tf.data.Dataset.range(3)])
 def test_refuses_other_datasets(train):
-    with pytest.raises(TypeError, match=r"Expected train .* Received: train="):
+    with pytest.raises(TypeError, match=r"Expected `train` .* Received: train="):
         kbnn.callbacks.ShuffleEpoch(train)
 
 
