@@ -24,7 +24,7 @@ class DistillationTrainer(TwoPathTrainer):
 
     $$L = L_{task} + \sum_i \lambda_i S_i$$
 
-    The terms $S_i$ compare outputs and features of the model with those of the teacher; by default
+    The terms $S_i$ compare outputs and features of the model and the teacher; by default
     they distil its class probabilities. The teacher runs as in inference, gets no gradient, and is
     not part of the trainer's weights and checkpoints. What you train and ship is the model,
     `trainer.model`, which does not know the teacher.

@@ -26,7 +26,7 @@ def get_activation(activation: Any) -> Activation:
 
 
 def rescale_to_mean_abs(kernel: tf.Tensor, size: Any = None) -> tf.Tensor:
-    r"""Rescale a kernel to a mean absolute value, with a gradient as large as that of a sign.
+    r"""Rescale a kernel to a mean absolute value, with a gradient as large as a sign's.
 
     $$s\, W / m \quad \text{with the gradient of} \quad s\, W, \qquad m = \mathrm{mean} |W|$$
 

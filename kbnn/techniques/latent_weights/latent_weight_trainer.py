@@ -38,7 +38,7 @@ class LatentWeightTrainer(TwoPathTrainer):
         balance_gradient: Whether to multiply the twin's gradient of a quantized kernel by the mean
             |W|. In front of a normalization the gradient is proportional to 1 / |W|, and latent
             weights are small. Without the factor the gradient of the twin is far larger than the
-            gradient of the signs, and the kernels become those of a real-valued network.
+            gradient of the signs, and the kernels become a real-valued network's.
         replace: A function that is called with each layer. It returns a new layer, the twin of a
             layer that is not supported, and None for others.
         with_index: As for `Trainer`.
