@@ -1,7 +1,8 @@
 """Maximise the mutual information of binary activations and their real-valued sources.
 
-By default it trains on the bundled sample of Fashion-MNIST (5,000 images), a few minutes on two
-cores. `--data fashion_mnist` takes all of it; docs/data.md says where it is looked for.
+By default it trains on the bundled sample of Fashion-MNIST (5,000 images), which takes a few
+minutes on two cores. `--data fashion_mnist` trains on all images; docs/data.md says where kbnn
+looks for them.
 """
 
 import argparse

@@ -1,7 +1,8 @@
-"""A binary network taught by its own latent weights, from training to a verified device file.
+"""Train a binary network that its own latent weights teach, and convert it to a verified file.
 
-By default it trains on the bundled sample of Fashion-MNIST (5,000 images), a few minutes on two
-cores. `--data fashion_mnist` takes all of it; docs/data.md says where it is looked for.
+By default it trains on the bundled sample of Fashion-MNIST (5,000 images), which takes a few
+minutes on two cores. `--data fashion_mnist` trains on all images; docs/data.md says where kbnn
+looks for them.
 """
 
 import argparse
@@ -35,9 +36,9 @@ def main() -> None:
         "sparse_categorical_crossentropy",
         metrics=["accuracy"],
     )
-    # accuracy is that of the binary network, real_accuracy that of its twin.
+    # The logs have `accuracy` for the binary network and `real_accuracy` for its twin.
     trainer.fit(train, validation_data=validation, epochs=arguments.epochs, verbose=2)
-    # The twin stays behind: what ships is the binary network.
+    # Only the binary network ships, not the twin.
     Console().print(kbnn.converters.convert(model, arguments.out, verify_data=test).report)
 
 

@@ -1,8 +1,8 @@
-"""From images to a verified file for the Raspberry Pi, in one go.
+"""Go from images to a verified file for the Raspberry Pi in one script.
 
-Trains a small binary network on the bundled sample of Fashion-MNIST (5,000 images), converts it
-to a Larq Compute Engine file, compares the two on the 1,000 held-out images, and writes what came
-out to results/quickstart.json.
+It trains a small binary network on the bundled sample of Fashion-MNIST (5,000 images), converts it
+to a Larq Compute Engine file, compares both on the 1,000 test images, and writes the results to
+results/quickstart.json.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def main() -> None:
     train, validation, test = kbnn.data.load(
         "fashion_mnist_sample", batch_size=32, seed=arguments.seed
     )
-    # Logits, so that the comparison with the device is one of logits.
+    # Without softmax, so that the comparison with the device compares logits.
     model = kbnn.models.vgg_tiny(classifier_activation=None)
     steps = arguments.epochs * len(train)
     model.compile(
@@ -40,14 +40,14 @@ def main() -> None:
     )
     model.fit(train, validation_data=validation, epochs=arguments.epochs, verbose=2)
 
-    # Beside it goes a sidecar, fashion.json: what `kbnn-run classify` needs to know.
+    # The sidecar fashion.json, beside the file, tells `kbnn-run classify` what it needs to know.
     file = arguments.out / "fashion.tflite"
     report = converters.convert(model, file, verify_data=test).report
     Console().print(report)
     names = kbnn.data.describe("fashion_mnist_sample").class_names
     converters.write_sidecar(file, model, labels=names, scale=1 / 127.5, offset=-1.0)
 
-    # In both interpreters: what a Raspberry Pi runs (kbnn-runtime) and LCE's own.
+    # In both interpreters: kbnn-runtime, which a Raspberry Pi runs, and LCE's own.
     by_interpreter = {
         name: converters.verify(model, file, test, interpreter=name)
         for name in converters.INTERPRETERS
@@ -57,7 +57,7 @@ def main() -> None:
             raise SystemExit(f"{name}: {'; '.join(of_interpreter.failures)}")
     latency = {one.interpreter: one.median for one in converters.latency(file)}
 
-    # The same network with real weights and ReLUs: what its file would take.
+    # The same network with real weights and ReLUs, to compare the size of its file.
     real = kbnn.models.vgg_tiny(
         classifier_activation=None, input_quantizer=None, kernel_quantizer=None
     )
@@ -70,8 +70,8 @@ def main() -> None:
         "keras_accuracy": parity.keras_accuracy,
         "device_accuracy": parity.device_accuracy,
         "class_agreement": parity.class_agreement,
-        # An image with a proven tie (see docs/conversion.md) counts as the device has the tied
-        # bit; the number without this allowance stands beside it.
+        # For an image with a proven tie (see docs/conversion.md) Keras counts with the device's
+        # bit. The next number is without this allowance.
         "max_logit_difference": parity.max_difference_off_ties,
         "max_logit_difference_with_ties": parity.max_difference,
         "images_with_a_tie": len(parity.ties),
@@ -80,7 +80,7 @@ def main() -> None:
         "device_accuracy_by_interpreter": {
             name: found.device_accuracy for name, found in by_interpreter.items()
         },
-        # Of one image, median; machines differ, and so do their moods: compare the two.
+        # Median for one image. Times vary between and on machines, so compare the two.
         "milliseconds_by_interpreter": {name: round(ms, 3) for name, ms in latency.items()},
         "binary_ops": report.binary_ops,
         "float_ops": report.float_ops,

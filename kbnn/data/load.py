@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from kbnn import _checks
 from kbnn.data import source
 from kbnn.data.pipeline import Pipeline
 from kbnn.data.stratified_split import stratified_split
@@ -124,7 +125,7 @@ def _check_arguments(
     augment: str | bool,
     with_index: bool,
 ) -> None:
-    if not _is_integer(batch_size):
+    if not _checks.is_integer(batch_size):
         raise TypeError(
             f"Expected `batch_size` to be an integer. Received: batch_size={batch_size!r}"
         )
@@ -132,7 +133,7 @@ def _check_arguments(
         raise ValueError(
             f"Expected `batch_size` to be at least 1. Received: batch_size={batch_size}"
         )
-    if not (_is_integer(validation) or isinstance(validation, float)):
+    if not (_checks.is_integer(validation) or isinstance(validation, float)):
         raise TypeError(
             "Expected `validation` to be a fraction (float) or a count (int). "
             f"Received: validation={validation!r}"
@@ -156,11 +157,7 @@ def _check_arguments(
 
 def _check_seeds(**seeds: int) -> None:
     for name, seed in seeds.items():
-        if not _is_integer(seed):
+        if not _checks.is_integer(seed):
             raise TypeError(f"Expected `{name}` to be an integer. Received: {name}={seed!r}")
         if not 0 <= seed < 2**32:
             raise ValueError(f"Expected `{name}` to be in [0, 2**32). Received: {name}={seed}")
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
