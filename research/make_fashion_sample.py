@@ -9,9 +9,9 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from kbnn.data.array_files import read_idx_folder
 from kbnn.data.examples import ArrayExamples
-from kbnn.data.idx import read_idx_folder
-from kbnn.data.stratified_split import stratified_split
+from kbnn.data.order import stratified_split
 
 _SEED = 0
 _TRAIN_SIZE = 5_000

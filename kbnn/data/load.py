@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from kbnn import _checks
 from kbnn.data import source
+from kbnn.data.order import stratified_split
 from kbnn.data.pipeline import Pipeline
-from kbnn.data.stratified_split import stratified_split
 
 _NORMALIZATIONS = ("pipeline", "none")
 _AUGMENTATIONS = (False, True, "crop", "flip")

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from kbnn.data.augment import augment
-from kbnn.data.epoch_counter import EpochCounter, register
 from kbnn.data.examples import Examples, resize
 from kbnn.data.normalization import normalize
 from kbnn.data.order import fixed_order, shuffled_order
+from kbnn.data.shuffle_epoch import EpochCounter, register
 
 
 class Pipeline(NamedTuple):

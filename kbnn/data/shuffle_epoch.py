@@ -1,11 +1,110 @@
-"""Tie the order of the training data to the epoch of `fit`."""
+"""Which order of the training data an epoch of `fit` gets."""
 
+import weakref
 from typing import Any
 
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.data.epoch_counter import counter_of, set_epoch
+# Keys of the table, and the value that stands for no epoch.
+_NEXT, _STARTED, _SKIPPED = 0, 1, 2
+_NONE = -1
+
+
+class EpochCounter:
+    """What a tf.data pipeline and Python share: the next epoch, its first batch, the last started.
+
+    They are kept in a lookup table because a table lives on the CPU whatever the default device,
+    and is not replicated when it is made inside `strategy.scope()`, as a variable would be; a
+    pipeline can capture neither a GPU variable nor a replicated one.
+    """
+
+    def __init__(self) -> None:
+        with tf.device("CPU:0"):
+            self._table = tf.lookup.experimental.MutableHashTable(
+                tf.int64, tf.int64, default_value=_NONE
+            )
+        self.set_next(0)
+
+    def start(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the epoch that starts now and its first batch; move on to the next epoch."""
+        keys = tf.constant([_NEXT, _STARTED, _SKIPPED], tf.int64)
+        epoch, _, skipped = tf.unstack(tf.ensure_shape(self._table.lookup(keys), [3]))
+        self._table.insert(keys, tf.stack([epoch + 1, epoch, tf.zeros_like(skipped)]))
+        return epoch, skipped
+
+    def set_next(self, epoch: int) -> None:
+        """Make `epoch` the one that the next iteration starts, and forget what was started."""
+        self._table.insert(
+            tf.constant([_NEXT, _STARTED, _SKIPPED], tf.int64),
+            tf.constant([epoch, _NONE, 0], tf.int64),
+        )
+
+    def skip(self, batches: int) -> None:
+        """Let the next iteration leave out its first batches."""
+        self._table.insert(tf.constant(_SKIPPED, tf.int64), tf.constant(batches, tf.int64))
+
+    def last_started(self) -> int | None:
+        """Return the epoch that the latest iteration since `set_next` started, None if none was."""
+        epoch = int(self._table.lookup(tf.constant(_STARTED, tf.int64)))
+        return None if epoch == _NONE else epoch
+
+
+_COUNTERS: "weakref.WeakKeyDictionary[tf.data.Dataset, EpochCounter]" = weakref.WeakKeyDictionary()
+
+
+def register(train: tf.data.Dataset, counter: EpochCounter) -> None:
+    """Remember that `train` takes its order from `counter`."""
+    _COUNTERS[train] = counter
+
+
+def counter_of(train: Any) -> EpochCounter:
+    """Return the counter of a training dataset.
+
+    Raises:
+        TypeError: `train` is not the training dataset that `kbnn.data.load` returned.
+    """
+    counter = _COUNTERS.get(train) if isinstance(train, tf.data.Dataset) else None
+    if counter is None:
+        raise TypeError(
+            "Expected `train` to be the training dataset that kbnn.data.load returned (not one "
+            f"derived from it by map, take, ...). Received: train={train!r}"
+        )
+    return counter
+
+
+def set_epoch(train: tf.data.Dataset, epoch: int) -> None:
+    """Make the next iteration over a training dataset give the order of `epoch`.
+
+    The order is a pure function of the seed and the epoch. Iterations begun later go on counting
+    from there: `epoch + 1`, and so on. One that is under way keeps its order. Under `fit`, use
+    `kbnn.callbacks.ShuffleEpoch`.
+
+    Args:
+        train: The `train` of `kbnn.data.load`. Datasets derived from it (by `map`, say) follow,
+            but cannot be given here.
+        epoch: The epoch, counted from 0.
+
+    Raises:
+        TypeError: `train` did not come from `load`, or `epoch` is not an integer.
+        ValueError: `epoch` is negative.
+
+    Example:
+        >>> import kbnn
+        >>> train = kbnn.data.load("fashion_mnist_sample", with_index=True).train
+        >>> first = [index.numpy()[0] for _, _, index in train]   # epoch 0
+        >>> other = [index.numpy()[0] for _, _, index in train]   # epoch 1
+        >>> kbnn.data.set_epoch(train, 0)
+        >>> again = [index.numpy()[0] for _, _, index in train]   # epoch 0
+        >>> first == other, first == again
+        (False, True)
+    """
+    counter = counter_of(train)
+    if isinstance(epoch, bool) or not isinstance(epoch, int):
+        raise TypeError(f"Expected `epoch` to be an integer. Received: epoch={epoch!r}")
+    if epoch < 0:
+        raise ValueError(f"Expected `epoch` to be 0 or more. Received: epoch={epoch}")
+    counter.set_next(epoch)
 
 
 class ShuffleEpoch(keras.callbacks.Callback):

@@ -5,12 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kbnn.data.array_files import has_idx, read_idx_folder, read_npz
 from kbnn.data.data_info import KNOWN
 from kbnn.data.downloads import download
 from kbnn.data.examples import ArrayExamples, Source
-from kbnn.data.idx import has_idx, read_idx_folder
 from kbnn.data.image_folder import has_image_folder, list_image_folder
-from kbnn.data.npz import read_npz
 
 FOLDER = "folder"
 SAMPLE = "fashion_mnist_sample"

@@ -1,0 +1,214 @@
+"""Chains: binary convolutions one behind the other, without shortcuts."""
+
+from typing import Any
+
+import tf_keras as keras
+
+from kbnn import _checks
+from kbnn.models import blocks
+
+
+def vgg_small(
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    classes: int = 10,
+    width: int = 128,
+    input_quantizer: Any = "ste_sign",
+    kernel_quantizer: Any = "ste_sign",
+    *,
+    normalization: blocks.Normalization = "batch",
+    binary_stem: bool = False,
+    binary_classifier: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    kernel_constraint: Any = blocks.CLIP,
+    preprocessing: keras.layers.Layer | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str = "vgg_small",
+) -> keras.Model:
+    """VGG-small: a real stem, five binary convolutions, a real classifier.
+
+    The stem and the first binary convolution have `width` filters; the two pairs that follow have
+    twice and four times as many. Max-pooling (2x2) ends the first convolution and each pair. Only
+    batch normalization, pooling and the sign come between two binary convolutions, so their
+    activations stay bit-packed on the device. The last convolution hands real values to the
+    classifier.
+
+    Args:
+        input_shape: (height, width, channels) of an image, each side 8 or more.
+        classes: number of classes.
+        width: filters of the first two convolutions. Multiples of 32 pack without waste.
+        input_quantizer: quantizer of the inputs of each binary layer: a Larq quantizer, its alias,
+            or None for a ReLU (the real-valued network). Each layer gets a clone.
+        kernel_quantizer: quantizer of the kernel of each binary layer; None leaves it real.
+        normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` after each
+            convolution, which applies the next layer's input quantizer; or a function that takes a
+            name and returns the layer to put after each convolution.
+        binary_stem: make the first convolution binary too. `kbnn.layers.ThresholdEncoding` turns
+            each channel of the image into 32 signs for it.
+        binary_classifier: make the last layer binary too, followed by batch normalization.
+        kernel_initializer: initializer of the latent weights of binary kernels.
+        kernel_constraint: constraint of these weights. By default they are clipped to -1 to 1 if
+            they are quantized.
+        preprocessing: a layer between a uint8 image and the stem, such as
+            `kbnn.data.normalization_layer()`. By default the model takes float32 images.
+        classifier_activation: "softmax", or None for logits.
+        name: name of the model.
+
+    Returns:
+        A functional model from `image` to `probabilities` (or `logits`), `(batch, classes)`.
+
+    Raises:
+        ValueError: a shape, a number or an activation is out of range.
+        TypeError: a layer or quantizer belongs to Keras 3.
+
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.vgg_small(width=32)
+        >>> model.output_shape
+        (None, 10)
+
+    Source: the topology in use since "Training and Inference with Integers in Deep Neural Networks"
+    (Wu et al., 2018) and LQ-Nets (Zhang et al., 2018), with one fully connected layer.
+    """
+    _checks.positive_int("width", width)
+    options: dict[str, Any] = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+        "kernel_initializer": kernel_initializer,
+        "kernel_constraint": kernel_constraint,
+    }
+    image, x = blocks.image_input(input_shape, preprocessing)
+    blocks.check_sides(input_shape, 8, "the network halves the image three times")
+    x = blocks.stem(x, width, 3, binary=binary_stem, **options)
+    filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
+    for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
+        x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options)
+    x = keras.layers.Flatten(name="flatten")(x)
+    if binary_classifier:
+        y = blocks.binary_classifier(x, classes, classifier_activation, **options)
+    else:
+        y = blocks.classifier(x, classes, classifier_activation)
+    return keras.Model(image, y, name=name)
+
+
+def vgg_tiny(
+    input_shape: tuple[int, int, int] = (28, 28, 1),
+    classes: int = 10,
+    width: int = 32,
+    input_quantizer: Any = "ste_sign",
+    kernel_quantizer: Any = "ste_sign",
+    *,
+    normalization: blocks.Normalization = "batch",
+    binary_stem: bool = False,
+    binary_classifier: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    kernel_constraint: Any = blocks.CLIP,
+    preprocessing: keras.layers.Layer | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str = "vgg_tiny",
+) -> keras.Model:
+    """A small chain: a real stem of stride 2, three binary convolutions, a real classifier.
+
+    At the default width it needs 9.1 million multiply-accumulates for a 28x28 image: small enough
+    to train it many times on a laptop, large enough that binarization visibly costs accuracy. The
+    topology is kbnn's.
+
+    Args:
+        input_shape: (height, width, channels) of an image, each side 4 or more.
+        width: filters of the stem; the binary convolutions have 2, 2 and 4 times as many.
+
+    The other arguments, the result and the errors are those of `kbnn.models.vgg_small`.
+
+    Example:
+        >>> import kbnn
+        >>> kbnn.models.vgg_tiny(classifier_activation=None).output_names
+        ['logits']
+    """
+    _checks.positive_int("width", width)
+    options: dict[str, Any] = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+        "kernel_initializer": kernel_initializer,
+        "kernel_constraint": kernel_constraint,
+    }
+    image, x = blocks.image_input(input_shape, preprocessing)
+    blocks.check_sides(input_shape, 4, "the network halves the image twice")
+    x = blocks.stem(x, width, 3, strides=2, binary=binary_stem, **options)
+    x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
+    x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
+    x = blocks.binary_convolution(x, 4 * width, "conv_3", **options)
+    if binary_classifier:
+        y = blocks.binary_classifier(x, classes, classifier_activation, **options)
+    else:
+        x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
+        y = blocks.classifier(x, classes, classifier_activation)
+    return keras.Model(image, y, name=name)
+
+
+def alexnet(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    classes: int = 1000,
+    width: int = 96,
+    input_quantizer: Any = "ste_sign",
+    kernel_quantizer: Any = "ste_sign",
+    *,
+    hidden_units: int = 4096,
+    normalization: blocks.Normalization = "batch",
+    binary_stem: bool = False,
+    binary_classifier: bool = False,
+    kernel_initializer: Any = "glorot_uniform",
+    kernel_constraint: Any = blocks.CLIP,
+    preprocessing: keras.layers.Layer | None = None,
+    classifier_activation: str | None = "softmax",
+    name: str = "alexnet",
+) -> keras.Model:
+    """AlexNet with binary layers, except for the first and the last layer.
+
+    A real 11x11 stem of stride 4, binary convolutions (one 5x5 and three 3x3), two binary dense
+    layers and a real classifier: 62.4 million weights on ImageNet, 58.2 million of them binary. As
+    usual for binary networks, it is one tower without groups and dropout, with batch normalization.
+
+    Args:
+        input_shape: (height, width, channels) of an image, each side 57 or more.
+        width: filters of the stem. A multiple of 6 keeps AlexNet's proportions (96, 256, 384, 384,
+            256).
+        hidden_units: units of the two dense layers.
+
+    The other arguments, the result and the errors are those of `kbnn.models.vgg_small`.
+
+    Example:
+        >>> import kbnn
+        >>> model = kbnn.models.alexnet((64, 64, 3), classes=10, width=24, hidden_units=128)
+
+    Sources: "ImageNet Classification with Deep Convolutional Neural Networks" (Krizhevsky et al.,
+    2012); "XNOR-Net" (Rastegari et al., 2016) for the binary form. Here pooling comes after the
+    normalization and before the sign, where the device does it on packed bits.
+    """
+    _checks.positive_int("width", width)
+    options: dict[str, Any] = {
+        "input_quantizer": input_quantizer,
+        "kernel_quantizer": kernel_quantizer,
+        "normalization": normalization,
+        "kernel_initializer": kernel_initializer,
+        "kernel_constraint": kernel_constraint,
+    }
+    image, x = blocks.image_input(input_shape, preprocessing)
+    blocks.check_sides(input_shape, 57, "the network divides the image by 32, with windows of 3")
+    x = blocks.stem(x, width, 11, strides=4, binary=binary_stem, **options)
+    x = keras.layers.MaxPooling2D(3, 2, name="stem_pool")(x)
+    wide, wider = width * 8 // 3, width * 4
+    x = blocks.binary_convolution(x, wide, "conv_1", size=5, pool=2, window=3, **options)
+    x = blocks.binary_convolution(x, wider, "conv_2", **options)
+    x = blocks.binary_convolution(x, wider, "conv_3", **options)
+    x = blocks.binary_convolution(x, wide, "conv_4", pool=2, window=3, **options)
+    x = keras.layers.Flatten(name="flatten")(x)
+    x = blocks.binary_dense(x, hidden_units, "dense_1", **options)
+    x = blocks.binary_dense(x, hidden_units, "dense_2", **options)
+    if binary_classifier:
+        y = blocks.binary_classifier(x, classes, classifier_activation, **options)
+    else:
+        if input_quantizer is None:
+            x = keras.layers.ReLU(name="logits_relu")(x)
+        y = blocks.classifier(x, classes, classifier_activation)
+    return keras.Model(image, y, name=name)
