@@ -26,6 +26,7 @@ import kbnn
 from kbnn.runs import RunConfig, train_run
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import load_data
+from kbnn.techniques import SelfBinarizing
 from research import accuracy_table, provenance, training_logs
 from research.accuracy_table import Mode, Row
 from research.experiments import EXPERIMENTS, PRETRAINED
@@ -65,7 +66,7 @@ def run(
             training_logs.merge(log, (name, mode, seed), logs)
             accuracy_table.append(row, file)
             print(f"{name} {mode} seed {seed}: {row.accuracy:.4f}", flush=True)
-        elif not accuracy_table.same_settings(done, settings_without_paths(config)):
+        elif not accuracy_table.same_settings(done, config):
             raise typer.BadParameter(
                 f"Expected {name} with the settings of its row in {file}. Received: others. "
                 "Give the experiment another name, or remove its rows."
@@ -138,8 +139,8 @@ def measure(
     return Row(
         experiment=name,
         mode=mode,
-        seed=config.seed,
-        epochs=config.epochs,
+        seed=config.fit.seed,
+        epochs=config.fit.epochs,
         validation_accuracy=validation_accuracy,
         keras_accuracy=shipped.get("keras_accuracy"),
         device_accuracy=shipped.get("device_accuracy"),
@@ -175,7 +176,7 @@ def _compare_smooth_network(
     model: keras.Model, config: RunConfig, test: tf.data.Dataset
 ) -> dict[str, float]:
     """The accuracy of the smooth network, and how often it agrees with the network of signs."""
-    if "smooth_sign" not in (config.kernel_quantizer, config.input_quantizer):
+    if not any(isinstance(technique, SelfBinarizing) for technique in config.techniques):
         return {}
     smooth = kbnn.techniques.smooth_network(model)
     labels = np.concatenate([batch.numpy() for _, batch in test])

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from scipy import stats
 
 from kbnn.runs import RunConfig
+from kbnn.runs.run_config import flatten_settings
 from research import provenance
 
 FILE = provenance.ROOT / "results" / "accuracy.csv"
@@ -117,12 +118,14 @@ def append(row: Row, file: pathlib.Path = FILE) -> None:
         lines.write(text.getvalue())
 
 
-def same_settings(row: Row, settings: dict[str, Any]) -> bool:
+def same_settings(row: Row, config: RunConfig) -> bool:
     """Whether a run had these settings. A setting that its row does not have was at its default."""
-    before, now = (
-        RunConfig.from_dict(each).to_dict() for each in (json.loads(row.settings), settings)
+    before = flatten_settings(json.loads(row.settings))
+    now, changed = (
+        flatten_settings(json.loads(json.dumps(config.to_dict(places=False, defaults=defaults))))
+        for defaults in (True, False)
     )
-    return before == now
+    return changed.keys() <= before.keys() and before.items() <= now.items()
 
 
 @dataclasses.dataclass(frozen=True)

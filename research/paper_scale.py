@@ -16,7 +16,6 @@ later. The loop's test images are the validation images; the real test images ar
 """
 
 import csv
-import dataclasses
 import importlib.util
 import json
 import pathlib
@@ -31,7 +30,7 @@ import typer
 
 from kbnn.runs import RunConfig
 from kbnn.runs.folder import RunFolder, versions, write_json
-from kbnn.runs.run_model import build_model, compile_model, load_data
+from kbnn.runs.run_model import build_model, load_data
 from research import accuracy, accuracy_table, exported_step, provenance
 from research.experiments import EXPERIMENTS
 from research.experiments.run_config import run_config, settings_without_paths
@@ -69,10 +68,10 @@ def export_run(
     exporter = load_tool(tool)
     check_exportable(config)
     # In the order of a training run, so that the seed gives the same initial weights.
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(config.fit.seed)
     splits = load_data(config)
     model = build_model(config)
-    compile_model(model, dataclasses.replace(config, schedule="constant"), steps=1)
+    config.fit.replace(schedule="constant").compile(model, steps=1)
     out.mkdir(parents=True, exist_ok=True)
     if data is None:
         data = out / "data.npz"
@@ -82,8 +81,8 @@ def export_run(
         validation_images = len(arrays["x_test"])
     export_steps(
         *(exporter, model, normalization, out),
-        batch_size=config.batch_size,
-        eval_batch_size=min(config.batch_size, validation_images),
+        batch_size=config.data.batch_size,
+        eval_batch_size=min(config.data.batch_size, validation_images),
     )
     command = loop_command(config, data.name)
     content = {
@@ -120,7 +119,7 @@ def import_run(
     config = _config(experiment, seed, data_dir)
     exporter = load_tool(tool)
     exported = json.loads((folder / "export.json").read_text())
-    if exported["settings"] != json.loads(json.dumps(settings_without_paths(config))):
+    if exported["settings"] != settings_without_paths(config):
         raise typer.BadParameter(
             f"Expected {folder} to be an export of {experiment} with seed {seed}. "
             f"Received: {exported['experiment']} with {exported['settings']}"
@@ -129,13 +128,13 @@ def import_run(
         raise typer.BadParameter(
             f"Expected a run that is not in {file} yet. Received: {experiment}, seed {seed}"
         )
-    seconds = training_seconds(folder / "trained.csv", config.epochs)
+    seconds = training_seconds(folder / "trained.csv", config.fit.epochs)
     model = build_model(config)
     load_trained_variables(exporter, folder / "trained.npz", model)
     run = RunFolder(runs / "final" / experiment / f"seed_{seed}")
     run.create(config)
     model.save(run.model_file)
-    compile_model(model, config, steps=1)
+    config.fit.compile(model, steps=1)
     validation = model.evaluate(load_data(config).validation, verbose=0, return_dict=True)
     row = accuracy.measure(
         *(experiment, config, "final", run.path),
@@ -164,20 +163,20 @@ def load_tool(folder: pathlib.Path) -> ModuleType:
 
 def check_exportable(config: RunConfig) -> None:
     """Raise typer.BadParameter if the loop cannot train with these settings."""
-    if config.preprocessing != "inside":
+    if config.network.preprocessing != "inside":
         raise typer.BadParameter(
             'Expected an experiment with preprocessing="inside", whose model takes bytes. '
-            f"Received: preprocessing={config.preprocessing!r}"
+            f"Received: preprocessing={config.network.preprocessing!r}"
         )
-    if config.augment not in _AUGMENT:
+    if config.data.augment not in _AUGMENT:
         raise typer.BadParameter(
             f"Expected an experiment with augment one of {', '.join(_AUGMENT)}. "
-            f"Received: augment={config.augment!r}"
+            f"Received: augment={config.data.augment!r}"
         )
-    if not config.validation:
+    if not config.data.validation:
         raise typer.BadParameter(
             "Expected an experiment with a validation split, on which the loop measures. "
-            f"Received: validation={config.validation}"
+            f"Received: validation={config.data.validation}"
         )
 
 
@@ -221,12 +220,12 @@ def export_steps(
 
 def loop_command(config: RunConfig, data: str) -> list[str]:
     """Return the command that trains in the exported folder."""
-    rate = _SCHEDULES[config.schedule].format(rate=config.learning_rate)
+    rate = _SCHEDULES[config.fit.schedule].format(rate=config.fit.learning_rate)
     return [
         *("python", "train_loop.py", "--train", "train", "--eval", "eval", "--data", data),
-        *("--epochs", str(config.epochs), "--seed", str(config.seed), "--out", "trained"),
+        *("--epochs", str(config.fit.epochs), "--seed", str(config.fit.seed), "--out", "trained"),
         *("--schedule", f"{exported_step.LEARNING_RATE}={rate}"),
-        *_AUGMENT[config.augment],
+        *_AUGMENT[config.data.augment],
     ]
 
 

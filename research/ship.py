@@ -9,7 +9,7 @@ come from results/accuracy.csv.
 import json
 import pathlib
 import shutil
-from typing import Annotated
+from typing import Annotated, Any
 
 import larq as lq
 import tf_keras as keras
@@ -24,8 +24,9 @@ SEED = 0
 
 CARD = """# {title}
 
-A binary network for {data}: `{model}` with `{input_quantizer}` inputs and `{kernel_quantizer}`
-kernels. `model.keras` needs tf-keras, Larq and kbnn; `model.tflite` is for Larq Compute Engine.
+A binary network for {dataset}: `{architecture}` with `{input_quantizer}` inputs and
+`{kernel_quantizer}` kernels. `model.keras` needs tf-keras, Larq and kbnn; `model.tflite` is for
+Larq Compute Engine.
 `python -m research.ship` wrote this folder from the experiment `{experiment}`, seed {seed}.
 
 | | |
@@ -93,25 +94,24 @@ def main(
         shutil.copyfile(run / name, to / name)
     model = keras.models.load_model(run / "model.keras", compile=False)
     (to / "README.md").write_text(card(model, shipped, own, others))
-    settings = json.loads(shipped.settings)
+    settings = _settings(shipped)
     ends = {} if settings["preprocessing"] == "inside" else {"scale": 1 / 127.5, "offset": -1.0}
-    names = kbnn.data.describe(settings["data"]).class_names
+    names = kbnn.data.describe(settings["dataset"]).class_names
     kbnn.converters.write_sidecar(to / "model.tflite", model, labels=names, **ends)
 
 
 def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> str:
     """Return the text of the model card."""
-    settings = json.loads(shipped.settings)
+    settings = _settings(shipped)
     profile = lq.models.ModelProfile(kbnn.converters.freeze(model))
-    info = kbnn.data.describe(settings["data"])
+    info = kbnn.data.describe(settings["dataset"])
     inside = settings["preprocessing"] == "inside"
     return CARD.format(
-        title=f"{info.name}: {settings['model']}",
+        title=f"{info.name}: {settings['architecture']}",
         **{key: settings[key] for key in _SETTINGS},
         experiment=shipped.experiment,
         seed=shipped.seed,
         epochs=shipped.epochs,
-        dataset=settings["data"],
         normalize="none" if inside else "pipeline",
         input_name=model.input_names[0],
         input_shape="x".join(map(str, model.input_shape[1:])),
@@ -136,8 +136,8 @@ def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> s
 
 
 _SETTINGS = (
-    "data",
-    "model",
+    "dataset",
+    "architecture",
     "input_quantizer",
     "kernel_quantizer",
     "validation",
@@ -146,6 +146,12 @@ _SETTINGS = (
     "schedule",
     "batch_size",
 )
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    """Return the settings of a run without techniques, by name."""
+    content = json.loads(row.settings)
+    return {**content["data"], **content["network"], **content["fit"]}
 
 
 def _format_spread(values: list[float | None]) -> str:

@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # What a module imports comes before its own line here. A name is a package, or a module of kbnn.
 ORDER = [
     {"_version", "_environment", "_checks", "_files", "math"},
+    {"_settings"},
     {"graph"},
     {"training", "data"},
     {"techniques"},

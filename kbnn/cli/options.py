@@ -1,25 +1,35 @@
-"""Options that several commands have, and how their values are read."""
+"""Options that several commands have, and the options that are settings of a run."""
 
+import contextlib
+import inspect
 import pathlib
-from typing import Annotated
+import re
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
 
 import typer
 
 from kbnn.converters import INTERPRETERS
-from kbnn.runs.errors import InputError
+from kbnn.runs.assignments import Setting, every_setting, flags, method_name
+from kbnn.runs.errors import InputError, input_errors
+from kbnn.techniques import TECHNIQUES
 
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Name of the dataset: fashion_mnist, mnist, cifar10, cifar100, "
-        'fashion_mnist_sample (bundled), or "folder" for data of your own in --data-dir.',
+
+def _option(setting: Setting) -> Any:
+    """The option of a setting. Its value is None unless it is given, so that --resume can tell."""
+    field = setting.field
+    default = "" if field.is_required else f" (default: {field.default_text})"
+    return typer.Option(
+        field.flag,
+        help=f"{field.help[0].upper()}{field.help[1:]}.{default}",
+        metavar=field.placeholder,
         show_default=False,
-    ),
-]
-DataDir = Annotated[
-    pathlib.Path | None,
-    typer.Option(help="Its IDX files, .npz file or image folders.", show_default=False),
-]
+    )
+
+
+FLAGS = flags()
+Data = Annotated[str | None, _option(FLAGS["--data"])]
+DataDir = Annotated[pathlib.Path | None, _option(FLAGS["--data-dir"])]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 RunOrModel = Annotated[
     pathlib.Path,
@@ -44,16 +54,19 @@ Int8Agreement = Annotated[
 Interpreter = Annotated[
     str | None,
     typer.Option(
-        help=f"{' or '.join(INTERPRETERS)}. (default: the former, where it is installed)",
+        help=f"{' or '.join(INTERPRETERS)}. (default: the first one, if it is installed)",
         show_default=False,
     ),
 ]
 Best = Annotated[
     bool,
     typer.Option(
-        "--best", help="Of a run, take the epoch of the highest validation accuracy, not the last."
+        "--best",
+        help="Take the epoch of a run with the highest validation accuracy, not the last one.",
     ),
 ]
+# The names in errors that are options under another name.
+_OTHER_OPTIONS = {"method": "--method", "pretrained": "--from", "resume": "--resume"}
 
 
 def check_exists(file: pathlib.Path) -> None:
@@ -62,44 +75,75 @@ def check_exists(file: pathlib.Path) -> None:
         raise InputError(f"Expected a .tflite file. Received: {file}, not found")
 
 
-def image_size(text: str | None) -> tuple[int, int] | None:
-    """Read "HEIGHTxWIDTH" or one number for both."""
-    if text is None:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() and int(side) > 0 for side in sides):
-        raise InputError(
-            f"Expected --image-size to be HEIGHTxWIDTH in pixels, as 32x32. Received: {text!r}"
-        )
-    return int(sides[0]), int(sides[-1])
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each setting that has one, behind its first parameter.
+
+    The command gets the texts that are given as `**texts`, by the paths of the settings.
+    """
+
+    def run(**arguments: Any) -> None:
+        texts = {path: arguments.pop(name) for name, path in paths.items()}
+        command(**arguments, **{path: text for path, text in texts.items() if text is not None})
+
+    # Typer reads the parameters of a command from its signature.
+    first, *others = inspect.signature(command).parameters.values()
+    options = {flag.strip("-").replace("-", "_"): setting for flag, setting in FLAGS.items()}
+    paths = {name: setting.path for name, setting in options.items()}
+    parameters = [
+        first,
+        *(
+            inspect.Parameter(
+                name,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                default=None,
+                annotation=Annotated[str | None, _option(setting)],
+            )
+            for name, setting in options.items()
+        ),
+        *(each for each in others if each.kind is not inspect.Parameter.VAR_KEYWORD),
+    ]
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {each.name: each.annotation for each in parameters}
+    return run
 
 
-def validation(value: float | None) -> float | int | None:
-    """A fraction stays a float; whole numbers are counts."""
-    return value if value is None or value % 1 else int(value)
+def assignments(texts: list[str]) -> dict[str, str]:
+    """Read the values of `--set NAME=VALUE`."""
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals):
+            raise InputError(f"Expected --set NAME=VALUE, as weight=0.1. Received: --set {text}")
+        found[name.strip().replace("-", "_")] = value.strip()
+    return found
 
 
-def ends(name: str, text: str | None) -> tuple[float, float] | None:
-    """Read "FIRST:LAST"."""
-    if text is None:
-        return None
+@contextlib.contextmanager
+def setting_errors() -> Iterator[None]:
+    """Turn errors about settings into InputErrors that name them as the command line does."""
     try:
-        first, last = map(float, text.split(":"))
-    except ValueError as error:
-        raise InputError(
-            f"Expected {name} to be FIRST:LAST, two numbers, as 1:100. Received: {text!r}"
-        ) from error
-    return first, last
+        with input_errors():
+            yield
+    except InputError as error:
+        raise InputError(_with_options(str(error))) from error
 
 
-def rates(name: str, text: str | None) -> tuple[float, float] | None:
-    """Read "RATE", or "A:B" for two."""
-    if text is None:
-        return None
-    first, colon, second = text.partition(":")
-    try:
-        return float(first), float(second if colon else first)
-    except ValueError:
-        raise InputError(
-            f"Expected {name} to be RATE or RATE:RATE, as 0.1. Received: {text!r}"
-        ) from None
+def _with_options(message: str) -> str:
+    """Put options in place of the names of settings, which are in backticks."""
+    settings = every_setting()
+    known = {each.path.split(".")[-1]: each for each in settings}
+    known |= {each.path: each for each in settings}
+    known |= {each.field.name: each for each in FLAGS.values()}
+
+    def option(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in _OTHER_OPTIONS:
+            return _OTHER_OPTIONS[name]
+        if name in TECHNIQUES:
+            return f"--method {method_name(name)}"
+        if name not in known:
+            return match[0]
+        return known[name].field.flag or f"--set {name}"
+
+    return re.sub(r"`([\w.]+)`", option, message)

@@ -1,7 +1,20 @@
 """Training runs: settings, a folder for each run, resumption."""
 
+from kbnn.runs.datasets import Data
 from kbnn.runs.errors import InputError, RunFailed
+from kbnn.runs.fit import Fit
+from kbnn.runs.network import Network
+from kbnn.runs.resume import going_on
 from kbnn.runs.run import train_run
 from kbnn.runs.run_config import RunConfig
 
-__all__ = ["InputError", "RunConfig", "RunFailed", "train_run"]
+__all__ = [
+    "Data",
+    "Fit",
+    "InputError",
+    "Network",
+    "RunConfig",
+    "RunFailed",
+    "going_on",
+    "train_run",
+]

@@ -92,7 +92,7 @@ class KeepBest(keras.callbacks.Callback):
                 self._save(temporary)
 
 
-def best_epoch(rows: list[dict[str, float]]) -> dict[str, float] | None:
+def best_epoch(log: list[dict[str, float]]) -> dict[str, float] | None:
     """The first row with the highest validation accuracy; None without validation."""
-    rows = [row for row in rows if "val_accuracy" in row]
-    return max(rows, key=lambda row: row["val_accuracy"]) if rows else None
+    validated = [row for row in log if "val_accuracy" in row]
+    return max(validated, key=lambda row: row["val_accuracy"], default=None)

@@ -13,8 +13,8 @@ def draw_weights(file: pathlib.Path, path: pathlib.Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def draw(rows: list[dict[str, float]], path: pathlib.Path) -> bool:
-    """Draw loss and accuracy, the rows of `log.csv`, as a PNG.
+def draw(log: list[dict[str, float]], path: pathlib.Path) -> bool:
+    """Draw loss and accuracy, what `log.csv` holds, as a PNG.
 
     Returns:
         False, and nothing is drawn, where matplotlib is not installed.
@@ -26,11 +26,11 @@ def draw(rows: list[dict[str, float]], path: pathlib.Path) -> bool:
     except ModuleNotFoundError:
         return False
     figure = Figure(figsize=(10, 4), layout="constrained")
-    epochs = [row["epoch"] for row in rows]
+    epochs = [row["epoch"] for row in log]
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((metric, "training"), (f"val_{metric}", "validation")):
-            if key in rows[0]:
-                axes.plot(epochs, [row[key] for row in rows], marker=".", label=label)
+            if key in log[0]:
+                axes.plot(epochs, [row[key] for row in log], marker=".", label=label)
         axes.set(xlabel="epoch", ylabel=metric)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)

@@ -12,8 +12,8 @@ from typing import Any
 
 from kbnn._files import UNFINISHED, replace_file
 from kbnn._version import __version__
-from kbnn.runs.errors import InputError
-from kbnn.runs.run_config import PLACES, RunConfig
+from kbnn.runs.errors import InputError, input_errors
+from kbnn.runs.run_config import RunConfig
 
 _PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy")
 
@@ -72,7 +72,8 @@ class RunFolder:
         Raises:
             InputError: there is no run here, or its `config.json` is broken.
         """
-        return RunConfig.from_dict(self._config_file().get("settings"))
+        with input_errors():
+            return RunConfig.from_dict(self._config_file().get("settings"))
 
     def config_to_resume(self) -> RunConfig:
         """The run's settings, which must be those that it began with.
@@ -84,8 +85,8 @@ class RunFolder:
         if self._config_file().get("digest") != config.digest():
             raise InputError(
                 f"Expected {self.config_file} to have the settings that the run began with (only "
-                f"{', '.join(PLACES)} may change). Received: edited settings, or another digest. "
-                "Undo the edit, or start another run for other settings."
+                "folders may change). Received: edited settings, or another digest. Undo the edit, "
+                "or start another run for other settings."
             )
         return config
 

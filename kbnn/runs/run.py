@@ -2,7 +2,6 @@
 
 import math
 import os
-import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +12,13 @@ from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn._files import replace_file
 from kbnn.runs import callbacks as run_callbacks
-from kbnn.runs import curves, model_source
+from kbnn.runs import curves
 from kbnn.runs.errors import InputError, RunFailed, input_errors
-from kbnn.runs.folder import RunFolder, versions, write_json
+from kbnn.runs.folder import RunFolder, write_json
+from kbnn.runs.resume import check_teachers, resumed
 from kbnn.runs.run_config import RunConfig
-from kbnn.runs.run_model import build_model, compile_model, load_data, trainer_of, with_terms
-from kbnn.techniques.contrastive.contrastive_term import ContrastiveTerm
-from kbnn.techniques.self_binarizing.smooth_validation import SmoothValidation
+from kbnn.runs.run_model import PreparedModel, build_model, load_data, prepare
+from kbnn.techniques.technique import trainer_of
 
 
 def train_run(
@@ -57,13 +56,14 @@ def train_run(
         InputError: the folder, the settings or the data cannot be used. A ValueError.
         RunFailed: the loss or a weight is not finite; the state of the epoch before stays.
 
-    >>> from kbnn.runs import RunConfig, train_run
-    >>> config = RunConfig(data="fashion_mnist_sample", width=8, epochs=1)
-    >>> result = train_run(config, "runs/first")                           # doctest: +SKIP
+    Example:
+        >>> from kbnn.runs import Data, Fit, RunConfig, train_run
+        >>> config = RunConfig(Data("fashion_mnist_sample"), fit=Fit(epochs=1))
+        >>> result = train_run(config, "runs/first")                           # doctest: +SKIP
     """
     run = RunFolder(folder)
     if resume:
-        config = _resumed_config(run, config, note)
+        config = resumed(run, config, note)
         result = run.result()
         if result is not None and run.model_file.exists():
             note(f"The run in {run.path} is finished.")
@@ -72,55 +72,31 @@ def train_run(
         raise InputError("Expected `config` for a new run. Received: config=None")
     else:
         run.check_new()
-    keras.utils.set_random_seed(config.seed)
+    keras.utils.set_random_seed(config.fit.seed)
     tf.config.experimental.enable_op_determinism()
     with input_errors():
+        check_teachers(config)
         splits = load_data(config)
-        model = build_model(config)
-        trained = with_terms(model, config)
-    shipped = _shipped_weights(trained)
-    save = _plain_saver(model, shipped)
-    steps = config.epochs * len(splits.train)
+        model = prepare(config, build_model(config))
+    save = _plain_saver(model)
+    steps = config.fit.epochs * len(splits.train)
     with input_errors():
-        trainer = trainer_of(trained, config, steps)
+        trainer = trainer_of(config.techniques, model.prepared, steps)
         if not resume:
             run.create(config)
     with run.locked():
         run.remove_unfinished()
-        compile_model(trainer, config, steps)
+        config.fit.compile(trainer, steps)
         _fit(trainer, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
-        if trained is not model:
-            model.set_weights([weight.numpy() for weight in shipped])
+        if model.prepared is not model.model:
+            model.model.set_weights([weight.numpy() for weight in model.shipped_weights])
         with replace_file(run.model_file) as temporary:
             save(temporary)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
         elif run.weights_file.exists():
             curves.draw_weights(run.weights_file, run.weights_picture)
-        return _finish(model, splits.test if test else None, config, run)
-
-
-def _resumed_config(
-    run: RunFolder, config: RunConfig | None, note: Callable[[str], None]
-) -> RunConfig:
-    saved = run.config_to_resume()
-    if config is not None and config != saved:
-        different = [
-            f"{name}={value!r} (the run has {saved.to_dict()[name]!r})"
-            for name, value in config.to_dict().items()
-            if value != saved.to_dict()[name]
-        ]
-        raise InputError(
-            f"Expected the settings of the run in {run.path}. Received: {', '.join(different)}"
-        )
-    begun, now = run.versions(), versions()
-    if begun != now:
-        changed = [f"{name} {begun.get(name)} -> {now[name]}" for name in now]
-        note(
-            "The run was begun with other versions, so its weights may differ from those of an "
-            f"uninterrupted run: {', '.join(changed)}."
-        )
-    return saved
+        return _finish(model.model, splits.test if test else None, config, run)
 
 
 def _fit(
@@ -132,14 +108,21 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     run.latest.mkdir(parents=True, exist_ok=True)
+    first = config.network.pretrained if config.techniques else None
+    pretrained = None if first is None else first.load()
+    of_techniques = [
+        callback
+        for technique in config.techniques
+        for callback in technique.callbacks(splits, run.path, pretrained)
+    ]
     trainer.fit(
         splits.train,
         validation_data=splits.validation,
-        epochs=config.epochs,
+        epochs=config.fit.epochs,
         verbose=0,
         callbacks=[
             kbnn_callbacks.ShuffleEpoch(splits.train),
-            *_technique(config, splits, run),
+            *of_techniques,
             run_callbacks.LogEpochs(run),
             *before_backup,
             # The state stays after the last epoch: what follows can be interrupted too.
@@ -149,58 +132,15 @@ def _fit(
     )
 
 
-def _technique(
-    config: RunConfig, splits: data.Splits, run: RunFolder
-) -> list[keras.callbacks.Callback]:
-    """The callbacks that the run's quantizers need, and what they have to show."""
-    measured = [] if config.contrast == "none" else [kbnn_callbacks.ContrastMonitor()]
-    schedules = [
-        kbnn_callbacks.SharpnessSchedule(
-            *ends,
-            hold=config.sharpness_hold,
-            hard_forward_from=hard_from,
-            quantizers=kind,
-        )
-        for kind, ends, hard_from in (
-            ("kernel", config.kernel_sharpness, config.kernel_hard_forward_from),
-            ("input", config.input_sharpness, config.hard_forward_from),
-        )
-        if ends is not None
-    ]
-    if not schedules:
-        return [*measured, *_learned_sign_monitor(config)]
-    seen = None if splits.validation is None else next(iter(splits.validation))[0]
-    shown: list[keras.callbacks.Callback] = [kbnn_callbacks.BinarizationMonitor(seen)]
-    if splits.validation is not None:
-        shown.append(SmoothValidation(splits.validation))
-    if config.kernel_sharpness is not None:
-        shown.append(kbnn_callbacks.WeightHistograms(run.weights_file))
-    return [*schedules, *shown, *measured, *_learned_sign_monitor(config)]
-
-
-def _learned_sign_monitor(config: RunConfig) -> list[keras.callbacks.Callback]:
-    if config.kernel_quantizer != "learned_sign":
-        return []
-    before = config.pretrained and model_source.load(pathlib.Path(config.pretrained)).model
-    return [kbnn_callbacks.LearnedSignMonitor(before or None)]
-
-
-def _shipped_weights(trained: keras.Model) -> list[tf.Variable]:
-    """The weights of a model without those of contrastive terms, which only training needs."""
-    terms = [layer for layer in trained.submodules if isinstance(layer, ContrastiveTerm)]
-    of_terms = {id(weight) for term in terms for weight in term.weights}
-    return [weight for weight in trained.weights if id(weight) not in of_terms]
-
-
-def _plain_saver(model: keras.Model, shipped: list[tf.Variable]) -> Callable[[Any], None]:
+def _plain_saver(model: PreparedModel) -> Callable[[Any], None]:
     """Saves a copy without the optimizer, whose state would make the file three times as large.
 
     The copy is made once, before training, because making it draws random numbers.
     """
-    plain = keras.models.clone_model(model)
+    plain = keras.models.clone_model(model.model)
 
     def save(path: Any) -> None:
-        plain.set_weights([weight.numpy() for weight in shipped])
+        plain.set_weights([weight.numpy() for weight in model.shipped_weights])
         plain.save(path)
 
     return save
@@ -209,16 +149,16 @@ def _plain_saver(model: keras.Model, shipped: list[tf.Variable]) -> Callable[[An
 def _finish(
     model: keras.Model, test: tf.data.Dataset | None, config: RunConfig, run: RunFolder
 ) -> dict[str, Any]:
-    rows = run.log()
-    best = run_callbacks.best_epoch(rows)
+    log = run.log()
+    best = run_callbacks.best_epoch(log)
     result = {
         "model": run.model_file.name,
-        "epochs": config.epochs,
+        "epochs": config.fit.epochs,
         "parameters": model.count_params(),
-        "last_epoch": rows[-1],
+        "last_epoch": log[-1],
         "best_epoch": best,
         **({} if test is None else _on_test_images(model, test, config)),
-        "seconds": round(sum(row["seconds"] for row in rows), 3),
+        "seconds": round(sum(row["seconds"] for row in log), 3),
     }
     write_json(run.result_file, result)
     return result
@@ -227,7 +167,7 @@ def _finish(
 def _on_test_images(
     model: keras.Model, test: tf.data.Dataset, config: RunConfig
 ) -> dict[str, float]:
-    compile_model(model, config, steps=1)  # a trainer is what was trained
+    config.fit.compile(model, steps=1)  # a trainer is what was trained
     measured = model.evaluate(test, verbose=0, return_dict=True)
     if not math.isfinite(measured["loss"]):
         raise RunFailed(

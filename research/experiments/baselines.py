@@ -4,14 +4,19 @@ from research.experiments.experiment import group
 
 REAL = dict(input_quantizer="none", kernel_quantizer="none")
 FASHION = dict(
-    data="fashion_mnist", model="vgg_tiny", batch_size=128, epochs=12, learning_rate=0.005
+    dataset="fashion_mnist", architecture="vgg_tiny", batch_size=128, epochs=12, learning_rate=0.005
 )
 # The CIFAR-10 at hand is a copy in JPEG (quality 75), which costs some accuracy. Two CPU cores can
 # do two epochs, which compare how trainings begin, not trained networks.
-CIFAR = dict(data="cifar10", model="resnet20", batch_size=128, augment="both", epochs=2)
+CIFAR = dict(dataset="cifar10", architecture="resnet20", batch_size=128, augment="both", epochs=2)
 # 242 characters, 3,630 training images, as omniglot.py writes them (`--data-dir` names the file).
 OMNIGLOT = dict(
-    data="folder", model="vgg_tiny", batch_size=128, epochs=90, augment="crop", validation=0.2
+    dataset="folder",
+    architecture="vgg_tiny",
+    batch_size=128,
+    epochs=90,
+    augment="crop",
+    validation=0.2,
 )
 
 # The same training twice: the first one has final runs, the second one was screened.

@@ -1,18 +1,17 @@
 """The contrastive term: the source of its negatives, its weight (lambda) and temperature (tau)."""
 
+from kbnn.techniques import Contrastive, EmbeddingQueue, MemoryBank, SameBatch
 from research.experiments.baselines import FASHION, FASHION_SIGNS, OMNIGLOT, OMNIGLOT_SIGNS
 from research.experiments.experiment import Settings, group
 
 
-def contrast(source: str, weight: float, temperature: float, taps: str = "last") -> Settings:
-    """Settings of a contrastive term."""
-    return dict(
-        contrast=source,
-        contrast_weight=weight,
-        contrast_temperature=temperature,
-        contrast_taps=taps,
-    )
+def contrast(source: str, weight: float, temperature: float, layers: str = "last") -> Settings:
+    """Return the settings of a contrastive term."""
+    term = Contrastive(NEGATIVES[source], weight, temperature, layers=layers)
+    return dict(techniques=(term,))
 
+
+NEGATIVES = {"batch": SameBatch(), "queue": EmbeddingQueue(), "bank": MemoryBank()}
 
 EXPERIMENTS = {
     **group(
@@ -27,7 +26,7 @@ EXPERIMENTS = {
             "batch-lambda0.1-tau1.0": contrast("batch", 0.1, 1.0),
             "batch-lambda0.3-tau0.1": contrast("batch", 0.3, 0.1),
             "batch-lambda0.3-tau0.3": contrast("batch", 0.3, 0.3),
-            "batch-all_layers-lambda0.1-tau0.3": contrast("batch", 0.1, 0.3, taps="all"),
+            "batch-all_layers-lambda0.1-tau0.3": contrast("batch", 0.1, 0.3, layers="all"),
             "queue-lambda0.03-tau0.3": contrast("queue", 0.03, 0.3),
             "queue-lambda0.1-tau0.1": contrast("queue", 0.1, 0.1),
             "queue-lambda0.1-tau0.3": contrast("queue", 0.1, 0.3),

@@ -3,10 +3,11 @@
 import dataclasses
 from typing import Any
 
-from kbnn.runs import RunConfig
+from kbnn.runs import Data, Fit, Network, RunConfig
+from kbnn.techniques import Technique
 
 Settings = dict[str, Any]
-"""Arguments of a `RunConfig`."""
+"""Arguments of `make_config`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Experiment:
         equal_time: an experiment that takes about the same time, a teacher's training included.
         fine_tunes: the experiment whose networks the run starts from.
         teacher: the experiment whose network of the same seed teaches this one.
-        teacher_terms: settings of the terms by which it teaches.
+        teacher_terms: arguments of `kbnn.techniques.Distillation` besides the teacher.
     """
 
     config: RunConfig
@@ -29,6 +30,22 @@ class Experiment:
     fine_tunes: str | None = None
     teacher: str | None = None
     teacher_terms: Settings = dataclasses.field(default_factory=dict)
+
+
+def make_config(*, techniques: tuple[Technique, ...] = (), **settings: Any) -> RunConfig:
+    """Return the settings of a run.
+
+    Args:
+        techniques: the techniques.
+        **settings: arguments of `kbnn.runs.Data`, `Network` and `Fit`, whose names all differ.
+    """
+    parts = [
+        kind(**{name: settings.pop(name) for name in kind.fields() if name in settings})
+        for kind in (Data, Network, Fit)
+    ]
+    if settings:
+        raise TypeError(f"Expected settings of a run. Received: {', '.join(settings)}")
+    return RunConfig(*parts, techniques)
 
 
 def group(
@@ -43,6 +60,6 @@ def group(
         **relations: the other fields of `Experiment`.
     """
     return {
-        prefix + name: Experiment(RunConfig(**{**shared, **change}), **relations)
+        prefix + name: Experiment(make_config(**{**shared, **change}), **relations)
         for name, change in changes.items()
     }

@@ -1,21 +1,31 @@
 """Latent weights, and distillation from a separate teacher, with which they are compared."""
 
+from typing import Any
+
 from kbnn.graph.roles import ROLES
+from kbnn.techniques import Gradient, LatentWeights, Mixture, Twin
 from research.experiments.baselines import FASHION, FASHION_SIGNS, TWICE_THE_EPOCHS
 from research.experiments.experiment import Experiment, Settings, group
 
 
+def latent(way: Twin | Mixture | Gradient) -> Settings:
+    """Return the settings of a run with latent weights."""
+    return dict(techniques=(LatentWeights(way),))
+
+
 def twin(
-    real: float, distillation: float, features: float, share: str = ",".join(ROLES)
+    real: float,
+    distillation: float,
+    features: float,
+    share: tuple[str, ...] = ROLES,
+    **arguments: Any,
 ) -> Settings:
-    """Settings of a real-valued twin: the weights of its terms, and the layers that it shares."""
-    return dict(
-        latent="twin",
-        real_weight=real,
-        distillation_weight=distillation,
-        feature_weight=features,
-        latent_share=share,
-    )
+    """Return the settings of a real-valued twin: weights of its terms, and shared layers."""
+    weights = dict(distillation_weight=distillation, feature_weight=features)
+    return latent(Twin(real, share=share, **weights, **arguments))
+
+
+STEM = ("stem",)
 
 
 def teacher_experiment(name: str, **terms: float) -> dict[str, Experiment]:
@@ -42,7 +52,7 @@ EXPERIMENTS = {
     **group(
         "fashion-latent-",
         FASHION,
-        {"real-distillation0.3-stem": twin(1.0, 0.3, 0.0, "stem")},
+        {"real-distillation0.3-stem": twin(1.0, 0.3, 0.0, STEM)},
         # The last one is what you would do with two trainings instead of one that takes as long.
         baselines=(*FASHION_SIGNS, "fashion-teacher-w1-t1"),
         equal_time=TWICE_THE_EPOCHS,
@@ -55,25 +65,23 @@ EXPERIMENTS = {
             "distillation": twin(0.0, 1.0, 0.0),
             "features": twin(0.0, 0.0, 1.0),
             "real-distillation-weak": twin(1.0, 0.1, 0.0),
-            "real-distillation-until0.5": dict(twin(1.0, 0.1, 0.0), latent_until=0.5),
+            "real-distillation-until0.5": twin(1.0, 0.1, 0.0, until=0.5),
             "real0.1-distillation0.1": twin(0.1, 0.1, 0.0),
-            "real0.05-distillation0.1-plain": dict(twin(0.05, 0.1, 0.0), balance_gradient=False),
-            "real-stem": twin(1.0, 0.0, 0.0, "stem"),
-            "distillation-stem": twin(0.0, 1.0, 0.0, "stem"),
-            "real-distillation-weak-stem": twin(1.0, 0.1, 0.0, "stem"),
-            "real-distillation0.3-stem-plain": dict(
-                twin(1.0, 0.3, 0.0, "stem"), balance_gradient=False
-            ),
-            "real-distillation-stem": twin(1.0, 1.0, 0.0, "stem"),
-            "real-features-stem": twin(1.0, 0.0, 1.0, "stem"),
-            "all-weak-stem": twin(1.0, 0.1, 1.0, "stem"),
-            "real-distillation-weak-separate": twin(1.0, 0.1, 0.0, "none"),
-            "mixture-until0.1": dict(latent="mixture", latent_until=0.1),
-            "mixture-until0.3": dict(latent="mixture", latent_until=0.3),
-            "mixture-until0.8": dict(latent="mixture", latent_until=0.8),
-            "gradient": dict(latent="gradient"),
-            "gradient0.1": dict(latent="gradient", gradient_weight=0.1),
-            "gradient-until0.5": dict(latent="gradient", latent_until=0.5),
+            "real0.05-distillation0.1-plain": twin(0.05, 0.1, 0.0, balance_gradient=False),
+            "real-stem": twin(1.0, 0.0, 0.0, STEM),
+            "distillation-stem": twin(0.0, 1.0, 0.0, STEM),
+            "real-distillation-weak-stem": twin(1.0, 0.1, 0.0, STEM),
+            "real-distillation0.3-stem-plain": twin(1.0, 0.3, 0.0, STEM, balance_gradient=False),
+            "real-distillation-stem": twin(1.0, 1.0, 0.0, STEM),
+            "real-features-stem": twin(1.0, 0.0, 1.0, STEM),
+            "all-weak-stem": twin(1.0, 0.1, 1.0, STEM),
+            "real-distillation-weak-separate": twin(1.0, 0.1, 0.0, ()),
+            "mixture-until0.1": latent(Mixture(0.1)),
+            "mixture-until0.3": latent(Mixture(0.3)),
+            "mixture-until0.8": latent(Mixture(0.8)),
+            "gradient": latent(Gradient()),
+            "gradient0.1": latent(Gradient(0.1)),
+            "gradient-until0.5": latent(Gradient(until=0.5)),
         },
         baselines=FASHION_SIGNS,
         equal_time=TWICE_THE_EPOCHS,

@@ -1,13 +1,13 @@
 """The settings of one run of an experiment."""
 
-import dataclasses
+import json
 import pathlib
 from typing import Any
 
 import typer
 
 from kbnn.runs import RunConfig
-from kbnn.runs.run_config import PLACES
+from kbnn.techniques import Distillation, TrainedRun
 from research.experiments.experiment import Experiment
 from research.experiments.noisy_supervision import PRETRAINED
 
@@ -35,25 +35,27 @@ def run_config(
         typer.BadParameter: a network that the run needs has not been trained.
     """
     config = experiment.config
-    epochs = config.epochs
+    data, network, fit = config.data, config.network, config.fit.replace(seed=seed)
+    techniques = config.techniques
     if mode == "screening":
-        epochs = max(1, round(epochs / SCREENING_SHARE))
-    place = config.data_dir if data_dir is None else str(data_dir)
-    config = dataclasses.replace(config, epochs=epochs, seed=seed, data_dir=place)
+        fit = fit.replace(epochs=max(1, round(fit.epochs / SCREENING_SHARE)))
+    if data_dir is not None:
+        data = data.replace(directory=str(data_dir))
     if experiment.fine_tunes is not None:
         # The images that the network was not trained on stay the validation images.
         first = seed % PRETRAINED
         folder = _trained_run(runs, experiment.fine_tunes, first, seeds=PRETRAINED)
-        config = dataclasses.replace(config, pretrained=str(folder), split_seed=first)
+        network = network.replace(pretrained=TrainedRun(str(folder)))
+        data = data.replace(split_seed=first)
     if experiment.teacher is not None:
         folder = _trained_run(runs, experiment.teacher, seed, seeds=seed + 1)
-        config = dataclasses.replace(config, teacher=str(folder), **experiment.teacher_terms)
-    return config
+        techniques = (*techniques, Distillation(folder, **experiment.teacher_terms))
+    return RunConfig(data, network, fit, techniques)
 
 
 def settings_without_paths(config: RunConfig) -> dict[str, Any]:
-    """The settings that make the run what it is: paths differ between machines."""
-    return {name: value for name, value in config.to_dict().items() if name not in PLACES}
+    """Return the settings as JSON, without paths, which differ between machines."""
+    return json.loads(json.dumps(config.to_dict(places=False)))
 
 
 def _trained_run(runs: pathlib.Path, experiment: str, seed: int, seeds: int) -> pathlib.Path:

@@ -1,33 +1,40 @@
 """Self-binarizing networks: which signs are smooth, and how sharp they become."""
 
+from kbnn.techniques import SelfBinarizing, SmoothSigns
 from research.experiments.baselines import FASHION
-from research.experiments.experiment import group
+from research.experiments.experiment import Settings, group
 
-KERNELS = dict(FASHION, kernel_quantizer="smooth_sign")
-INPUTS = dict(FASHION, normalization="binary", input_quantizer="smooth_sign")
-BOTH = dict(INPUTS, kernel_quantizer="smooth_sign")
-
-# Signs that are hard in the forward pass, so that the tanh gives only the gradient.
-HARD_KERNELS = dict(kernel_hard_forward_from=0.0)
-HARD_INPUTS = dict(hard_forward_from=0.0)
-TO3_HARD = dict(HARD_INPUTS, input_sharpness=(1, 3))
-BOTH_HARD = dict(TO3_HARD, **HARD_KERNELS)
-# Kernels that become hard at the end, so that the network that trains is the network that ships.
-END = dict(kernel_sharpness=(1, 100), sharpness_hold=0.2, kernel_hard_forward_from=0.8)
+INPUTS = dict(FASHION, normalization="binary")
 
 BASELINES = ("fashion-ste_sign-binary_norm", "fashion-ste_sign")
+
+
+def to(last: float, hard_from: float = 1.0) -> SmoothSigns:
+    """Return smooth signs whose sharpness rises from 1; 0 makes the forward pass hard."""
+    return SmoothSigns((1, last), hard_from)
+
+
+def smooth(kernels: SmoothSigns | None, inputs: SmoothSigns | None, hold: float = 0.05) -> Settings:
+    """Return the settings of smooth signs of kernels, of inputs or of both."""
+    return dict(techniques=(SelfBinarizing(kernels, inputs, hold),))
+
+
+# Inputs that are hard in the forward pass, so that the tanh gives only the gradient.
+TO3_HARD = to(3, 0)
+# Kernels that become hard at the end, so that the network that trains is the network that ships.
+END = to(100, 0.8)
 
 EXPERIMENTS = {
     **group(
         "fashion-smooth-kernels-",
-        KERNELS,
+        dict(FASHION, normalization="batch"),
         {
-            "hard": dict(HARD_KERNELS, kernel_sharpness=(1, 10)),
-            "end": END,
-            "to10": dict(kernel_sharpness=(1, 10)),
-            "to100": dict(kernel_sharpness=(1, 100)),
-            "to1000": dict(kernel_sharpness=(1, 1000)),
-            "to10-hard": dict(HARD_KERNELS, kernel_sharpness=(1, 10)),
+            "hard": smooth(to(10, 0), None),
+            "end": smooth(END, None, hold=0.2),
+            "to10": smooth(to(10), None),
+            "to100": smooth(to(100), None),
+            "to1000": smooth(to(1000), None),
+            "to10-hard": smooth(to(10, 0), None),
         },
         baselines=("fashion-ste_sign",),
     ),
@@ -35,44 +42,44 @@ EXPERIMENTS = {
         "fashion-smooth-inputs",
         INPUTS,
         {
-            "": TO3_HARD,
-            "-to3": dict(input_sharpness=(1, 3)),
-            "-to10": dict(input_sharpness=(1, 10)),
-            "-to1-hard": dict(HARD_INPUTS, input_sharpness=(1, 1)),
-            "-to3-hard": TO3_HARD,
-            "-to10-hard": dict(HARD_INPUTS, input_sharpness=(1, 10)),
-            "-to10-hard0.8": dict(hard_forward_from=0.8, input_sharpness=(1, 10)),
-            "-to3-hard-lr0.002": dict(TO3_HARD, learning_rate=0.002),
-            "-to3-hard-lr0.01": dict(TO3_HARD, learning_rate=0.01),
+            "": smooth(None, TO3_HARD),
+            "-to3": smooth(None, to(3)),
+            "-to10": smooth(None, to(10)),
+            "-to1-hard": smooth(None, to(1, 0)),
+            "-to3-hard": smooth(None, TO3_HARD),
+            "-to10-hard": smooth(None, to(10, 0)),
+            "-to10-hard0.8": smooth(None, to(10, 0.8)),
+            "-to3-hard-lr0.002": dict(smooth(None, TO3_HARD), learning_rate=0.002),
+            "-to3-hard-lr0.01": dict(smooth(None, TO3_HARD), learning_rate=0.01),
         },
         baselines=BASELINES,
     ),
     **group(
         "fashion-smooth-",
-        BOTH,
+        INPUTS,
         {
             # The paper's form, which is never hard in the forward pass.
-            "tanh": dict(kernel_sharpness=(1, 100), input_sharpness=(1, 100), sharpness_hold=0.2),
-            "both": dict(TO3_HARD, kernel_sharpness=(1, 100), sharpness_hold=0.2),
-            "both-end": dict(TO3_HARD, **END),
-            "both-hard": dict(BOTH_HARD, kernel_sharpness=(1, 10)),
-            "both-to100": dict(kernel_sharpness=(1, 100), input_sharpness=(1, 100)),
-            "both-to100-to10": dict(kernel_sharpness=(1, 100), input_sharpness=(1, 10)),
-            "both-to1000-to100": dict(kernel_sharpness=(1, 1000), input_sharpness=(1, 100)),
-            "both-to1000-to3-hard": dict(TO3_HARD, kernel_sharpness=(1, 1000)),
-            "both-to3-hard-to3-hard": dict(BOTH_HARD, kernel_sharpness=(1, 3)),
-            "both-to10-hard-to3-hard": dict(BOTH_HARD, kernel_sharpness=(1, 10)),
-            "both-to30-hard-to3-hard": dict(BOTH_HARD, kernel_sharpness=(1, 30)),
+            "tanh": smooth(to(100), to(100), hold=0.2),
+            "both": smooth(to(100), TO3_HARD, hold=0.2),
+            "both-end": smooth(END, TO3_HARD, hold=0.2),
+            "both-hard": smooth(to(10, 0), TO3_HARD),
+            "both-to100": smooth(to(100), to(100)),
+            "both-to100-to10": smooth(to(100), to(10)),
+            "both-to1000-to100": smooth(to(1000), to(100)),
+            "both-to1000-to3-hard": smooth(to(1000), TO3_HARD),
+            "both-to3-hard-to3-hard": smooth(to(3, 0), TO3_HARD),
+            "both-to10-hard-to3-hard": smooth(to(10, 0), TO3_HARD),
+            "both-to30-hard-to3-hard": smooth(to(30, 0), TO3_HARD),
         },
         baselines=BASELINES,
     ),
     **group(
         "fashion-smooth-both-to100-to3-hard",
-        dict(BOTH, **TO3_HARD, kernel_sharpness=(1, 100)),
+        dict(INPUTS, **smooth(to(100), TO3_HARD)),
         {
             "": {},
-            "0.5": dict(hard_forward_from=0.5),
-            "-hold0.3": dict(sharpness_hold=0.3),
+            "0.5": smooth(to(100), to(3, 0.5)),
+            "-hold0.3": smooth(to(100), TO3_HARD, hold=0.3),
             "-scale3": dict(kernel_scale=3.0),
             "-no_clip": dict(kernel_constraint="none"),
             "-lr0.002": dict(learning_rate=0.002),

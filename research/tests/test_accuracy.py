@@ -10,18 +10,19 @@ import tensorflow as tf
 from typer.testing import CliRunner
 
 import kbnn
-from kbnn.runs import RunConfig
+from kbnn.techniques import SelfBinarizing
 from research import accuracy, accuracy_table, experiments, provenance, training_logs
+from research.experiments.experiment import make_config
 from research.experiments.run_config import settings_without_paths
 
 # Training changes the state of its process for good, so it happens in another one.
 _RUN = """
 import sys
 from research import accuracy, experiments
-from kbnn.runs import RunConfig
+from research.experiments.experiment import make_config
 data, folder = sys.argv[1:]
-settings = dict(data="folder", width=8, batch_size=32, epochs=3)
-experiments.EXPERIMENTS["small"] = experiments.Experiment(RunConfig(**settings))
+settings = dict(dataset="folder", width=8, batch_size=32, epochs=3)
+experiments.EXPERIMENTS["small"] = experiments.Experiment(make_config(**settings))
 places = ["--data-dir", data, "--file", folder + "/accuracy.csv", "--runs", folder + "/runs"]
 for mode, seeds in (("screening", "1"), ("final", "2"), ("final", "2")):
     arguments = ["run", "small", "--mode", mode, "--seeds", seeds, *places]
@@ -90,17 +91,18 @@ def test_screening_then_final(images, tmp_path):
     }
     assert len(losses) == 2  # each seed trains another network
     assert third.device_accuracy > 0.4
-    assert "data_dir" not in json.loads(second.settings)
+    assert "directory" not in json.loads(second.settings)["data"]
     result = json.loads((tmp_path / "runs/screening/small/seed_0/result.json").read_text())
     assert "test_accuracy" not in result
     assert (tmp_path / "runs/final/small/seed_1/model.tflite").is_file()
 
 
 def test_other_settings_than_the_rows_are_refused(tmp_path, monkeypatch):
-    config = RunConfig(data="fashion_mnist_sample", epochs=3)
+    config = make_config(dataset="fashion_mnist_sample", epochs=3)
     monkeypatch.setitem(experiments.EXPERIMENTS, "small", experiments.Experiment(config))
-    settings = json.dumps({**settings_without_paths(config), "learning_rate": 0.1})
-    accuracy_table.append(row("small", 0, 0.8, settings), tmp_path / "accuracy.csv")
+    settings = settings_without_paths(config)
+    settings["fit"]["learning_rate"] = 0.1
+    accuracy_table.append(row("small", 0, 0.8, json.dumps(settings)), tmp_path / "accuracy.csv")
     result = CliRunner().invoke(
         accuracy.app,
         ["run", "small", "--mode", "final", "--file", str(tmp_path / "accuracy.csv")],
@@ -113,7 +115,7 @@ def test_the_smooth_network_is_compared_with_its_signs(rng):
     images, labels = rng.normal(size=(40, 28, 28, 1)).astype("f"), rng.integers(0, 10, 40)
     data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(20)
     signs = {"kernel_quantizer": "smooth_sign", "input_quantizer": "smooth_sign"}
-    config = RunConfig(data="fashion_mnist_sample", **signs)
+    config = make_config(dataset="fashion_mnist_sample", techniques=(SelfBinarizing(),))
     model = kbnn.models.vgg_tiny(width=8, **signs)
     kbnn.recalibrate_batch_norm(model, images)
     agreement = []
@@ -127,7 +129,7 @@ def test_the_smooth_network_is_compared_with_its_signs(rng):
         assert found["smooth_accuracy"] == pytest.approx(expected)
         agreement.append(found["smooth_agreement"])
     assert agreement[0] < agreement[1] == 1.0
-    plain = RunConfig(data="fashion_mnist_sample")
+    plain = make_config(dataset="fashion_mnist_sample")
     assert accuracy._compare_smooth_network(model, plain, data) == {}
 
 

@@ -1,9 +1,11 @@
 import dataclasses
+import json
 
 import pytest
 
 from research import accuracy_table
 from research.accuracy_table import Row
+from research.experiments.experiment import make_config
 
 ROW = Row(
     experiment="some",
@@ -18,7 +20,7 @@ ROW = Row(
     smooth_agreement=None,
     file_bytes=1000,
     train_seconds=1.5,
-    settings='{"data": "mnist", "epochs": 3, "image_size": [8, 8]}',
+    settings='{"data": {"dataset": "mnist", "image_size": [8, 8]}, "fit": {"epochs": 3}}',
     versions='{"numpy": "1"}',
     machine="a machine, 2 cores",
     commit="abc+",
@@ -61,11 +63,14 @@ def test_other_columns_are_refused(tmp_path):
 
 
 def test_settings_are_compared_as_runs_whatever_defaults_have_come_since():
-    same = {"data": "mnist", "epochs": 3, "image_size": (8, 8)}
-    assert accuracy_table.same_settings(ROW, same)
-    assert accuracy_table.same_settings(ROW, {**same, "normalization": "batch"})
-    assert not accuracy_table.same_settings(ROW, {**same, "epochs": 4})
-    assert not accuracy_table.same_settings(ROW, {**same, "normalization": "binary"})
+    same = {"dataset": "mnist", "epochs": 3, "image_size": (8, 8)}
+    settings = make_config(**same).to_dict(places=False)
+    settings["network"].pop("kernel_scale")
+    before = row(settings=json.dumps(settings))
+    assert accuracy_table.same_settings(before, make_config(**same))
+    assert accuracy_table.same_settings(before, make_config(**same, normalization="batch"))
+    for change in ({"epochs": 4}, {"normalization": "binary"}, {"kernel_scale": 2.0}):
+        assert not accuracy_table.same_settings(before, make_config(**{**same, **change}))
 
 
 def test_the_accuracy_that_counts():

@@ -3,20 +3,24 @@
 import csv
 import dataclasses
 import gzip
+import json
 
 import pytest
 import typer
 
+from kbnn.techniques import Distillation
 from research import accuracy_table, provenance, training_logs
 from research.experiments import EXPERIMENTS, RETIRED, Experiment
 from research.experiments.run_config import run_config, settings_without_paths
 
 RESULTS = provenance.ROOT / "results"
-NETWORK = ("data", "model", "width", "validation")
+NETWORK = ("dataset", "architecture", "width", "validation")
 
 
 def has_same(one: Experiment, other: Experiment, settings: tuple[str, ...]) -> bool:
-    return all(getattr(one.config, name) == getattr(other.config, name) for name in settings)
+    configs = (one.config, other.config)
+    ours, theirs = ({**vars(c.data), **vars(c.network), **vars(c.fit)} for c in configs)
+    return all(ours[name] == theirs[name] for name in settings)
 
 
 def test_every_experiment_has_a_row_and_every_row_an_experiment():
@@ -62,7 +66,8 @@ def test_equal_time_is_twice_the_epochs_and_nothing_else():
         if experiment.equal_time is not None:
             plain = EXPERIMENTS[experiment.baselines[0]].config
             longer = EXPERIMENTS[experiment.equal_time].config
-            assert longer == dataclasses.replace(plain, epochs=2 * plain.epochs)
+            twice = plain.fit.replace(epochs=2 * plain.fit.epochs)
+            assert longer == dataclasses.replace(plain, fit=twice)
     with_longer = [name for name, each in EXPERIMENTS.items() if each.equal_time is not None]
     assert len(with_longer) == 29
     assert all(name.startswith(("fashion-latent-", "fashion-teacher-")) for name in with_longer)
@@ -81,10 +86,10 @@ def test_a_fine_tuning_starts_from_a_network_of_the_same_data(tmp_path):
     model.parent.mkdir(parents=True)
     model.write_bytes(b"a network")
     config = run_config(experiment, "final", 4, tmp_path)
-    assert (config.seed, config.split_seed, config.pretrained) == (4, 1, str(model.parent))
+    found = (config.fit.seed, config.split_seed, config.network.pretrained.directory)
+    assert found == (4, 1, str(model.parent))
     # The same network is the same experiment wherever it is; another network is not.
-    moved = dataclasses.replace(config, pretrained=str(tmp_path / "elsewhere"))
-    assert settings_without_paths(moved) == settings_without_paths(config)
+    assert str(tmp_path) not in json.dumps(settings_without_paths(config))
     model.write_bytes(b"another network")
     other = run_config(experiment, "final", 4, tmp_path)
     assert settings_without_paths(other) != settings_without_paths(config)
@@ -96,21 +101,20 @@ def test_a_teacher_has_the_same_data_and_seed(tmp_path):
     folder = tmp_path / "final" / "fashion-float" / "seed_1"
     folder.mkdir(parents=True)
     (folder / "model.keras").write_bytes(b"a network")
-    for name, experiment in taught.items():
+    for experiment in taught.values():
         assert has_same(experiment, EXPERIMENTS[experiment.teacher], (*NETWORK, "preprocessing"))
         assert experiment.config == EXPERIMENTS["fashion-ste_sign"].config
         config = run_config(experiment, "screening", 1, tmp_path)
-        assert (config.seed, config.split, config.teacher) == (1, 1, str(folder))
-        usual = {"distillation_weight": 1.0, "temperature": 1.0, "feature_weight": 0.0}
-        for setting, value in {**usual, **experiment.teacher_terms}.items():
-            assert getattr(config, setting) == value, (name, setting)
-        moved = dataclasses.replace(config, teacher=str(tmp_path / "elsewhere"))
-        assert settings_without_paths(moved) == settings_without_paths(config)
+        (technique,) = config.techniques
+        found = (config.fit.seed, config.split_seed, technique.teacher.directory)
+        assert found == (1, 1, str(folder))
+        assert technique == Distillation(folder, **experiment.teacher_terms)
+        assert str(tmp_path) not in json.dumps(settings_without_paths(config))
     with pytest.raises(typer.BadParameter, match=r"seed_2\. Received: none.*--seeds 3"):
         run_config(experiment, "final", 2, tmp_path)
 
 
 def test_screening_takes_a_third_of_the_epochs(tmp_path):
     experiment = EXPERIMENTS["fashion-ste_sign"]
-    epochs = [run_config(experiment, m, 0, tmp_path).epochs for m in ("screening", "final")]
+    epochs = [run_config(experiment, m, 0, tmp_path).fit.epochs for m in ("screening", "final")]
     assert epochs == [4, 12]

@@ -8,13 +8,15 @@ import tf_keras as keras
 from typer.testing import CliRunner
 
 import kbnn
-from kbnn.runs import RunConfig, train_run
+from kbnn.runs import train_run
+from kbnn.techniques import NoisySupervision, Residual
 from research import finished_runs, learned_signs
+from research.experiments.experiment import make_config
 
 
 def train(images, folder, **settings):
-    config = dict(data="folder", data_dir=str(images), width=8, batch_size=32, epochs=2)
-    return train_run(RunConfig(**config, **settings), folder, test=False)
+    config = dict(dataset="folder", directory=str(images), width=8, batch_size=32, epochs=2)
+    return train_run(make_config(**config, **settings), folder, test=False)
 
 
 def measure(command, folder, table, *options):
@@ -29,7 +31,7 @@ def measure(command, folder, table, *options):
 def learned_run(images, tmp_path_factory):
     """The folder and the result of a run whose mappings change signs."""
     folder = tmp_path_factory.mktemp("runs") / "final" / "learned" / "seed_0"
-    result = train(images, folder, kernel_quantizer="learned_sign", residual_scale=1.0)
+    result = train(images, folder, techniques=(NoisySupervision(start=Residual(1.0)),))
     return folder, result
 
 
@@ -71,7 +73,7 @@ def test_each_accuracy_is_of_its_own_signs(learned_run, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_mappings_that_decide_nothing_are_worth_nothing(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
-    train(images, folder, kernel_quantizer="learned_sign", residual_scale=1e-9)
+    train(images, folder, techniques=(NoisySupervision(start=Residual(1e-9)),))
     (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
     assert (float(row["decided"]), row["learned"]) == (0.0, row["latent"])
 

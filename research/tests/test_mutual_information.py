@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kbnn.runs import RunConfig, train_run
+from kbnn.runs import train_run
+from kbnn.techniques import Contrastive, MemoryBank
 from research import mutual_information
+from research.experiments.experiment import make_config
 
 BUDGET = {"steps": 300, "batch_size": 64, "temperature": 0.1, "embedding": 16}
 MEASURED = {"batch_size": 64, "temperature": 0.1}
@@ -48,10 +50,11 @@ def test_codes_are_counted():
 @pytest.mark.slow
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
 def test_runs_are_measured(normalization, images, tmp_path):
-    settings = dict(data="folder", data_dir=str(images), width=8, batch_size=32, epochs=1)
+    settings = dict(dataset="folder", directory=str(images), width=8, batch_size=32, epochs=1)
     folder = tmp_path / "runs" / "final" / "run"
-    contrast = {"contrast": "bank", "normalization": normalization}
-    train_run(RunConfig(**settings, **contrast), folder, test=False)
+    bank = (Contrastive(MemoryBank()),)
+    config = make_config(**settings, techniques=bank, normalization=normalization)
+    train_run(config, folder, test=False)
     arguments = [str(folder), "--file", str(tmp_path / "table.csv"), "--steps", "20"]
     result = CliRunner().invoke(mutual_information.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0

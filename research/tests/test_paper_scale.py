@@ -17,9 +17,10 @@ import typer
 from typer.testing import CliRunner
 
 from kbnn.runs import RunConfig
-from kbnn.runs.run_model import build_model, compile_model, load_data
+from kbnn.runs.run_model import build_model, load_data
 from research import accuracy_table, experiments, exported_step, paper_scale
 from research.experiments import Experiment
+from research.experiments.experiment import make_config
 
 TOOL, JAX = os.environ.get("KBNN_XLA_TOOL"), os.environ.get("KBNN_JAX_PYTHON")
 needs_jax = pytest.mark.skipif(
@@ -58,8 +59,8 @@ print(json.dumps(losses))
 
 @pytest.fixture
 def config(images, monkeypatch):
-    config = RunConfig(
-        data="folder", data_dir=str(images), width=8, batch_size=32, epochs=3, augment="both"
+    config = make_config(
+        dataset="folder", directory=str(images), width=8, batch_size=32, epochs=3, augment="both"
     )
     monkeypatch.setitem(experiments.EXPERIMENTS, "small", Experiment(config))
     return config
@@ -145,22 +146,31 @@ def test_the_loop_gets_the_training_images_and_those_held_out(config, tmp_path):
 
 
 def test_the_command_says_what_the_experiment_says():
-    config = RunConfig(data="fashion_mnist", epochs=7, learning_rate=0.25, seed=3)
+    config = make_config(dataset="fashion_mnist", epochs=7, learning_rate=0.25, seed=3)
     command = paper_scale.loop_command(config, "data.npz")
     assert "--schedule learning_rate=cosine:0.25:0 --no-augment" in " ".join(command)
     assert "--epochs 7 --seed 3" in " ".join(command)
-    constant = RunConfig(
-        data="fashion_mnist", schedule="constant", learning_rate=0.25, augment="both"
+    constant = make_config(
+        dataset="fashion_mnist", schedule="constant", learning_rate=0.25, augment="both"
     )
     command = paper_scale.loop_command(constant, "data.npz")
     assert command[-1] == "learning_rate=linear:0.25:0.25"
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("preprocessing", "pipeline"), ("augment", "crop"), ("validation", 0)]
+    ("part", "setting", "value"),
+    [
+        ("network", "preprocessing", "pipeline"),
+        ("data", "augment", "crop"),
+        ("data", "validation", 0),
+    ],
 )
-def test_what_the_loop_cannot_do_is_refused(config, tool, tmp_path, monkeypatch, setting, value):
-    changed = RunConfig(**{**config.to_dict(), setting: value})
+def test_what_the_loop_cannot_do_is_refused(
+    config, tool, tmp_path, monkeypatch, part, setting, value
+):
+    content = config.to_dict()
+    content[part][setting] = value
+    changed = RunConfig.from_dict(content)
     monkeypatch.setitem(experiments.EXPERIMENTS, "small", Experiment(changed))
     result = invoke("export", "--out", tmp_path / "step", "--tool", tool())
     assert result.exit_code == 2
@@ -197,7 +207,9 @@ def test_variables_that_the_loop_could_not_tell_apart_are_refused(config, tool, 
 
 def test_an_export_with_other_settings_is_refused(config, tool, tmp_path):
     (tmp_path / "step").mkdir()
-    content = {"experiment": "small", "settings": {**config.to_dict(), "epochs": 4}}
+    settings = config.to_dict()
+    settings["fit"]["epochs"] = 4
+    content = {"experiment": "small", "settings": settings}
     (tmp_path / "step" / "export.json").write_text(json.dumps(content))
     result = invoke("import", *import_arguments(tmp_path, tool()))
     assert result.exit_code == 2
@@ -221,8 +233,9 @@ def test_a_file_without_the_models_variables_is_refused(config, tool, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["none", "ste_sign"])
 def test_three_steps_in_jax_are_three_steps_in_keras(images, tmp_path, quantizer):
-    config = RunConfig(
-        *("folder", str(images)),
+    config = make_config(
+        dataset="folder",
+        directory=str(images),
         width=8,
         batch_size=32,
         schedule="constant",
@@ -231,7 +244,7 @@ def test_three_steps_in_jax_are_three_steps_in_keras(images, tmp_path, quantizer
     )
     keras.utils.set_random_seed(0)
     model = build_model(config)
-    compile_model(model, config, steps=1)
+    config.fit.compile(model, steps=1)
     with np.load(images / "data.npz", allow_pickle=False) as data:
         x, y = data["x_train"][:96, ..., None], data["y_train"][:96]
     normalization = exported_step.Normalization.from_images(x)

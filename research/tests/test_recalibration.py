@@ -5,16 +5,19 @@ import csv
 import pytest
 from typer.testing import CliRunner
 
-from kbnn.runs import RunConfig, train_run
+from kbnn.runs import train_run
+from kbnn.techniques import SelfBinarizing, SmoothSigns
 from research import recalibration
+from research.experiments.experiment import make_config
 
 
 @pytest.mark.slow
 def test_a_run_is_measured_three_times(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "smooth" / "seed_0"
-    settings = dict(data="folder", data_dir=str(images), width=8, batch_size=32, epochs=3)
-    smooth = dict(kernel_quantizer="smooth_sign", kernel_sharpness=(1.0, 2.0))
-    result = train_run(RunConfig(**settings, **smooth), folder, test=False)
+    settings = dict(dataset="folder", directory=str(images), width=8, batch_size=32, epochs=3)
+    smooth = (SelfBinarizing(SmoothSigns((1.0, 2.0), 1.0), None),)
+    config = make_config(**settings, techniques=smooth, normalization="batch")
+    result = train_run(config, folder, test=False)
     table = tmp_path / "table.csv"
     arguments = [str(folder), "--file", str(table), "--batches", "3"]
     done = CliRunner().invoke(recalibration.app, arguments, catch_exceptions=False)

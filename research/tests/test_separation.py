@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from kbnn.runs import RunConfig, train_run
+from kbnn.runs import train_run
 from research import separation
+from research.experiments.experiment import make_config
 
 
 def test_the_scatter_ratio_of_a_known_cloud():
@@ -28,10 +29,10 @@ def test_the_probe_sees_what_is_linear(rng):
 
 @pytest.mark.slow
 def test_runs_are_measured_and_drawn(images, tmp_path):
-    settings = dict(data="folder", data_dir=str(images), width=8, batch_size=32)
+    settings = dict(dataset="folder", directory=str(images), width=8, batch_size=32)
     runs = [tmp_path / "runs" / "final" / name for name in ("short", "long")]
     for folder, epochs in zip(runs, (1, 6), strict=True):
-        train_run(RunConfig(**settings, epochs=epochs), folder, test=False)
+        train_run(make_config(**settings, epochs=epochs), folder, test=False)
     arguments = ["--file", str(tmp_path / "table.csv"), "--picture", str(tmp_path / "a.png")]
     result = CliRunner().invoke(
         separation.app, [*map(str, runs), *arguments, "--shown", "40"], catch_exceptions=False

@@ -7,6 +7,7 @@ import kbnn
 from kbnn.runs import RunConfig
 from research import accuracy_table, ship
 from research.accuracy_table import Row
+from research.experiments.experiment import make_config
 
 
 def row(experiment: str, seed: int, accuracy: float, config: RunConfig) -> Row:
@@ -32,7 +33,7 @@ def row(experiment: str, seed: int, accuracy: float, config: RunConfig) -> Row:
 @pytest.fixture
 def finished_run(tmp_path):
     """A table of three seeds and a run of seed 0."""
-    config = RunConfig(data="fashion_mnist", epochs=12)
+    config = make_config(dataset="fashion_mnist", epochs=12)
     file = tmp_path / "accuracy.csv"
     for seed in (1, 0, 2):
         accuracy_table.append(row("binary", seed, 0.88 + seed / 100, config), file)

@@ -62,7 +62,8 @@ def test_killed_run_resumes_exactly(moment, count, run_kbnn, settings, finished,
 @pytest.mark.slow
 def test_a_killed_run_with_a_teacher_resumes_exactly(run_kbnn, settings, finished, tmp_path):
     whole, folder = tmp_path / "whole", tmp_path / "run"
-    train = ("train", *settings(epochs=2), "--teacher", finished[0], "--feature-weight", "0.5")
+    train = ("train", *settings(epochs=2), "--method", "distillation")
+    train += ("--set", f"teacher={finished[0]}", "--set", "feature_weight=0.5")
     assert run_kbnn(*train, "--run", whole).returncode == 0
     killed = run_kbnn("batch", 10, *train, "--run", folder, command=DYING)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
@@ -75,9 +76,9 @@ def test_a_killed_run_with_a_teacher_resumes_exactly(run_kbnn, settings, finishe
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("source", ["queue", "bank"])
+@pytest.mark.parametrize("source", ["embedding_queue", "memory_bank"])
 def test_a_killed_run_with_a_memory_resumes_exactly(source, run_kbnn, settings, tmp_path):
-    options = ("--method", "contrastive", "--contrast", source, "--contrast-count", 50)
+    options = ("--method", "contrastive", "--set", f"negatives={source}", "--set", "count=50")
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     train = ["train", *settings(epochs=3), *options, "--run"]
     assert run_kbnn(*train, whole).returncode == 0

@@ -5,28 +5,28 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.runs import InputError, RunConfig
+import kbnn
+from kbnn.graph.roles import ROLES
 from kbnn.runs.folder import RunFolder
-from kbnn.runs.run_model import build_model, trainer_of
+from kbnn.techniques import Gradient, LatentWeights, Mixture, Twin
+
+METHOD = ("--method", "latent-weights")
 
 
 @pytest.mark.parametrize(
     ("options", "names"),
     [
-        (["--method", "latent-weights", "--feature-weight", "0.5"], {"real_accuracy"}),
-        (
-            ["--latent", "twin", "--latent-until", "0.5", "--latent-share", "none"],
-            {"real_accuracy"},
-        ),
-        (["--latent", "gradient", "--method", "self-binarizing"], {"val_smooth_accuracy"}),
-        (["--method", "latent-weights", "--latent", "mixture"], {"binary_share"}),
+        (["--set", "feature_weight=0.5"], {"real_accuracy"}),
+        (["--set", "until=0.5", "--set", "share=none"], {"real_accuracy"}),
+        (["--set", "way=gradient", "--method", "self-binarizing"], {"val_smooth_accuracy"}),
+        (["--set", "way=mixture"], {"binary_share"}),
     ],
 )
 def test_latent_weights_train_and_the_network_alone_ships(
     run_kbnn, settings, tmp_path, options, names
 ):
     folder = RunFolder(tmp_path / "run")
-    process = run_kbnn("train", *settings(epochs=2), *options, "--run", folder.path)
+    process = run_kbnn("train", *settings(epochs=2), *METHOD, *options, "--run", folder.path)
     assert process.returncode == 0, process.stderr
     assert {"val_accuracy", *names} <= set(folder.log()[0])
     assert run_kbnn("convert", folder.path).returncode == 0
@@ -37,64 +37,53 @@ def test_latent_weights_train_and_the_network_alone_ships(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--temperature", "2"], "--temperature with --latent twin or --teacher RUN alone"),
-        (["--latent", "twin", "--temperature", "0"], "--temperature to be a positive"),
-        (["--latent", "twin", "--real-weight", "-1"], "--real-weight to be a finite number"),
-        (["--latent", "twin", "--kernel-quantizer", "none"], "--latent with a --kernel-quantizer"),
-        (["--latent", "twin", "--real-weight", "0", "--distillation-weight", "0"], "above 0"),
-        (["--latent-until", "0.5"], "--latent-until with --latent. Received: none"),
-        (["--latent", "mixture", "--latent-until", "0"], "--latent-until to be a share"),
-        (
-            ["--latent", "twin", "--latent-share", "stem,end"],
-            "to be of stem, shortcuts, classifier",
-        ),
-        (["--latent", "twin", "--latent-share", ""], "to be of stem, shortcuts, classifier"),
-        (["--latent", "mixture", "--latent-share", "stem"], "with --latent twin alone"),
-        (["--latent", "mixture", "--no-balance-gradient"], "with --latent twin alone"),
-        (["--latent", "twin", "--gradient-weight", "1"], "with --latent gradient alone"),
-        (["--latent", "gradient", "--gradient-weight", "-1"], "--gradient-weight to be a finite"),
+        (["--set", "temperature=0"], "--set temperature to be a number above 0"),
+        (["--set", "real_weight=-1"], "--set real_weight to be a number of at least 0"),
+        (["--kernel-quantizer", "none"], "binary layer"),
+        (["--set", "real_weight=0", "--set", "distillation_weight=0"], "above 0"),
+        (["--set", "way=mixture", "--set", "until=0"], "--set until to be a number above 0"),
+        (["--set", "share=stem,end"], "to be of stem, shortcuts, classifier"),
+        (["--set", "share="], "to be of stem, shortcuts, classifier"),
+        (["--set", "way=gradient", "--set", "weight=-1"], "--set weight to be a number of at"),
+        (["--set", "way=mixture", "--set", "temperature=2"], "way.temperature with --set way=twin"),
+        (["--set", "way=sideways"], "--set way to be Twin, Mixture or Gradient"),
     ],
 )
-def test_bad_options_of_latent_weights(run_kbnn, tmp_path, options, message):
-    process = run_kbnn(
-        "train", "--data", "fashion_mnist_sample", *options, "--run", tmp_path / "run"
-    )
-    assert process.returncode == 2
-    assert message in " ".join(process.stderr.split())
+def test_bad_options_of_latent_weights(train, tmp_path, options, message):
+    command = ("--data", "fashion_mnist_sample", *METHOD, *options, "--run", tmp_path / "run")
+    result = train(*command)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert not (tmp_path / "run").exists()
 
 
 def test_latent_weights_help_until_a_share_of_the_training():
-    def made(**settings):
-        config = RunConfig(data="fashion_mnist_sample", width=8, **settings)
-        return trainer_of(build_model(config), config, steps=100)
+    def made(way):
+        return LatentWeights(way).trainer(kbnn.models.vgg_tiny(width=8), steps=100)
 
-    weights = {"real_weight": 0.4, "feature_weight": 2.0, "teacher_contrast_weight": 0.6}
-    twin = made(latent="twin", latent_until=0.5, **weights)
+    twin = made(Twin(0.4, until=0.5, feature_weight=2.0, teacher_contrast_weight=0.6))
     for term, first in zip(twin.supervision, (0.4, 0.3, 2.0, 0.6), strict=True):
         weights = [float(term.weight_at(step)) for step in (0, 25, 50, 99)]
         assert weights == pytest.approx([first, first / 2, 0, 0]), term.name
-    short = RunConfig(data="fashion_mnist_sample", latent="twin", latent_until=0.001)
-    assert float(short.supervision(steps=100)[0].weight_at(1)) == 0
-    mixture = made(latent="mixture")._schedule
+    assert float(Twin(until=0.001).terms(steps=100)[0].weight_at(1)) == 0
+    mixture = made(Mixture())._schedule
     assert [float(mixture(step)) for step in (0, 15, 30, 99)] == [0.0, 0.5, 1.0, 1.0]
-    gradient = made(latent="gradient", gradient_weight=0.2, latent_until=1.0)._schedule
+    gradient = made(Gradient(0.2, until=1.0))._schedule
     assert [float(gradient(step)) for step in (0, 50, 100)] == pytest.approx([0.2, 0.1, 0.0])
 
 
 def test_what_the_twin_shares_and_whether_its_gradient_is_balanced():
     counts = {}
-    for share in ("none", "stem", "stem,shortcuts,classifier"):
-        config = RunConfig(data="fashion_mnist_sample", width=8, latent="twin", latent_share=share)
-        trainer = trainer_of(build_model(config), config, steps=100)
+    for share in ((), ("stem",), ROLES):
+        trainer = LatentWeights(Twin(share=share)).trainer(kbnn.models.vgg_tiny(width=8), 100)
         counts[share] = len(trainer.trainable_weights)
-    assert counts["none"] > counts["stem"] > counts["stem,shortcuts,classifier"]
-    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1)).astype("uint8")
+    assert counts[()] > counts[("stem",)] > counts[ROLES]
+    images = np.random.default_rng(0).normal(size=(4, 28, 28, 1)).astype("float32")
     sizes = []
     for balanced in (True, False):
-        settings = {"latent": "twin", "balance_gradient": balanced}
-        config = RunConfig(data="fashion_mnist_sample", width=8, **settings)
         keras.utils.set_random_seed(0)
-        trainer = trainer_of(build_model(config), config, steps=100)
+        model = kbnn.models.vgg_tiny(width=8)
+        trainer = LatentWeights(Twin(balance_gradient=balanced)).trainer(model, 100)
         with tf.GradientTape() as tape:
             outputs = tf.reduce_sum(trainer.twin(images)[:, 0])
         kernel = trainer.model.get_layer("conv_2").kernel
@@ -103,21 +92,15 @@ def test_what_the_twin_shares_and_whether_its_gradient_is_balanced():
 
 
 def test_the_terms_of_a_twin_are_those_of_the_settings():
-    settings = {"real_weight": 0.5, "distillation_weight": 0.2, "temperature": 2.0}
-    config = RunConfig(data="fashion_mnist_sample", latent="twin", **settings)
-    real, distillation = config.supervision(steps=100)
+    real, distillation = Twin(0.5, distillation_weight=0.2, temperature=2.0).terms(steps=100)
     assert (real.name, real.weight) == ("real_path", 0.5)
     found = (distillation.name, distillation.weight, distillation.temperature)
     assert found == ("distillation", 0.2, 2.0)
 
 
 def test_settings_of_a_twin_are_checked_and_put_in_order():
-    def config(**settings):
-        return RunConfig(data="fashion_mnist_sample", latent="twin", **settings)
-
-    with pytest.raises(InputError, match="--balance-gradient to be True or False"):
-        config(balance_gradient=1)
-    one, other = (config(latent_share=names) for names in ("classifier, stem", "stem,classifier"))
+    with pytest.raises(ValueError, match="`balance_gradient` to be True or False"):
+        Twin(balance_gradient=1)
+    one, other = Twin(share=("classifier", "stem")), Twin(share=["stem", "classifier"])
     assert one == other
-    assert one.digest() == other.digest()
-    assert one.shared == ("stem", "classifier")
+    assert one.share == ("stem", "classifier")

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any, ClassVar
 
-from kbnn import _checks
+from kbnn._settings import Settings, document_settings, setting
 
 
 @dataclasses.dataclass(frozen=True)
-class SameBatch:
+class SameBatch(Settings):
     """The negatives of a sample are the other samples of its batch.
 
     The loss is `kbnn.losses.info_nce_loss`. This source has no settings, keeps nothing between
@@ -24,15 +24,16 @@ class SameBatch:
     source: ClassVar[str] = "batch"
 
 
+@document_settings
 @dataclasses.dataclass(frozen=True)
-class EmbeddingQueue:
+class EmbeddingQueue(Settings):
     """The negatives of a sample are the most recent embeddings of earlier batches.
 
     The loss is `kbnn.losses.info_nce_loss`. The first batch finds an empty queue and has a loss of
     0. This source needs no sample indices. Its alias is "queue".
 
     Args:
-        count: The number of embeddings that the queue keeps.
+        {settings}
 
     Raises:
         ValueError: `count` is not a positive integer.
@@ -46,30 +47,21 @@ class EmbeddingQueue:
     use between binary and real activations is kbnn's.
     """
 
-    count: int = 4096
-
     source: ClassVar[str] = "queue"
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "count", _checks.positive_int("count", self.count))
+    count: int = setting(4096, "the number of embeddings that the queue keeps", least=1)
 
 
+@document_settings
 @dataclasses.dataclass(frozen=True)
-class MemoryBank:
+class MemoryBank(Settings):
     """The negatives of a sample are drawn from running embeddings of all training samples.
 
     The loss is `kbnn.losses.nce_loss`. A bank needs the sample indices, which a
     `kbnn.trainers.Trainer(model, with_index=True)` passes to it. Its alias is "bank".
 
     Args:
-        rows: The number of training samples. A `ContrastiveTerm` needs it. A function that knows
-            the data can fill in None.
-        count: The number of negatives to draw.
-        momentum: The share of a row that stays when its sample is seen again, from 0 to 1.
-        per_anchor: Whether to draw negatives separately for each sample, from other classes only.
-            It sorts all rows for each sample and takes tens of times as long. By default there is
-            one draw for the batch, from which each sample leaves out its own class.
-        seed: The seed of the draws.
+        {settings}
 
     Raises:
         ValueError: An argument is out of range.
@@ -84,24 +76,25 @@ class MemoryBank:
     et al., 2020). It draws per anchor; one draw for the batch is kbnn's.
     """
 
-    rows: int | None = None
-    count: int = 4096
-    momentum: float = 0.5
-    per_anchor: bool = False
-    seed: int = 0
-
     source: ClassVar[str] = "bank"
 
-    def __post_init__(self) -> None:
-        checked = {
-            "rows": None if self.rows is None else _checks.positive_int("rows", self.rows),
-            "count": _checks.positive_int("count", self.count),
-            "momentum": _checks.share("momentum", self.momentum),
-            "per_anchor": _checks.boolean("per_anchor", self.per_anchor),
-            "seed": _checks.integer("seed", self.seed),
-        }
-        for name, value in checked.items():
-            object.__setattr__(self, name, value)
+    rows: int | None = setting(
+        None,
+        "the number of training samples, which a `ContrastiveTerm` needs",
+        least=1,
+        unset="that of the data, where a function knows them",
+    )
+    count: int = setting(4096, "the number of negatives to draw", least=1)
+    momentum: float = setting(
+        0.5, "the share of a row that stays when its sample is seen again", least=0, most=1
+    )
+    per_anchor: bool = setting(
+        False,
+        "whether to draw negatives separately for each sample, from other classes only, which "
+        "sorts all rows for each sample and takes tens of times as long; by default there is one "
+        "draw for the batch, from which each sample leaves out its own class",
+    )
+    seed: int = setting(0, "the seed of the draws")
 
 
 Negatives = SameBatch | EmbeddingQueue | MemoryBank

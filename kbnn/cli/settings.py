@@ -1,0 +1,89 @@
+"""`kbnn settings`: the settings of training runs, and what they take."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from kbnn.cli import options
+from kbnn.cli.output import exit_codes, show
+from kbnn.runs.assignments import PARTS, Setting, method_name, settings_of
+from kbnn.runs.errors import InputError
+from kbnn.techniques import TECHNIQUES
+
+_GROUPS = {**PARTS, **TECHNIQUES}
+
+
+@exit_codes
+def settings(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"{', '.join(PARTS)}, or a method. (default: lists these)", show_default=False
+        ),
+    ] = None,
+    as_json: options.AsJson = False,
+) -> None:
+    """Show the settings of `kbnn train`: those of a method, or of every run.
+
+    Example: kbnn settings contrastive
+    """
+    if name is None:
+        show(_overview(), [_summary(group) for group in _GROUPS], as_json=as_json)
+        return
+    group = name.replace("-", "_")
+    if group not in _GROUPS:
+        raise InputError(
+            f"Expected one of {', '.join(map(method_name, _GROUPS))}. Received: {name}"
+        )
+    found = settings_of(group)
+    document = {**_summary(group), "settings": [_document(setting) for setting in found]}
+    show(_table(group, found), document, as_json=as_json)
+
+
+def _overview() -> Table:
+    table = Table(title="Settings of kbnn train", caption="kbnn settings NAME lists each.")
+    for heading in ("name", "given by", "what it is"):
+        table.add_column(heading)
+    for group in _GROUPS:
+        given_by = "options and --set" if group in PARTS else f"--method {method_name(group)}"
+        table.add_row(method_name(group), given_by, _summary(group)["description"])
+    return table
+
+
+def _table(group: str, found: list[Setting]) -> Table:
+    table = Table(title=_summary(group)["description"], caption=_caption(group, found))
+    for heading in ("setting", "values", "default", "meaning"):
+        table.add_column(heading)
+    for setting in found:
+        each = _document(setting)
+        meaning = f"{each['help']} (with {each['with']})" if each["with"] else each["help"]
+        table.add_row(each["option"] or each["name"], each["values"], each["default"], meaning)
+    return table
+
+
+def _caption(group: str, found: list[Setting]) -> str:
+    method = "" if group in PARTS else f"--method {method_name(group)} "
+    example = next(each for each in found if each.field.flag is None and not each.field.is_required)
+    return f"As kbnn train {method}--set {_name(example)}={example.field.default_text} ..."
+
+
+def _summary(group: str) -> dict[str, Any]:
+    description = (_GROUPS[group].__doc__ or "").strip().splitlines()[0]
+    return {"name": method_name(group), "description": description}
+
+
+def _document(setting: Setting) -> dict[str, Any]:
+    field = setting.field
+    return {
+        "name": _name(setting),
+        "option": field.flag,
+        "values": field.placeholder,
+        "default": field.default_text,
+        "help": field.help,
+        "with": setting.condition or None,
+    }
+
+
+def _name(setting: Setting) -> str:
+    return setting.path.split(".", 1)[1]

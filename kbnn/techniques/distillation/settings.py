@@ -1,0 +1,46 @@
+"""Distillation from a separately trained teacher as a technique of a run."""
+
+import dataclasses
+from typing import ClassVar
+
+import tf_keras as keras
+
+from kbnn._settings import document_settings, setting
+from kbnn.techniques.distillation.distillation_trainer import DistillationTrainer
+from kbnn.techniques.latent_weights.supervision_settings import SupervisionSettings
+from kbnn.techniques.technique import Technique
+from kbnn.techniques.trained_run import TrainedRun
+
+
+@document_settings
+@dataclasses.dataclass(frozen=True)
+class Distillation(SupervisionSettings, Technique):
+    """The network of a finished run, on the same data, teaches this one.
+
+    `kbnn.trainers.DistillationTrainer` does the same with a teacher of any origin.
+
+    Args:
+        {settings}
+
+    Raises:
+        ValueError: A value that is not valid; all weights 0; a folder without a finished run.
+
+    Example:
+        >>> import kbnn
+        >>> technique = kbnn.techniques.Distillation("runs/float")                 # doctest: +SKIP
+        >>> trainer = technique.trainer(model, steps=1000)                         # doctest: +SKIP
+
+    Source: docs/latent_weights.md.
+    """
+
+    has_two_paths: ClassVar[bool] = True
+
+    teacher: TrainedRun = setting(help="folder of the finished run", form="RUN")
+    _: dataclasses.KW_ONLY
+    distillation_weight: float = setting(1.0, "weight of the distillation of its classes", least=0)
+    temperature: float = setting(1.0, "temperature of the distillation", above=0)
+
+    def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:
+        return DistillationTrainer(
+            model, self.teacher.load(), self.terms(steps), with_index=with_index
+        )

@@ -1,0 +1,55 @@
+"""What a twin or a teacher teaches, as settings."""
+
+import dataclasses
+from typing import Any
+
+from kbnn._settings import Settings, setting
+from kbnn.techniques.contrastive.teacher_contrast import TeacherContrast
+from kbnn.techniques.latent_weights.terms import (
+    Distillation,
+    FeatureAlignment,
+    LatentSupervision,
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SupervisionSettings(Settings):
+    """The weights of what a real-valued network teaches a binary one.
+
+    Raises:
+        ValueError: A value that is not valid; all weights 0.
+    """
+
+    distillation_weight: float = setting(0.3, "weight of the distillation of its classes", least=0)
+    temperature: float = setting(4.0, "temperature of the distillation", above=0)
+    feature_weight: float = setting(0.0, "weight of the alignment of features", least=0)
+    teacher_contrast_weight: float = setting(
+        0.0, "weight of a contrastive term with its features", least=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not any(self.weights.values()):
+            names = ", ".join(f"`{name}`" for name in self.weights)
+            raise ValueError(f"Expected one of {names} above 0. Received: 0 for all of them")
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights, by the names of their settings."""
+        names = ("distillation_weight", "feature_weight", "teacher_contrast_weight")
+        return {name: getattr(self, name) for name in names}
+
+    def terms(self, steps: int) -> list[LatentSupervision]:
+        """The terms for a training of `steps`; those of features only if they have a weight."""
+        found: list[LatentSupervision] = [
+            Distillation(self.weight_at(self.distillation_weight, steps), self.temperature)
+        ]
+        if self.feature_weight:
+            found.append(FeatureAlignment(self.weight_at(self.feature_weight, steps)))
+        if self.teacher_contrast_weight:
+            found.append(TeacherContrast(self.weight_at(self.teacher_contrast_weight, steps)))
+        return found
+
+    def weight_at(self, first: float, steps: int) -> Any:
+        """A weight in a training of `steps`: a number, or a schedule by the step."""
+        return first

@@ -1,0 +1,55 @@
+"""`kbnn settings`: what there is to set."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from kbnn.cli.main import app
+from kbnn.techniques import TECHNIQUES
+
+
+def settings(*arguments):
+    return CliRunner().invoke(app, ["settings", *arguments])
+
+
+def test_the_overview_lists_parts_and_methods():
+    result = settings()
+    assert result.exit_code == 0
+    for name in ("data", "network", "fit", *TECHNIQUES):
+        assert name.replace("_", "-") in result.stdout
+    listed = json.loads(settings("--json").stdout)
+    assert [each["name"] for each in listed][-1] == "contrastive"
+    assert all(each["description"].endswith(".") for each in listed)
+
+
+@pytest.mark.parametrize("name", ["latent-weights", "latent_weights"])
+def test_a_method_lists_its_settings(name):
+    result = settings(name)
+    assert result.exit_code == 0
+    assert "twin|mixture|gradient" in result.stdout
+    assert "way.real_weight" in result.stdout
+    assert "kbnn train --method latent-weights --set way=twin" in result.stdout
+
+
+def test_json_has_every_fact():
+    document = json.loads(settings("contrastive", "--json").stdout)
+    assert document["name"] == "contrastive"
+    by_name = {each["name"]: each for each in document["settings"]}
+    assert by_name["weight"] == {
+        "name": "weight",
+        "option": None,
+        "values": "NUMBER",
+        "default": "0.1",
+        "help": "weight of the term",
+        "with": None,
+    }
+    assert by_name["negatives.rows"]["with"] == "negatives=memory_bank"
+    part = json.loads(settings("fit", "--json").stdout)
+    assert {"--epochs", None} < {each["option"] for each in part["settings"]}
+
+
+def test_an_unknown_method_is_refused():
+    result = settings("magic")
+    assert result.exit_code == 2
+    assert "Expected one of data, network, fit, self-binarizing" in result.stderr
