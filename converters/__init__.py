@@ -2,17 +2,14 @@
 
 from kbnn.converters.convert import convert
 from kbnn.converters.errors import ConversionError, VerificationError
-from kbnn.converters.interpreters import INTERPRETERS
 from kbnn.converters.latency import latency
 from kbnn.converters.lint import lint
 from kbnn.converters.report import inspect
 from kbnn.converters.sidecar import write_sidecar
-from kbnn.converters.verify import INT8_AGREEMENT, verify
+from kbnn.converters.verify import verify
 from kbnn.graph.freeze import freeze
 
 __all__ = [
-    "INT8_AGREEMENT",
-    "INTERPRETERS",
     "ConversionError",
     "VerificationError",
     "convert",

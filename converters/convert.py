@@ -62,7 +62,7 @@ def convert(
         verify_data: the test set or a part of it, in any form that `verify` takes. The file and
             Keras are compared on it. None leaves the file unverified.
         int8_agreement: with `calibration_data`, the share of equal classes that the file must reach
-            on `verify_data` (see `verify`). None means `kbnn.converters.INT8_AGREEMENT`, 0.95.
+            on `verify_data` (see `verify`). None means 0.95.
         allow_float: names of binary layers that may run as floats on the device.
         progress: called as `progress(done, total)` while the data are compared; `total` may be
             None.

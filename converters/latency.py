@@ -57,7 +57,7 @@ def latency(
 
     Args:
         path: the `.tflite` file.
-        interpreter: one or several of `kbnn.converters.INTERPRETERS`; None for all that are
+        interpreter: "kbnn-runtime", "lce", or a list of both; None for all that are
             installed.
         num_threads: threads for kbnn-runtime, 1 to 128. LCE's fast kernel always uses one.
         runs: timed runs of each interpreter, 5 or more. A fifth as many untimed runs come first.

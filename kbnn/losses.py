@@ -1,13 +1,11 @@
 """Losses of the techniques, and the terms that a trainer adds to the loss of its model."""
 
-from kbnn.techniques.contrastive.bounds import info_nce_bound, mutual_information_bound
 from kbnn.techniques.contrastive.losses import info_nce_loss, nce_loss
 from kbnn.techniques.contrastive.teacher_contrast import TeacherContrast
 from kbnn.techniques.latent_weights.terms import (
     Distillation,
     FeatureAlignment,
     LatentSupervision,
-    Paths,
     RealPathLoss,
     distillation,
     feature_distance,
@@ -18,14 +16,11 @@ __all__ = [
     "Distillation",
     "FeatureAlignment",
     "LatentSupervision",
-    "Paths",
     "RealPathLoss",
     "TeacherContrast",
     "distillation",
     "feature_distance",
-    "info_nce_bound",
     "info_nce_loss",
-    "mutual_information_bound",
     "nce_loss",
     "unbiased_squared_error",
 ]

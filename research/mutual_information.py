@@ -18,10 +18,11 @@ import typer
 
 import kbnn
 from kbnn.graph.layer_choice import last_input_layer
-from kbnn.losses import info_nce_bound, info_nce_loss
+from kbnn.losses import info_nce_loss
 from kbnn.runs import model_source
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import load_data
+from kbnn.techniques.contrastive.bounds import info_nce_bound
 from kbnn.techniques.contrastive.embedding_head import EmbeddingHead
 from research import finished_runs, provenance, tables
 

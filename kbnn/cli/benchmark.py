@@ -10,6 +10,7 @@ from rich.table import Table
 from kbnn import converters
 from kbnn.cli import options
 from kbnn.cli.output import exit_codes, only_results_on_stdout, show
+from kbnn.converters.interpreters import INTERPRETERS
 from kbnn.converters.latency import Latency
 from kbnn.runs.errors import input_errors
 
@@ -20,7 +21,7 @@ def benchmark(
     interpreter: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{' or '.join(converters.INTERPRETERS)}; may be given twice. (default: all that "
+            help=f"{' or '.join(INTERPRETERS)}; may be given twice. (default: all that "
             "are installed)",
             show_default=False,
         ),

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kbnn.converters import INTERPRETERS
+from kbnn.converters.interpreters import INTERPRETERS
 from kbnn.runs.assignments import Setting, every_setting, flags, method_name
 from kbnn.runs.errors import InputError, input_errors
 from kbnn.techniques import TECHNIQUES

@@ -4,7 +4,7 @@ from kbnn.runs.datasets import Data
 from kbnn.runs.errors import InputError, RunFailed
 from kbnn.runs.fit import Fit
 from kbnn.runs.network import Network
-from kbnn.runs.resume import going_on
+from kbnn.runs.resume import continue_from
 from kbnn.runs.run import train_run
 from kbnn.runs.run_config import RunConfig
 
@@ -15,6 +15,6 @@ __all__ = [
     "Network",
     "RunConfig",
     "RunFailed",
-    "going_on",
+    "continue_from",
     "train_run",
 ]

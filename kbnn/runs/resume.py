@@ -16,7 +16,7 @@ from kbnn.techniques.technique import Technique
 from kbnn.techniques.trained_run import TrainedRun
 
 
-def going_on(
+def continue_from(
     folder: str | os.PathLike[str],
     *,
     fit: Fit = Fit(),
@@ -38,9 +38,9 @@ def going_on(
         ValueError: There is no finished run; quantizers from two sources.
 
     Example:
-        >>> from kbnn.runs import Fit, going_on
+        >>> from kbnn.runs import Fit, continue_from
         >>> from kbnn.techniques import NoisySupervision
-        >>> config = going_on(                                                     # doctest: +SKIP
+        >>> config = continue_from(                            # doctest: +SKIP
         ...     "runs/first", fit=Fit(epochs=5), techniques=[NoisySupervision()]
         ... )
     """
@@ -83,7 +83,7 @@ def config_from_texts(
         saved = folder.config_to_resume()
         return RunConfig.from_dict(assign(saved.to_dict(), techniques, texts))
     if first is not None:
-        base = going_on(first).to_dict()
+        base = continue_from(first).to_dict()
         parts = RunConfig.parts_from_dict(assign({**base, "fit": {}}, techniques, texts))
         found: tuple[Technique, ...] = parts.pop("techniques")
         return _combine(

@@ -16,7 +16,6 @@ from kbnn.techniques.self_binarizing.settings import SelfBinarizing, SmoothSigns
 from kbnn.techniques.self_binarizing.smooth_network import smooth_network
 from kbnn.techniques.self_binarizing.weight_histograms import plot_weight_histograms
 from kbnn.techniques.technique import Technique
-from kbnn.techniques.trained_run import TrainedRun
 
 __all__ = [
     "Contrastive",
@@ -33,7 +32,6 @@ __all__ = [
     "SelfBinarizing",
     "SmoothSigns",
     "Technique",
-    "TrainedRun",
     "Twin",
     "contrastable_layers",
     "estimate_noise_rate",

@@ -7,7 +7,8 @@ from typing import Any
 import typer
 
 from kbnn.runs import RunConfig
-from kbnn.techniques import Distillation, TrainedRun
+from kbnn.techniques import Distillation
+from kbnn.techniques.trained_run import TrainedRun
 from research.experiments.experiment import Experiment
 from research.experiments.noisy_supervision import PRETRAINED
 

@@ -12,6 +12,7 @@ import tf_keras as keras
 import kbnn_runtime
 from kbnn import converters
 from kbnn.converters import interpreters
+from kbnn.converters.interpreters import INTERPRETERS
 from tests.converters.networks import chain, images, randomised
 
 
@@ -60,7 +61,7 @@ def _text(parity):
 def test_a_wrong_file_is_found_by_both(converted):
     _, path = converted
     other = randomised(chain(classifier_activation=None), seed=3)
-    for name in converters.INTERPRETERS:
+    for name in INTERPRETERS:
         parity = converters.verify(other, path, images(other, 20), interpreter=name)
         assert not parity.passed
         assert parity.interpreter == name
@@ -76,7 +77,7 @@ def test_several_inputs_and_outputs_find_their_places(tmp_path):
     converters.convert(model, path)
     draw = np.random.default_rng(0)
     data = ((draw.normal(size=(20, 4)).astype("f"), draw.normal(size=(20, 3)).astype("f")),)
-    for name in converters.INTERPRETERS:
+    for name in INTERPRETERS:
         assert converters.verify(model, path, data, interpreter=name).passed
 
 

@@ -29,8 +29,7 @@ def mutual_information_bound(log_ratio: Any, negatives: Any) -> tf.Tensor:
         ValueError: N is not above 0.
 
     Example:
-        >>> import kbnn
-        >>> float(kbnn.losses.mutual_information_bound([0.0], 1)).__round__(4)
+        >>> float(mutual_information_bound([0.0], 1)).__round__(4)
         -0.6931
 
     Source: "Contrastive Representation Distillation" (Tian et al., 2020), as CMIM uses it.
@@ -59,8 +58,7 @@ def info_nce_bound(losses: Any, negatives: Any) -> tf.Tensor:
         ValueError: N is not above 0.
 
     Example:
-        >>> import kbnn
-        >>> float(kbnn.losses.info_nce_bound([0.0], 7)).__round__(4)
+        >>> float(info_nce_bound([0.0], 7)).__round__(4)
         2.0794
 
     Source: "Representation Learning with Contrastive Predictive Coding" (van den Oord et al.,

@@ -36,9 +36,9 @@ class DistillationTrainer(TwoPathTrainer):
             two may return logits and the other probabilities. Under a distribution strategy, create
             both in its scope.
         supervision: The terms, each a `kbnn.losses.LatentSupervision`. By default it is
-            `kbnn.losses.Distillation(temperature=1)`. In `kbnn.losses.Paths` the model is the
-            binary path and the teacher the real-valued one. `kbnn.losses.RealPathLoss` is refused,
-            because a teacher does not learn.
+            `kbnn.losses.Distillation(temperature=1)`. In the `paths` that a term
+            receives, the model is the binary path and the teacher the real-valued one.
+            `kbnn.losses.RealPathLoss` is refused, because a teacher does not learn.
         teacher_layers: For the name of a layer of the model, the name of the teacher's layer to
             compare it with. By default it is the same name.
         with_index: As for `Trainer`.

@@ -6,8 +6,9 @@ import tensorflow as tf
 import tf_keras as keras
 
 import kbnn
-from kbnn.losses import Paths, RealPathLoss, TeacherContrast
+from kbnn.losses import RealPathLoss, TeacherContrast
 from kbnn.techniques import MemoryBank
+from kbnn.techniques.latent_weights.terms import Paths
 from kbnn.trainers import DistillationTrainer, LatentWeightTrainer
 from kbnn.training import batch_context
 

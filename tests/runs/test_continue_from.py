@@ -2,7 +2,7 @@
 
 import pytest
 
-from kbnn.runs import Data, Fit, Network, RunConfig, going_on
+from kbnn.runs import Data, Fit, Network, RunConfig, continue_from
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.resume import config_from_texts, remarks
 from kbnn.runs.run_model import build_model
@@ -13,8 +13,8 @@ from kbnn.techniques import (
     Residual,
     SelfBinarizing,
     SmoothSigns,
-    TrainedRun,
 )
+from kbnn.techniques.trained_run import TrainedRun
 
 SAMPLE = Data("fashion_mnist_sample")
 NOISY = ("--method", "noisy-supervision")
@@ -87,25 +87,25 @@ def test_settings_that_stay_and_settings_that_begin_anew(finish):
         (Contrastive(),),
     )
     folder = finish(first)
-    config = going_on(folder)
+    config = continue_from(folder)
     assert config.data == first.data.replace(split_seed=5)
     assert config.network == first.network.replace(pretrained=TrainedRun(folder))
     assert config.fit == Fit(learning_rate=0.001)
     assert config.techniques == ()
-    assert going_on(folder, input_quantizer="ste_sign").network.input_quantizer == "ste_sign"
+    assert continue_from(folder, input_quantizer="ste_sign").network.input_quantizer == "ste_sign"
 
 
 def test_smooth_signs_that_stay_keep_their_schedule(finish):
     smooth = SelfBinarizing(SmoothSigns((1, 50), 0.8), SmoothSigns((1, 3), 0.0), hold=0.2)
     folder = finish(RunConfig(SAMPLE, techniques=(smooth,)))
-    config = going_on(folder)
+    config = continue_from(folder)
     assert config.techniques == (smooth,)
     assert config.network.normalization == "binary"
-    changed = going_on(folder, input_quantizer="ste_sign")
+    changed = continue_from(folder, input_quantizer="ste_sign")
     assert changed.techniques == (smooth.replace(inputs=None),)
-    learned = going_on(folder, techniques=[NoisySupervision()])
+    learned = continue_from(folder, techniques=[NoisySupervision()])
     assert learned.techniques == (NoisySupervision(), smooth.replace(kernels=None))
-    both = going_on(folder, input_quantizer="ste_sign", techniques=[NoisySupervision()])
+    both = continue_from(folder, input_quantizer="ste_sign", techniques=[NoisySupervision()])
     assert both.techniques == (NoisySupervision(),)
     assert both.network.input_quantizer == "ste_sign"
 
@@ -113,7 +113,7 @@ def test_smooth_signs_that_stay_keep_their_schedule(finish):
 def test_learned_signs_that_stay_keep_their_settings(finish, tmp_path):
     learned = NoisySupervision((0.2, 0.1), 0.5, "bottleneck", start=Residual(0.3))
     folder = finish(RunConfig(SAMPLE, techniques=(learned,)))
-    assert going_on(folder).techniques == (learned,)
+    assert continue_from(folder).techniques == (learned,)
 
     def from_texts(texts, *techniques):
         run = RunFolder(tmp_path / "run")
@@ -158,7 +158,7 @@ def test_what_may_not_be_meant_is_said(finish):
     (said,) = remarks(learned)
     assert "NoisySupervision is made for a network that has been trained" in said
     assert remarks(RunConfig(SAMPLE)) == []
-    config = going_on(finish(learned))
+    config = continue_from(finish(learned))
     assert remarks(config) == []
     other = RunConfig(Data("mnist"), config.network, config.fit, config.techniques)
     (said,) = remarks(other)
