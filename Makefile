@@ -11,7 +11,7 @@ RUNTIME_VENV := .venv-runtime
 RUNTIME_BIN := $(RUNTIME_VENV)/bin
 WHEELS := runtime/dist/.built
 
-.PHONY: quickstart test test-slow test-research test-runtime test-wheels test-arm lint typecheck wheel release clean
+.PHONY: quickstart test test-slow test-research test-runtime test-wheels test-arm lint format typecheck wheel release clean
 
 quickstart: $(VENV)/.installed
 	$(BIN)/python examples/quickstart.py
@@ -30,6 +30,12 @@ test-research: $(VENV)/.installed
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mdformat --check $$(git ls-files "*.md")
+
+format: $(VENV)/.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/mdformat $$(git ls-files "*.md")
 
 # kbnn-runtime, built from source, in an environment of its own: its users have no TensorFlow.
 test-runtime: $(RUNTIME_VENV)/.installed
