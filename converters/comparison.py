@@ -135,7 +135,7 @@ class Comparison:
             # Both run a single image unfused: TensorFlow's rounding depends on batch and fusion.
             if not all(
                 np.allclose(a, b, rtol=0.0, atol=tolerance[i], equal_nan=True)
-                for a, b in zip(watched.outputs, self._unfused(one), strict=True)
+                for a, b in zip(watched.outputs, self._predict_one(one), strict=True)
             ):
                 self._not_frozen.append(self.samples + int(i))
                 continue
@@ -153,7 +153,7 @@ class Comparison:
                 self._unexplained.append(self.samples + int(i))
         return off_ties
 
-    def _unfused(self, one: list[np.ndarray]) -> list[np.ndarray]:
+    def _predict_one(self, one: list[np.ndarray]) -> list[np.ndarray]:
         """The model's outputs for one image, operation by operation."""
         inputs = tf.nest.pack_sequence_as(self._model.input, [tf.constant(array) for array in one])
         outputs = tf.nest.flatten(self._model(inputs, training=False))

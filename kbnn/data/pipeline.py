@@ -39,16 +39,16 @@ class Pipeline(NamedTuple):
         order = shuffled_order(
             positions, batch_size=self.batch_size, seed=self.seed, counter=counter
         )
-        train = self._finished(examples, order, len(positions), augmented=self.crop or self.flip)
+        train = self._finish(examples, order, len(positions), augmented=self.crop or self.flip)
         register(train, counter)
         return train
 
     def evaluation(self, examples: Examples, positions: np.ndarray) -> tf.data.Dataset:
         """In order, not augmented."""
         order = fixed_order(positions, batch_size=self.batch_size)
-        return self._finished(examples, order, len(positions), augmented=False)
+        return self._finish(examples, order, len(positions), augmented=False)
 
-    def _finished(
+    def _finish(
         self, examples: Examples, order: tf.data.Dataset, count: int, *, augmented: bool
     ) -> tf.data.Dataset:
         def finish(

@@ -35,11 +35,11 @@ def find(
     if directory is not None:
         source = _from_directory(name, Path(directory), image_size, channels)
     elif name == SAMPLE:
-        source = _named(name, *read_npz(_SAMPLE_FILE))
+        source = _as_source(name, *read_npz(_SAMPLE_FILE))
     elif name == "fashion_mnist" and has_idx(DEBIAN_FASHION_MNIST):
-        source = _named(name, *read_idx_folder(DEBIAN_FASHION_MNIST))
+        source = _as_source(name, *read_idx_folder(DEBIAN_FASHION_MNIST))
     else:
-        source = _named(name, *_download(name))
+        source = _as_source(name, *_download(name))
     found = source.train.image_shape[-1]
     if channels not in (None, found):
         raise ValueError(
@@ -96,7 +96,7 @@ def _from_directory(
     name: str, directory: Path, image_size: tuple[int, int] | None, channels: int | None
 ) -> Source:
     if directory.is_file():
-        return _named(name, *read_npz(directory))
+        return _as_source(name, *read_npz(directory))
     archives = sorted(directory.glob("*.npz"))
     forms = [has_idx(directory), bool(archives), has_image_folder(directory)]
     if sum(forms) != 1 or len(archives) > 1:
@@ -109,9 +109,9 @@ def _from_directory(
             f"Received: directory={str(directory)!r} with {', '.join(received) or 'none of them'}"
         )
     if has_idx(directory):
-        return _named(name, *read_idx_folder(directory))
+        return _as_source(name, *read_idx_folder(directory))
     if archives:
-        return _named(name, *read_npz(archives[0]))
+        return _as_source(name, *read_npz(archives[0]))
     if name != FOLDER:
         raise ValueError(
             "Expected `name='folder'` for image folders: the order of their classes is the order "
@@ -146,7 +146,7 @@ def _download(name: str) -> tuple[ArrayExamples, ArrayExamples]:
         ) from error
 
 
-def _named(name: str, train: ArrayExamples, test: ArrayExamples) -> Source:
+def _as_source(name: str, train: ArrayExamples, test: ArrayExamples) -> Source:
     """Check arrays against what is known of the dataset, or against each other."""
     info = KNOWN.get(name)
     if info and train.image_shape != info.input_shape:

@@ -41,7 +41,7 @@ def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.laye
         f"{argument}={name}"
         for argument, value in config.items()
         if isinstance(getattr(layer, argument, None), lq.quantizers.Quantizer)
-        for name in _unregistered(value)
+        for name in _unregistered_classes(value)
     ]
     # Keras raises an error of many lines, or puts the name of the class in its place.
     if unregistered:
@@ -54,11 +54,11 @@ def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.laye
     return type(layer).from_config(config)
 
 
-def _unregistered(config: Any) -> list[str]:
+def _unregistered_classes(config: Any) -> list[str]:
     """Return the names of the classes in a quantizer's config that Keras does not know."""
     if not isinstance(config, dict):
         return []
-    inside = [name for value in config.values() for name in _unregistered(value)]
+    inside = [name for value in config.values() for name in _unregistered_classes(value)]
     name = config.get("registered_name")
     if name is not None and keras.utils.get_registered_object(name) is None:
         return [name, *inside]

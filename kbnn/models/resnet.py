@@ -27,7 +27,7 @@ def resnet20(
     """ResNet-20 for images of about 32x32 pixels: three stages of three pairs of convolutions.
 
     With `downsampling="padding"` it has 270 thousand weights, as in "Deep Residual Learning for
-    Image Recognition" (He et al., 2016), section 4.2. The literature's binary "ResNet-20" exists
+    Image Recognition" (He et al., 2016). The literature's binary "ResNet-20" exists
     with both kinds of shortcuts, about one point of accuracy apart on CIFAR-10.
 
     The arguments, the result and the errors are those of `kbnn.models.resnet`.

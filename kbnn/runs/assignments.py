@@ -130,13 +130,13 @@ def _present(path: str, kind: type[Settings], content: dict[str, Any]) -> Iterat
     """The settings that a run has with the choices that it has made."""
     for name, field in kind.fields().items():
         yield Setting(f"{path}.{name}", field)
-        chosen = _chosen(field, content.get(name, field.default))
+        chosen = _choice_of(field, content.get(name, field.default))
         if chosen is not None and not chosen.is_given_as_text:
             own = content.get(name)
             yield from _present(f"{path}.{name}", chosen, own if isinstance(own, dict) else {})
 
 
-def _chosen(field: Field, value: Any) -> type[Settings] | None:
+def _choice_of(field: Field, value: Any) -> type[Settings] | None:
     if isinstance(value, dict):
         return field.kinds[value["kind"]] if "kind" in value else next(iter(field.kinds.values()))
     return type(value) if isinstance(value, Settings) else None
@@ -149,7 +149,7 @@ def _assign(document: dict[str, Any], setting: Setting, text: str) -> None:
     for name in names:
         field = kind.fields()[name]
         place = place.setdefault(name, _in_json(field, field.default))
-        kind = _chosen(field, place) or kind
+        kind = _choice_of(field, place) or kind
     value = setting.field.parse(text)
     if isinstance(value, type):
         default = setting.field.default
@@ -168,11 +168,13 @@ def _not_found(name: str, document: dict[str, Any]) -> str:
     others = [each for each in every_setting() if f".{each.path}".endswith(f".{name}")]
     if not others:
         return f"Expected the name of a setting. Received: {name}. `kbnn settings` lists them all."
-    ways = [" with ".join(filter(None, (each.path, _needed(each, document)))) for each in others]
+    ways = [
+        " with ".join(filter(None, (each.path, _options_for(each, document)))) for each in others
+    ]
     return f"Expected a setting of the run. Received: {name}. There is {' and '.join(ways)}."
 
 
-def _needed(setting: Setting, document: dict[str, Any]) -> str:
+def _options_for(setting: Setting, document: dict[str, Any]) -> str:
     part = setting.path.split(".")[0]
     is_there = part in PARTS or part in document["techniques"]
     method = "" if is_there else f"--method {method_name(part)}"

@@ -132,7 +132,7 @@ class RunFolder:
             shutil.rmtree(folder, ignore_errors=True)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def lock(self) -> Iterator[None]:
         """Keep other processes from training in this folder; a dead process holds no lock.
 
         Raises:

@@ -58,7 +58,7 @@ def load_data(source: ModelSource, name: str | None, data_dir: pathlib.Path | No
         InputError: no data is named, or it cannot be used with the model.
     """
     config = source.config
-    name, data_dir = _named(source, name, data_dir)
+    name, data_dir = _name_and_directory(source, name, data_dir)
     if name is None:
         raise InputError(
             "Expected --data NAME, the data to calibrate and verify on. Received: a model that "
@@ -98,7 +98,7 @@ def class_names(
     Raises:
         InputError: the data cannot be looked at.
     """
-    name, data_dir = _named(source, name, data_dir)
+    name, data_dir = _name_and_directory(source, name, data_dir)
     if name is None:
         return None
     shape = source.model.input_shape
@@ -111,7 +111,7 @@ def class_names(
     return found.class_names
 
 
-def _named(
+def _name_and_directory(
     source: ModelSource, name: str | None, data_dir: pathlib.Path | None
 ) -> tuple[str | None, pathlib.Path | None]:
     """The data that the user names, or those of the run."""

@@ -132,7 +132,7 @@ def _combine(
     )
 
 
-def resumed(
+def resume_config(
     run: RunFolder, config: RunConfig | None, note: Callable[[str], None] = lambda message: None
 ) -> RunConfig:
     """The settings of a run that is resumed.

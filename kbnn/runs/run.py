@@ -15,7 +15,7 @@ from kbnn.runs import callbacks as run_callbacks
 from kbnn.runs import curves
 from kbnn.runs.errors import InputError, RunFailed, input_errors
 from kbnn.runs.folder import RunFolder, write_json
-from kbnn.runs.resume import check_teachers, resumed
+from kbnn.runs.resume import check_teachers, resume_config
 from kbnn.runs.run_config import RunConfig
 from kbnn.runs.run_model import PreparedModel, build_model, load_data, prepare
 from kbnn.techniques.technique import trainer_of
@@ -63,7 +63,7 @@ def train_run(
     """
     run = RunFolder(folder)
     if resume:
-        config = resumed(run, config, note)
+        config = resume_config(run, config, note)
         result = run.result()
         if result is not None and run.model_file.exists():
             note(f"The run in {run.path} is finished.")
@@ -84,7 +84,7 @@ def train_run(
         trainer = trainer_of(config.techniques, model.prepared, steps)
         if not resume:
             run.create(config)
-    with run.locked():
+    with run.lock():
         run.remove_unfinished()
         config.fit.compile(trainer, steps)
         _fit(trainer, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
