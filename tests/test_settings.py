@@ -123,8 +123,13 @@ def test_values_are_read_from_texts(name, text, value):
         ("weight", "much", "`weight` to be a number of at least 0. Received: weight=much"),
         ("pair", "5", "two numbers above 0, written FIRST:LAST. Received: pair=5"),
         ("pair", "1:x", "two numbers"),
-        ("is_on", "yes", "True or False"),
-        ("source", "Bank", "Nothing or Bank"),
+        ("is_on", "True", "`is_on` to be true or false. Received: is_on=True"),
+        ("rounds", "never", "`rounds` to be a positive integer or none"),
+        ("kind_of_sign", "other", "`kind_of_sign` to be one of ste, none. Received"),
+        ("source", "Bank", "`source` to be one of nothing, bank. Received: source=Bank"),
+        ("layers", "", "one of last, all or names with commas between them. Received: layers="),
+        ("layers", "a,,b", "names with commas between them"),
+        ("teacher", "", "`teacher` to be the where it is"),
     ],
 )
 def test_other_texts_are_refused(name, text, expected):

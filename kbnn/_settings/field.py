@@ -120,7 +120,7 @@ class Field:
         Raises:
             ValueError: The text is not that of a valid value.
         """
-        if self._text_kind is not None:
+        if self._text_kind is not None and text:
             return self._text_kind(text)
         if text in self.kinds:
             return self.kinds[text]
@@ -132,7 +132,8 @@ class Field:
                 return found[0]
         form = f", written {self.form}" if self.form else ""
         raise ValueError(
-            f"Expected `{self.name}` to be {self._expected}{form}. Received: {self.name}={text}"
+            f"Expected `{self.name}` to be {self._expected_text}{form}. "
+            f"Received: {self.name}={text}"
         )
 
     @property
@@ -166,13 +167,32 @@ class Field:
 
     @property
     def _expected(self) -> str:
-        bounds = {"of at least": self.least, "above": self.above, "at most": self.most}
-        parts = [f"{word} {bound:.10g}" for word, bound in bounds.items() if bound is not None]
-        range = f" {' and '.join(parts)}" if parts else ""
-        if self.least is not None and self.most is not None:
-            range = f" from {self.least:.10g} to {self.most:.10g}"
+        """What a value in Python has to be."""
         words = [f"one of {', '.join(self.choices)}"] if self.choices else []
-        words += [values.expectation(kind, range) for kind in self._named_types]
+        words += [values.expectation(kind, self._bounds) for kind in self._named_types]
         words += [kind.__name__ for kind in self.kinds.values()]
         words += ["None"] if values.NONE in self.types else []
-        return ", ".join(words[:-1]) + (" or " if len(words) > 1 else "") + words[-1]
+        return _one_of(words)
+
+    @property
+    def _expected_text(self) -> str:
+        """What a value on the command line has to be."""
+        if self._text_kind is not None:
+            return f"the {next(iter(self._text_kind.fields().values())).help}"
+        names = [*self.choices, *self.kinds]
+        words = [f"one of {', '.join(names)}"] if len(names) > 1 else names
+        words += [values.text_expectation(kind, self._bounds) for kind in self._named_types]
+        words += ["none"] if values.NONE in self.types and "none" not in names else []
+        return _one_of(words)
+
+    @property
+    def _bounds(self) -> str:
+        if self.least is not None and self.most is not None:
+            return f" from {self.least:.10g} to {self.most:.10g}"
+        bounds = {"of at least": self.least, "above": self.above, "at most": self.most}
+        parts = [f"{word} {bound:.10g}" for word, bound in bounds.items() if bound is not None]
+        return f" {' and '.join(parts)}" if parts else ""
+
+
+def _one_of(words: list[str]) -> str:
+    return ", ".join(words[:-1]) + (" or " if len(words) > 1 else "") + words[-1]

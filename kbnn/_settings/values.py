@@ -67,7 +67,7 @@ def readings(kind: Any, text: str) -> Iterator[Any]:
             yield kind(text)
         except ValueError:
             return
-    elif kind is str:
+    elif kind is str and text:
         yield text
 
 
@@ -102,6 +102,14 @@ def expectation(kind: Any, bounds: str) -> str:
     if kind is int and bounds == " of at least 1":
         return "a positive integer"
     return _WORDS[kind][1] + (bounds if kind in (int, float) else "")
+
+
+def text_expectation(kind: Any, bounds: str) -> str:
+    """What a value of a type has to be on the command line, in errors."""
+    if kind is bool:
+        return "true or false"
+    expected = expectation(kind, bounds)
+    return "names with commas between them" if expected == "names" else expected
 
 
 def _parts(kind: Any, value: Any) -> tuple[Any, ...] | None:

@@ -65,8 +65,15 @@ Best = Annotated[
         help="Take the epoch of a run with the highest validation accuracy, not the last one.",
     ),
 ]
-# The names in errors that are options under another name.
-_OTHER_OPTIONS = {"method": "--method", "pretrained": "--from", "resume": "--resume"}
+# The names in errors that are options under another name. Some are arguments of `kbnn.data.load` and
+# `kbnn.models`.
+_OTHER_OPTIONS = {
+    "method": "--method",
+    "pretrained": "--from",
+    "resume": "--resume",
+    "name": "--data",
+    "input_shape": "--image-size",
+}
 
 
 def check_exists(file: pathlib.Path) -> None:
@@ -108,15 +115,29 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-def assignments(texts: list[str]) -> dict[str, str]:
-    """Read the values of `--set NAME=VALUE`."""
-    found = {}
+def assignments(texts: list[str], options: dict[str, str]) -> dict[str, str]:
+    """Read the values of `--set NAME=VALUE`, beside those of options."""
+    found = dict(options)
     for text in texts:
-        name, equals, value = text.partition("=")
-        if not (name and equals):
+        given, equals, value = map(str.strip, text.partition("="))
+        if not (given and equals):
             raise InputError(f"Expected --set NAME=VALUE, as weight=0.1. Received: --set {text}")
-        found[name.strip().replace("-", "_")] = value.strip()
+        name = given.replace("-", "_")
+        if name == "pretrained" or name.endswith(".pretrained"):
+            raise InputError(
+                f"Expected --from RUN for the network of a finished run. Received: --set {text}"
+            )
+        if name in found:
+            raise InputError(
+                f"Expected one value for `{name}`. Received: {found[name]} and {value}"
+            )
+        found[name] = value
     return found
+
+
+def option_of(setting: Setting) -> str | None:
+    """The option that gives a setting; None if only `--set` does."""
+    return setting.field.flag or _OTHER_OPTIONS.get(setting.field.name)
 
 
 @contextlib.contextmanager
@@ -126,10 +147,10 @@ def setting_errors() -> Iterator[None]:
         with input_errors():
             yield
     except InputError as error:
-        raise InputError(_with_options(str(error))) from error
+        raise InputError(with_options(str(error))) from error
 
 
-def _with_options(message: str) -> str:
+def with_options(message: str) -> str:
     """Put options in place of the names of settings, which are in backticks."""
     settings = every_setting()
     known = {each.path.split(".")[-1]: each for each in settings}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+import tensorflow as tf
 import typer
 from rich.console import Console
 
@@ -19,6 +20,11 @@ Command = TypeVar("Command", bound=Callable[..., None])
 EXIT_CODES = (
     "Exit codes: 0 done; 1 it failed (conversion refused, verification failed, training diverged); "
     "2 wrong usage or input; 130 interrupted."
+)
+
+_OUT_OF_MEMORY = (
+    "The memory is full. Take a smaller network, smaller images or a smaller batch, or close other "
+    "programs."
 )
 
 
@@ -55,6 +61,8 @@ def exit_codes(command: Command) -> Command:
             _leave(BAD_INPUT, f"Error: {error}", error)
         except (RunFailed, converters.ConversionError) as error:
             _leave(FAILED, f"Error: {error}", error)
+        except (MemoryError, tf.errors.ResourceExhaustedError) as error:
+            _leave(FAILED, f"Error: {_OUT_OF_MEMORY}", error)
         except KeyboardInterrupt as error:
             _leave(INTERRUPTED, str(error) or "Interrupted.", error)
 

@@ -54,18 +54,33 @@ def _overview() -> Table:
 def _table(group: str, found: list[Setting]) -> Table:
     table = Table(title=_summary(group)["description"], caption=_caption(group, found))
     for heading in ("setting", "values", "default", "meaning"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     for setting in found:
         each = _document(setting)
         meaning = f"{each['help']} (with {each['with']})" if each["with"] else each["help"]
-        table.add_row(each["option"] or each["name"], each["values"], each["default"], meaning)
+        # A line may end between two values.
+        values = each["values"].replace("|", " | ")
+        table.add_row(each["option"] or each["name"], values, _default(setting), meaning)
     return table
 
 
 def _caption(group: str, found: list[Setting]) -> str:
     method = "" if group in PARTS else f"--method {method_name(group)} "
-    example = next(each for each in found if each.field.flag is None and not each.field.is_required)
-    return f"As kbnn train {method}--set {_name(example)}={example.field.default_text} ..."
+    others = [each for each in found if options.option_of(each) is None]
+    # A default that says more than "none", if there is one.
+    example = min(
+        (each for each in others if not each.field.is_required),
+        key=lambda each: each.field.default is None,
+    )
+    value = example.field.text_of(example.field.default)
+    return f"For example: kbnn train {method}--set {_name(example)}={value} ..."
+
+
+def _default(setting: Setting) -> str:
+    """The default as it is given, and what it means."""
+    field = setting.field
+    is_none = field.default is None and field.unset is not None
+    return f"none: {field.default_text}" if is_none else field.default_text
 
 
 def _summary(group: str) -> dict[str, Any]:
@@ -77,7 +92,7 @@ def _document(setting: Setting) -> dict[str, Any]:
     field = setting.field
     return {
         "name": _name(setting),
-        "option": field.flag,
+        "option": options.option_of(setting),
         "values": field.placeholder,
         "default": field.default_text,
         "help": field.help,

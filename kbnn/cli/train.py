@@ -73,13 +73,13 @@ def train(
         config = config_from_texts(
             folder,
             [name.replace("-", "_") for name in method or []],
-            {**texts, **options.assignments(assignments or [])},
+            options.assignments(assignments or [], texts),
             first=first,
             resume=resume,
         )
         if not resume:
             for remark in remarks(config):
-                note(remark)
+                note(options.with_options(remark))
     with (
         options.setting_errors(),
         _interruption(folder),
@@ -123,6 +123,7 @@ def _table(result: dict[str, Any], folder: RunFolder) -> Table:
             f"{best['val_accuracy']:.4f} (epoch {best['epoch']}, {folder.best_file})",
         )
     table.add_row("parameters", f"{result['parameters']:,}")
-    table.add_row("training", f"{result['epochs']} epochs, {result['seconds']:.1f} s")
+    epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
+    table.add_row("training", f"{epochs}, {result['seconds']:.1f} s")
     table.add_row("model", f"{folder.model_file} (the last epoch's)")
     return table

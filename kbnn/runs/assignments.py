@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from kbnn._settings import Field, Settings
+from kbnn._settings.values import NONE
 from kbnn.runs.datasets import Data
 from kbnn.runs.errors import InputError
 from kbnn.runs.fit import Fit
@@ -62,7 +63,8 @@ def assign(
             has it.
 
     Raises:
-        ValueError: A name that no setting or several settings have, or a value that is not valid.
+        ValueError: A name that no setting or several settings have, a value that is not valid, or a
+            setting or a technique that is given twice.
     """
     document = {"techniques": {}, **copy.deepcopy(document)}
     for name in techniques:
@@ -72,7 +74,12 @@ def assign(
                 f"Received: {method_name(name)}"
             )
         document["techniques"].setdefault(name, {})
+    if len(set(techniques)) < len(techniques):
+        raise InputError(
+            f"Expected each `method` once. Received: {', '.join(map(method_name, techniques))}"
+        )
     pending = dict(texts)
+    assigned: dict[str, str] = {}
     while pending:
         found = {name: _find(name, document) for name in pending}
         # A choice is made before the settings that belong to it are looked for.
@@ -81,7 +88,14 @@ def assign(
         setting = found[name]
         if setting is None:
             raise InputError(_not_found(name, document))
-        _assign(document, setting, pending.pop(name))
+        text = pending.pop(name)
+        if setting.path in assigned:
+            raise InputError(
+                f"Expected one value for `{setting.path}`. "
+                f"Received: {assigned[setting.path]} and {text}"
+            )
+        assigned[setting.path] = text
+        _assign(document, setting, text)
     return document
 
 
@@ -90,7 +104,8 @@ def _walk(path: str, fields: Mapping[str, Field], condition: str = "") -> Iterat
         yield Setting(f"{path}.{name}", field, condition)
         for choice, kind in field.kinds.items():
             if not kind.is_given_as_text:
-                own = f"{name}={choice}" if len(field.kinds) > 1 else condition
+                is_choice = len(field.kinds) > 1 or NONE in field.types
+                own = f"{name}={choice}" if is_choice else condition
                 yield from _walk(f"{path}.{name}", _defaults_in(field, kind), own)
 
 
@@ -122,7 +137,7 @@ def _find(name: str, document: dict[str, Any]) -> Setting | None:
     exact = [each for each in found if each.path == name]
     if len(exact or found) > 1:
         paths = " or ".join(each.path for each in found)
-        raise InputError(f"Expected one setting: {paths}. Received: {name}")
+        raise InputError(f"Expected the path of one setting: {paths}. Received: {name}")
     return next(iter(exact or found), None)
 
 
@@ -171,7 +186,9 @@ def _not_found(name: str, document: dict[str, Any]) -> str:
     ways = [
         " with ".join(filter(None, (each.path, _options_for(each, document)))) for each in others
     ]
-    return f"Expected a setting of the run. Received: {name}. There is {' and '.join(ways)}."
+    return (
+        f"Expected a setting of this run. Received: {name}. It exists as {', or as '.join(ways)}."
+    )
 
 
 def _options_for(setting: Setting, document: dict[str, Any]) -> str:

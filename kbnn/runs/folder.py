@@ -72,8 +72,14 @@ class RunFolder:
         Raises:
             InputError: there is no run here, or its `config.json` is broken.
         """
-        with input_errors():
-            return RunConfig.from_dict(self._config_file().get("settings"))
+        content = self._config_file().get("settings")
+        try:
+            with input_errors():
+                return RunConfig.from_dict(content)
+        except InputError as error:
+            # Without backticks, the names are not taken for options that the user gave.
+            message = str(error).replace("`", "").rstrip(".")
+            raise InputError(f"{message} (in {self.config_file})") from error
 
     def config_to_resume(self) -> RunConfig:
         """The run's settings, which must be those that it began with.
@@ -92,7 +98,8 @@ class RunFolder:
 
     def versions(self) -> dict[str, str]:
         """The versions that the run was begun with."""
-        return self._config_file().get("versions", {})
+        found = self._config_file().get("versions")
+        return found if isinstance(found, dict) else {}
 
     def result(self) -> dict[str, Any] | None:
         """The content of `result.json`; None before the run is finished."""
@@ -112,7 +119,7 @@ class RunFolder:
             return [{key: _number(value) for key, value in row.items()} for row in rows]
         except (AttributeError, ValueError) as error:
             raise InputError(
-                f"Expected numbers alone in {self.log_file}. Received: {error}"
+                f"Expected only numbers in {self.log_file}. Received: {error}"
             ) from error
 
     def write_log(self, rows: list[dict[str, float]]) -> None:

@@ -83,7 +83,9 @@ class Network(Settings):
         "constraint of binary kernels' latent weights: to -1 to 1, or none",
         choices=("weight_clip", "none"),
     )
-    kernel_scale: float = setting(1.0, "factor of binary kernels' initial values", above=0)
+    kernel_scale: float = setting(
+        1.0, "factor of binary kernels' initial values", least=1e-6, most=1e6
+    )
     binary_stem: bool = setting(
         False, "whether the first layer is binary too, in architectures without branches"
     )
@@ -91,7 +93,10 @@ class Network(Settings):
         False, "whether the last layer is binary too, in architectures without branches"
     )
     pretrained: TrainedRun | None = setting(
-        None, "finished run whose network this run goes on with", unset="new weights"
+        None,
+        "finished run whose network this run goes on with",
+        unset="new weights",
+        form="RUN",
     )
 
     def __post_init__(self) -> None:

@@ -203,7 +203,7 @@ def remarks(config: RunConfig) -> list[str]:
     """What may not be meant in the settings of a new run."""
     if config.network.pretrained is None:
         return [
-            f"{type(each).__name__} is made for a network that has been trained: `pretrained`."
+            f"`{each.kind()}` is meant for a trained network, which `pretrained` gives."
             for each in config.techniques
             if each.is_for_trained_networks
         ]

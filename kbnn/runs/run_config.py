@@ -151,6 +151,11 @@ class RunConfig:
             name: part.from_dict(content.get(name, {})) for name, part in _PARTS.items()
         }
         techniques = content.get("techniques", {})
+        if not isinstance(techniques, Mapping):
+            raise ValueError(
+                "Expected the settings of techniques, by their names. "
+                f"Received: techniques={techniques!r}"
+            )
         unknown = [name for name in techniques if name not in TECHNIQUES]
         if unknown:
             raise ValueError(

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import data
+from kbnn._settings.values import text_of
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.network import QUANTIZERS
 from kbnn.runs.run_config import RunConfig
@@ -80,8 +81,8 @@ def _go_on(config: RunConfig, run: TrainedRun, model: keras.Model) -> keras.Mode
         ours, theirs = getattr(config.network, name), getattr(first.network, name)
         if ours != theirs and name not in (*QUANTIZERS, "pretrained"):
             raise ValueError(
-                f"Expected `{name}` {theirs}, as the network in {run.directory} has it. "
-                f"Received: {ours}"
+                f"Expected `{name}` {text_of(theirs)}, as the network in {run.directory} has it. "
+                f"Received: {text_of(ours)}"
             )
     before = first.network.quantizers(first.builder_arguments())
     changed = {

@@ -1,11 +1,13 @@
 """`kbnn settings`: what there is to set."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
 
 from kbnn.cli.main import app
+from kbnn.runs.assignments import PARTS, settings_of
 from kbnn.techniques import TECHNIQUES
 
 
@@ -27,9 +29,28 @@ def test_the_overview_lists_parts_and_methods():
 def test_a_method_lists_its_settings(name):
     result = settings(name)
     assert result.exit_code == 0
-    assert "twin|mixture|gradient" in result.stdout
+    assert "twin | mixture | gradient" in result.stdout
     assert "way.real_weight" in result.stdout
     assert "kbnn train --method latent-weights --set way=twin" in result.stdout
+
+
+@pytest.mark.parametrize("name", [*PARTS, *TECHNIQUES])
+def test_no_value_is_cut_off_and_the_example_is_valid(name):
+    shown = settings(name).stdout
+    assert "\u2026" not in shown
+    words = re.sub(r"[^\w\-=.:/,]+", " ", shown)
+    for setting in settings_of(name):
+        for value in setting.field.placeholder.split("|"):
+            assert value in words
+    assigned = re.search(r"--set ([\w.]+)=(\S+) \.\.\.", shown)
+    by_path = {each.path: each.field for each in settings_of(name)}
+    by_path[f"{name}.{assigned[1]}"].parse(assigned[2])
+
+
+def test_the_network_of_another_run_is_given_by_from():
+    document = json.loads(settings("network", "--json").stdout)
+    (pretrained,) = (each for each in document["settings"] if each["name"] == "pretrained")
+    assert (pretrained["option"], pretrained["values"]) == ("--from", "RUN")
 
 
 def test_json_has_every_fact():

@@ -141,7 +141,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data", "fasion_mnist"], "fashion_mnist_sample"),
+        (["--data", "fasion_mnist"], "Expected --data to be one of fashion_mnist"),
         ([*SAMPLE, "--model", "resnet"], "--model to be one of vgg_tiny, vgg_small, resnet20"),
         ([*SAMPLE, "--optimizer", "lion"], "adam, sgd"),
         ([*SAMPLE, "--schedule", "step"], "cosine, constant"),
@@ -156,11 +156,31 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ([*SAMPLE, "--learning-rate", "nan"], "--learning-rate to be a number above 0"),
         ([*SAMPLE, "--set", "clip_norm=0"], "--set clip_norm to be a number above 0"),
         ([*SAMPLE, "--validation", "1.5"], "validation"),
-        ([*SAMPLE, "--image-size", "big"], "--image-size to be two integers of at least 1 or None"),
+        ([*SAMPLE, "--image-size", "big"], "--image-size to be two integers of at least 1 or none"),
         ([*SAMPLE, "--image-size", "big"], "written HEIGHTxWIDTH. Received: image_size=big"),
         ([*SAMPLE, "--method", "magic"], "--method to be one of self-binarizing"),
         ([*SAMPLE, "--set", "epochs"], "--set NAME=VALUE"),
+        ([*SAMPLE, "--set", " =1"], "--set NAME=VALUE"),
         ([*SAMPLE, "--set", "magic=1"], "`kbnn settings` lists them all"),
+        (
+            [*SAMPLE, "--set", "clip_norm=1", "--set", "clip-norm=2"],
+            "Expected one value for --set clip_norm. Received: 1 and 2",
+        ),
+        ([*SAMPLE, "--epochs", "1", "--set", "epochs=2"], "one value for --epochs. Received: "),
+        ([*SAMPLE, "--epochs", "1", "--set", "fit.epochs=2"], "one value for --epochs. Received: "),
+        ([*SAMPLE, *SMOOTH, *SMOOTH], "Expected each --method once. Received: self-binarizing, se"),
+        (
+            [*SAMPLE, *SMOOTH, "--set", "kernels=none", "--set", "kernels.sharpness=1:9"],
+            "It exists as self_binarizing.kernels.sharpness with --set kernels=smooth_signs.",
+        ),
+        ([*SAMPLE, "--set", "pretrained=runs/first"], "Expected --from RUN"),
+        ([*SAMPLE, "--set", "kernel_scale=1e300"], "--set kernel_scale to be a number from 1e-06"),
+        ([*SAMPLE, "--image-size", "2x2"], "--image-size to be at least 4x4"),
+        (
+            [*SAMPLE, "--method", "distillation", "--set", "teacher="],
+            "--set teacher to be the folder of the finished run",
+        ),
+        (["--data", ""], "--data to be a string"),
         (
             [*SAMPLE, "--set", "kernels.sharpness=1:9"],
             "self_binarizing.kernels.sharpness with --method self-binarizing",
@@ -231,6 +251,50 @@ def test_broken_config_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("part", "content", "message"),
+    [
+        ("techniques", [], "Received: techniques=[] (in "),
+        ("techniques", None, "Expected the settings of techniques"),
+        ("network", {"width": "8"}, "Expected width to be a positive integer or None. Received"),
+        ("data", {}, "Expected dataset (name of the data"),
+    ],
+)
+def test_an_error_in_a_config_names_the_file_and_no_option(
+    part, content, message, finished, tmp_path
+):
+    saved = json.loads((finished[0] / "config.json").read_text())
+    saved["settings"][part] = content
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    new = tmp_path / "new"
+    for arguments in (["--resume", "--run", tmp_path], ["--from", tmp_path, "--run", new]):
+        result = train(*arguments)
+        assert result.exit_code == 2
+        assert message in result.stderr
+        assert result.stderr.strip().endswith(f"(in {tmp_path / 'config.json'})")
+
+
+def test_memory_that_is_full_is_said(monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(run, "build_model", fail)
+    result = train(*SAMPLE, "--run", tmp_path / "run")
+    assert result.exit_code == 1
+    assert "The memory is full" in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_technique_for_trained_networks_is_noted(monkeypatch, tmp_path):
+    def fail(*_, **__):
+        raise InputError("Stop.")
+
+    monkeypatch.setattr(run, "load_data", fail)
+    result = train(*SAMPLE, "--method", "noisy-supervision", "--run", tmp_path / "run")
+    noted = "--method noisy-supervision is meant for a trained network, which --from gives."
+    assert noted in result.stderr
+
+
+@pytest.mark.parametrize(
     ("part", "setting", "value"),
     [
         ("fit", "epochs", 30),
@@ -286,6 +350,9 @@ def test_other_versions_are_noted(finished, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(saved))
     (tmp_path / "result.json").write_text((finished[0] / "result.json").read_text())
     assert "larq 0.0 -> " in train("--resume", "--run", tmp_path).stderr
+    saved["versions"] = None
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    assert "larq None -> " in train("--resume", "--run", tmp_path).stderr
 
 
 @pytest.mark.parametrize("broken", ["loss", "val_loss", "kernel"])

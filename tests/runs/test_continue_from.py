@@ -156,7 +156,7 @@ def test_a_network_without_quantizers_has_none_to_replace(run_kbnn, settings, tr
 def test_what_may_not_be_meant_is_said(finish):
     learned = RunConfig(SAMPLE, techniques=(NoisySupervision(),))
     (said,) = remarks(learned)
-    assert "NoisySupervision is made for a network that has been trained" in said
+    assert "--method noisy-supervision is meant for a trained network" in said
     assert remarks(RunConfig(SAMPLE)) == []
     config = continue_from(finish(learned))
     assert remarks(config) == []

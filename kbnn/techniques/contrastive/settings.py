@@ -66,7 +66,7 @@ class Contrastive(Technique):
         negatives = self.negatives
         if isinstance(negatives, MemoryBank) and negatives.rows is None and data is not None:
             negatives = negatives.replace(rows=data.train_size)
-        is_one = self.layers == "last" or (self.layers != "all" and len(self.layers) == 1)
+        is_one = self.layers == "last" or (self.layers != "all" and len(set(self.layers)) == 1)
         return with_contrast(
             model,
             self.layers,
