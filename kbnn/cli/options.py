@@ -65,7 +65,7 @@ Best = Annotated[
         help="Take the epoch of a run with the highest validation accuracy, not the last one.",
     ),
 ]
-# The names in errors that are options under another name. Some are arguments of `kbnn.data.load` and
+# The names in errors that are options under another name. Some are arguments of `kbnn.data.load` or
 # `kbnn.models`.
 _OTHER_OPTIONS = {
     "method": "--method",

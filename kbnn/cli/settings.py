@@ -24,7 +24,7 @@ def settings(
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Show the settings of `kbnn train`: those of a method, or of every run.
+    """List the settings of `kbnn train`: an overview, or the settings of one method or part.
 
     Example: kbnn settings contrastive
     """
@@ -42,7 +42,9 @@ def settings(
 
 
 def _overview() -> Table:
-    table = Table(title="Settings of kbnn train", caption="kbnn settings NAME lists each.")
+    table = Table(
+        title="Settings of kbnn train", caption="kbnn settings NAME lists the settings of one."
+    )
     for heading in ("name", "given by", "what it is"):
         table.add_column(heading)
     for group in _GROUPS:
@@ -79,7 +81,8 @@ def _caption(group: str, found: list[Setting]) -> str:
 def _default(setting: Setting) -> str:
     """The default as it is given, and what it means."""
     field = setting.field
-    is_none = field.default is None and field.unset is not None
+    # Some quantizers are called "none", which is not their default.
+    is_none = field.default is None and field.unset is not None and "none" not in field.choices
     return f"none: {field.default_text}" if is_none else field.default_text
 
 

@@ -41,8 +41,8 @@ def train(
         typer.Option(
             "--set",
             help="Another setting, as weight=0.1; may be given several times. `kbnn settings` "
-            "lists them. A name that several methods have takes the method in front: "
-            "contrastive.weight=0.1.",
+            "lists them. If several methods have a setting of that name, put the method in "
+            "front: contrastive.weight=0.1.",
             metavar="NAME=VALUE",
             show_default=False,
         ),
@@ -56,7 +56,7 @@ def train(
         ),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with an interrupted run, with its settings.")
+        bool, typer.Option("--resume", help="Resume an interrupted run with its settings.")
     ] = False,
     as_json: options.AsJson = False,
     **texts: str,

@@ -27,14 +27,14 @@ class Data(Settings):
 
     dataset: str = setting(
         help="name of the data: fashion_mnist, mnist, cifar10, cifar100, fashion_mnist_sample "
-        '(part of kbnn), or "folder" for your own data in its directory',
+        '(part of kbnn), or "folder" for your own data',
         flag="--data",
         form="NAME",
     )
     directory: str | None = setting(
         None,
-        "its IDX files, .npz file or image folders",
-        unset="where the data are found by name",
+        "folder of the IDX files, the .npz file or the image folders",
+        unset="the data are found by their name",
         flag="--data-dir",
         form="PATH",
         is_place=True,
@@ -43,7 +43,7 @@ class Data(Settings):
         None,
         "size to resize to; required for image folders",
         least=1,
-        unset="as the images are",
+        unset="the size of the images",
         flag="--image-size",
         form="HEIGHTxWIDTH",
     )
@@ -63,7 +63,7 @@ class Data(Settings):
         "teacher, has to hold out the same ones",
         least=0,
         most=2**32 - 1,
-        unset="the run's",
+        unset="the seed of the run",
     )
 
     def __post_init__(self) -> None:

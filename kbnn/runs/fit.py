@@ -15,7 +15,7 @@ _RATES = {"adam": (0.005, 0.001), "sgd": (0.1, 0.01)}
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Fit(Settings):
-    """How long and by which optimizer a run trains.
+    """How long a run trains, and with which optimizer.
 
     Args:
         {settings}
@@ -43,7 +43,7 @@ class Fit(Settings):
     )
     schedule: str = setting(
         "cosine",
-        "of the learning rate: a cosine down to 0, or constant",
+        "how the learning rate changes: along a cosine down to 0, or not at all",
         choices=("cosine", "constant"),
         flag="--schedule",
     )

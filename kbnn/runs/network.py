@@ -54,7 +54,7 @@ class Network(Settings):
     )
     input_quantizer: str | None = setting(
         None,
-        f"quantizer of binary layers' inputs; {_REAL} puts a ReLU in its place",
+        f"quantizer of binary layers' inputs; {_REAL} uses a ReLU instead",
         choices=(*_SIGNS, _REAL),
         unset=f"the method's, else {_USUAL}",
         flag="--input-quantizer",
@@ -80,7 +80,7 @@ class Network(Settings):
     )
     kernel_constraint: str = setting(
         "weight_clip",
-        "constraint of binary kernels' latent weights: to -1 to 1, or none",
+        "constraint on the latent weights of binary kernels: weight_clip keeps them in -1 to 1",
         choices=("weight_clip", "none"),
     )
     kernel_scale: float = setting(

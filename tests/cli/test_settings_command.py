@@ -47,6 +47,12 @@ def test_no_value_is_cut_off_and_the_example_is_valid(name):
     by_path[f"{name}.{assigned[1]}"].parse(assigned[2])
 
 
+def test_a_default_without_a_value_is_shown_as_it_is_given():
+    assert "none: the architecture's" in settings("network").stdout
+    # Here, "none" is a quantizer, not the default.
+    assert "none: the method's, else ste" not in settings("network").stdout
+
+
 def test_the_network_of_another_run_is_given_by_from():
     document = json.loads(settings("network", "--json").stdout)
     (pretrained,) = (each for each in document["settings"] if each["name"] == "pretrained")

@@ -57,7 +57,7 @@ def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, move_firs
     ("options", "message"),
     [
         (["--width", "16"], "Expected --width 8, as the network in"),
-        (["--set", "binary_stem=true"], "Expected --set binary_stem False, as the network in"),
+        (["--set", "binary_stem=true"], "Expected --set binary_stem false, as the network in"),
         (["--resume"], "Expected --from or --resume"),
         (["--set", "noise_rate=0.1"], "noisy_supervision.noise_rate with --method noisy-superv"),
         ([*NOISY, "--set", "noise_rate=0.6"], "sum is below 1"),
@@ -156,7 +156,7 @@ def test_a_network_without_quantizers_has_none_to_replace(run_kbnn, settings, tr
 def test_what_may_not_be_meant_is_said(finish):
     learned = RunConfig(SAMPLE, techniques=(NoisySupervision(),))
     (said,) = remarks(learned)
-    assert "--method noisy-supervision is meant for a trained network" in said
+    assert "`noisy_supervision` is meant for a trained network" in said
     assert remarks(RunConfig(SAMPLE)) == []
     config = continue_from(finish(learned))
     assert remarks(config) == []

@@ -82,7 +82,7 @@ class MemoryBank(Settings):
         None,
         "the number of training samples, which a `ContrastiveTerm` needs",
         least=1,
-        unset="that of the data, where a function knows them",
+        unset="taken from the data, in a run",
     )
     count: int = setting(4096, "the number of negatives to draw", least=1)
     momentum: float = setting(

@@ -18,7 +18,7 @@ from kbnn.training.trainer import Trainer
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Contrastive(Technique):
-    """A term by which binary and real activations of an image find each other among others.
+    """A contrastive term that keeps the binary and the real activations of an image alike.
 
     Args:
         {settings}

@@ -15,7 +15,7 @@ from kbnn.techniques.trained_run import TrainedRun
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Distillation(SupervisionSettings, Technique):
-    """The network of a finished run, on the same data, teaches this one.
+    """A finished run on the same data teaches the network.
 
     `kbnn.trainers.DistillationTrainer` does the same with a teacher of any origin.
 
@@ -37,7 +37,9 @@ class Distillation(SupervisionSettings, Technique):
 
     teacher: TrainedRun = setting(help="folder of the finished run", form="RUN")
     _: dataclasses.KW_ONLY
-    distillation_weight: float = setting(1.0, "weight of the distillation of its classes", least=0)
+    distillation_weight: float = setting(
+        1.0, "weight of the distillation from its class outputs", least=0
+    )
     temperature: float = setting(1.0, "temperature of the distillation", above=0)
 
     def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:

@@ -16,7 +16,7 @@ from kbnn.techniques.latent_weights.supervision_settings import SupervisionSetti
 from kbnn.techniques.latent_weights.terms import LatentSupervision, RealPathLoss
 from kbnn.techniques.technique import Technique
 
-_UNTIL = "share of the training at which its weights have gone down to 0, step by step"
+_UNTIL = "share of the training after which its weights are 0; until then they fall linearly"
 
 
 @document_settings
@@ -38,7 +38,7 @@ class Twin(SupervisionSettings):
     )
     share: tuple[str, ...] = setting(
         default_of(LatentWeightTrainer, "share"),
-        f"real-valued layers that both paths use, of {', '.join(ROLES)}; or none",
+        f"real-valued layers that both networks share: any of {', '.join(ROLES)}, or none",
     )
     until: float | None = setting(None, _UNTIL, above=0, most=1, unset="never")
 
@@ -81,7 +81,7 @@ class Mixture(Settings):
     """
 
     until: float = setting(
-        0.3, "share of the training at which the layers are all binary", above=0, most=1
+        0.3, "share of the training after which all layers are binary", above=0, most=1
     )
 
     def trainer(self, model: keras.Model, steps: int, with_index: bool) -> keras.Model:
@@ -111,7 +111,7 @@ class Gradient(Settings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class LatentWeights(Technique):
-    """Latent weights that help the binary network, as a real-valued network of their own.
+    """The latent weights, used as a real-valued network, help to train the binary one.
 
     Args:
         {settings}
@@ -127,7 +127,7 @@ class LatentWeights(Technique):
 
     has_two_paths: ClassVar[bool] = True
 
-    way: Twin | Mixture | Gradient = setting(Twin(), "how they help")
+    way: Twin | Mixture | Gradient = setting(Twin(), "how the latent weights help")
 
     def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:
         if not any(has_binary_kernel(layer) for layer in layers_of(model)):

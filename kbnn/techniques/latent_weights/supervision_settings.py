@@ -20,9 +20,11 @@ class SupervisionSettings(Settings):
         ValueError: A value that is not valid; all weights 0.
     """
 
-    distillation_weight: float = setting(0.3, "weight of the distillation of its classes", least=0)
+    distillation_weight: float = setting(
+        0.3, "weight of the distillation from its class outputs", least=0
+    )
     temperature: float = setting(4.0, "temperature of the distillation", above=0)
-    feature_weight: float = setting(0.0, "weight of the alignment of features", least=0)
+    feature_weight: float = setting(0.0, "weight of the alignment with its features", least=0)
     teacher_contrast_weight: float = setting(
         0.0, "weight of a contrastive term with its features", least=0
     )

@@ -44,7 +44,7 @@ class Random(Settings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class NoisySupervision(Technique):
-    """Learned signs of kernels. It is made for a network that has been trained before.
+    """A small network learns the signs of each filter. Use it on a trained network.
 
     Args:
         {settings}
@@ -66,8 +66,8 @@ class NoisySupervision(Technique):
 
     noise_rate: float | tuple[float, float] = setting(
         default_of(LearnedSign, "noise_rate"),
-        "share of weights whose label is wrong; as A:B, of those whose best sign is +1 and of "
-        "those whose best sign is -1",
+        "share of weights with a wrong label; RATE:RATE gives one share for weights whose best "
+        "sign is +1 and another for weights whose best sign is -1",
         form="RATE or RATE:RATE",
     )
     weight: float = setting(
@@ -77,7 +77,9 @@ class NoisySupervision(Technique):
         default_of(LearnedSign, "mapping"), "network that maps filters to signs", choices=MAPPINGS
     )
     loss_on: str = setting(
-        default_of(LearnedSign, "loss_on"), "signs that the auxiliary loss takes", choices=LOSS_ON
+        default_of(LearnedSign, "loss_on"),
+        "signs that the auxiliary loss is computed from",
+        choices=LOSS_ON,
     )
     start: Residual | Random = setting(Residual(), "what the first signs are")
 

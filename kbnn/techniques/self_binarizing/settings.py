@@ -43,7 +43,7 @@ class SmoothSigns(Settings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class SelfBinarizing(Technique):
-    """Smooth signs of kernels and inputs that become sharp during the training.
+    """Smooth signs, for kernels and inputs, that become sharp during training.
 
     Architectures without branches also get binary normalization.
 
