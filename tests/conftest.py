@@ -17,7 +17,10 @@ import pytest
 import tf_keras as keras
 from tensorflow.python.framework.config import disable_op_determinism  # not in tf.config
 
+from tests.child_process import ChildProcess
+
 _KBNN = [sys.executable, "-c", "from kbnn.cli.main import main; main()"]
+_KBNN_FORKS = ChildProcess("tests.kbnn_command")
 
 
 def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
@@ -53,10 +56,7 @@ def images(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def start_kbnn():
-    """A function that starts the command in a process of its own.
-
-    Training needs one: it changes the state of its process for good.
-    """
+    """A function that starts the command, or another one, in a process."""
 
     def start(*arguments, command=_KBNN):
         return subprocess.Popen(
@@ -72,13 +72,32 @@ def start_kbnn():
 
 
 @pytest.fixture(scope="session")
-def run_kbnn(start_kbnn):
-    """A function that runs the command to its end in a process of its own."""
+def run_kbnn(start_kbnn, tmp_path_factory):
+    """A function that runs the command to its end in a process, because training changes a process.
 
-    def run(*arguments, **options):
-        with start_kbnn(*arguments, **options) as process:
-            output, errors = process.communicate(timeout=120)
-        return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    The process is a fork of one that has imported kbnn. Another command has a process from the
+    start.
+    """
+    outputs = [tmp_path_factory.mktemp("outputs") / name for name in ("stdout", "stderr")]
+
+    def run(*arguments, command=None):
+        if command is not None:
+            with start_kbnn(*arguments, command=command) as process:
+                output, errors = process.communicate(timeout=120)
+            return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+        for file in outputs:
+            file.touch()
+        stdout, stderr = map(str, outputs)
+        given = [str(argument) for argument in arguments]
+        status = _KBNN_FORKS.call(
+            arguments=given,
+            folder=str(pathlib.Path.cwd()),
+            environment=dict(os.environ),
+            stdout=stdout,
+            stderr=stderr,
+        )
+        output, errors = (file.read_text() for file in outputs)
+        return subprocess.CompletedProcess(["kbnn", *given], status, output, errors)
 
     return run
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.table.callback_training import check_resumption, train_with_callback
 from tests.table.determinism import deterministic_operations
-from tests.table.fresh_process import FRESH
+from tests.table.fresh_process import call_in_fresh_process
 from tests.table.rows import CallbackRow
 
 
@@ -23,4 +23,4 @@ def check_resume(row: CallbackRow) -> None:
 
 def check_mirrored(row: CallbackRow) -> None:
     """`fit` on two virtual CPUs; in a process with one strategy for all rows."""
-    FRESH.call("mirrored_callback", module=row.module, row=row.name)
+    call_in_fresh_process("mirrored_callback", module=row.module, row=row.name)

@@ -10,7 +10,7 @@ import tf_keras as keras
 
 from kbnn.graph.larq_quantizers import quantizers_of
 from tests.table.description import assert_same, describe, plain_attributes, plain_config
-from tests.table.fresh_process import FRESH
+from tests.table.fresh_process import call_in_fresh_process
 from tests.table.rows import ModelRow, QuantizerRow
 from tests.table.small_network import (
     images,
@@ -63,7 +63,9 @@ def _check_file(row: ModelRow, name: str) -> None:
         description = pathlib.Path(folder, "description.npz")
         model.save(path)
         np.savez(description, **describe(model))
-        FRESH.call("load", module=row.module, path=str(path), description=str(description))
+        call_in_fresh_process(
+            "load", module=row.module, path=str(path), description=str(description)
+        )
 
 
 def check_weights_file(row: ModelRow) -> None:

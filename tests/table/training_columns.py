@@ -7,7 +7,7 @@ import tf_keras as keras
 
 from tests.table.determinism import deterministic_operations
 from tests.table.formula_columns import expected_output
-from tests.table.fresh_process import FRESH
+from tests.table.fresh_process import call_in_fresh_process
 from tests.table.rows import ModelRow, QuantizerRow
 from tests.table.small_network import alone, images, network, policy, sample, train
 
@@ -66,7 +66,7 @@ def check_jit_compile(row: ModelRow) -> None:
 
 def check_mirrored(row: ModelRow) -> None:
     """`fit` on two virtual CPUs; in a process with one strategy for all rows."""
-    FRESH.call("mirrored", module=row.module, row=row.name)
+    call_in_fresh_process("mirrored", module=row.module, row=row.name)
 
 
 def check_determinism(row: ModelRow) -> None:
