@@ -19,7 +19,7 @@ quickstart: $(VENV)/.installed
 test: $(VENV)/.installed
 	$(PYTEST) -m "not slow and not device"
 
-# Interruption and resumption, a distribution strategy: tests of more than about ten seconds.
+# Interruption and resumption, a distribution strategy, fast tests in further settings.
 test-slow: $(VENV)/.installed
 	$(PYTEST) -m "slow and not device"
 

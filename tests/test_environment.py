@@ -38,7 +38,14 @@ def test_tensorflow_before_with_the_variable_set_works():
     assert result.stdout == "fine\n"
 
 
-@pytest.mark.parametrize("first", ["import tensorflow", "import keras", "import tf_keras"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import keras",
+        pytest.param("import tensorflow", marks=pytest.mark.slow),
+        pytest.param("import tf_keras", marks=pytest.mark.slow),
+    ],
+)
 def test_keras_3_before_is_refused_with_the_remedy(first):
     result = python(f"{first}; import kbnn")
     assert result.returncode == 1
@@ -47,6 +54,7 @@ def test_keras_3_before_is_refused_with_the_remedy(first):
     assert 'import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"' in result.stderr
 
 
+@pytest.mark.slow
 def test_the_notebook_line_works():
     line = 'import os; os.environ["TF_USE_LEGACY_KERAS"] = "1"'
     assert python(f"{line}\nimport tensorflow\nimport kbnn\nprint('fine')").stdout == "fine\n"
@@ -72,9 +80,15 @@ def test_real_errors_are_not_swallowed_with_the_notes():
     assert result.stderr == "E0000 00:00:17.1 1 a.cc:1] real\n"
 
 
-def test_a_process_without_standard_error_can_import_kbnn():
-    assert python("import sys; sys.stderr = None; import kbnn; print('fine')").stdout == "fine\n"
-    assert python("import os; os.close(2); import kbnn; print('fine')").stdout == "fine\n"
+@pytest.mark.parametrize(
+    "closing",
+    [
+        "import os; os.close(2)",
+        pytest.param("import sys; sys.stderr = None", marks=pytest.mark.slow),
+    ],
+)
+def test_a_process_without_standard_error_can_import_kbnn(closing):
+    assert python(f"{closing}; import kbnn; print('fine')").stdout == "fine\n"
 
 
 class FromKeras3:

@@ -1,4 +1,4 @@
-"""The columns of callbacks: trainings of a row's model on the bundled sample."""
+"""The columns of callbacks. Each trains a row's model on the bundled sample."""
 
 import numpy as np
 
@@ -9,18 +9,18 @@ from tests.table.rows import CallbackRow
 
 
 def check_fit(row: CallbackRow) -> None:
-    """`fit` with `validation_data` goes through."""
+    """`fit` with `validation_data` works."""
     history = train_with_callback(row, epochs=2).history.history
     assert {"loss", "val_loss"} <= history.keys()
     assert all(np.isfinite(values).all() for values in history.values()), history
 
 
 def check_resume(row: CallbackRow) -> None:
-    """A training that is interrupted and resumed ends where an uninterrupted one does."""
+    """An interrupted and resumed training gives the same weights as an uninterrupted one."""
     with deterministic_operations():
         check_resumption(row)
 
 
 def check_mirrored(row: CallbackRow) -> None:
-    """`fit` on two virtual CPUs; in a process with one strategy for all rows."""
+    """`fit` on two virtual CPUs works. One process, with one strategy, serves all rows."""
     call_in_fresh_process("mirrored_callback", module=row.module, row=row.name)

@@ -1,4 +1,4 @@
-"""Trainings of a callback's row, on the bundled sample."""
+"""Train the model of a callback's row on the bundled sample."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,7 @@ from tests.table.rows import CallbackRow
 
 
 class Interruption(keras.callbacks.Callback):
-    """Ends a training as a user does, when an epoch has been backed up."""
+    """Interrupts a training after an epoch has been backed up, as Ctrl-C does."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch == 1:
@@ -23,7 +23,7 @@ class Interruption(keras.callbacks.Callback):
 def train_with_callback(
     row: CallbackRow, epochs: int, extra: list[keras.callbacks.Callback] | None = None
 ) -> keras.Model:
-    """A model of a row, trained with its callbacks; seeded."""
+    """Train a row's model with its callbacks and a fixed seed, and return it."""
     keras.utils.set_random_seed(0)
     train, validation, _ = kbnn.data.load("fashion_mnist_sample", batch_size=500)
     model = row.model()
@@ -36,7 +36,7 @@ def train_with_callback(
 
 
 def check_resumption(row: CallbackRow) -> None:
-    """Raise AssertionError unless weights after an interruption are those of one without."""
+    """Raise AssertionError unless a resumed training gives the weights of an uninterrupted one."""
     expected = train_with_callback(row, 3)
     with tempfile.TemporaryDirectory() as folder:
         backup = pathlib.Path(folder, "backup")

@@ -1,4 +1,4 @@
-"""The columns: each a function that raises when a row fails in it, and returns when it passes."""
+"""The columns of the table. Each is a function that raises an error if the row fails."""
 
 from tests.table import callback_columns as callbacks
 from tests.table import device_columns as device

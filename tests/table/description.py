@@ -1,4 +1,4 @@
-"""What must survive saving and loading: a network's outputs, weights, layers and quantizers."""
+"""What saving and loading must keep: a network's outputs, weights, layers and quantizers."""
 
 import json
 
@@ -9,10 +9,10 @@ from tests.table.small_network import images, model_quantizers, weights_by_name
 
 
 def describe(model: keras.Model) -> dict[str, np.ndarray]:
-    """Arrays, and configs as JSON, of a network."""
+    """Return the arrays of a network, and its configs as JSON."""
     x, _ = images(8)
     arrays = {"outputs": model(x).numpy()}
-    # A loaded model may list its weights in another order; those of a layer keep theirs.
+    # A loaded model may list its weights in another order. A layer keeps the order.
     for layer in model.layers:
         arrays[layer.name] = identity(layer)
         for i, value in enumerate(layer.get_weights()):
@@ -25,24 +25,24 @@ def describe(model: keras.Model) -> dict[str, np.ndarray]:
 
 
 def identity(layer: keras.layers.Layer) -> np.ndarray:
-    """A layer's class and arguments.
+    """Return a layer's class and arguments.
 
-    A SavedModel revives a class that is not registered as another of the same name, which computes
-    the same but has none of its methods: it could not be frozen.
+    A SavedModel loads an unregistered class as a generic one with the same name and outputs, but
+    without its methods. It could not be frozen.
     """
     name = f"{type(layer).__module__}.{type(layer).__name__}"
     return np.array(json.dumps([name, plain_config(layer)], sort_keys=True))
 
 
 def plain_config(layer: keras.layers.Layer) -> dict:
-    """A layer's arguments as JSON has them (tuples become lists)."""
+    """Return a layer's arguments as JSON has them, with lists for tuples."""
     return json.loads(json.dumps(layer.get_config()))
 
 
 def plain_attributes(layer: keras.layers.Layer) -> dict:
-    """What a layer remembers of its arguments, whether or not its config says so."""
+    """Return a layer's plain attributes, which its config may omit."""
     kinds = (bool, int, float, str, tuple, type(None))
-    # Keras notes here whether all arguments were plain ones, which those of a config always are.
+    # It tells Keras whether all arguments were plain. Those from a config always are.
     ignored = "_auto_get_config"
     return {
         name: value
@@ -52,7 +52,7 @@ def plain_attributes(layer: keras.layers.Layer) -> dict:
 
 
 def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
-    """Raise AssertionError where two descriptions differ; the outputs may in their last digits."""
+    """Raise AssertionError if two descriptions differ, except in the last digits of outputs."""
     assert found.keys() == expected.keys(), found.keys() ^ expected.keys()
     for name, value in expected.items():
         if name == "outputs":

@@ -1,4 +1,4 @@
-"""Deterministic operations for a part of the process's life, as `kbnn train` has them for all."""
+"""Deterministic operations for a block; `kbnn train` turns them on for its whole process."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tensorflow.python.framework.config import disable_op_determinism  # not in 
 
 @contextlib.contextmanager
 def deterministic_operations() -> Iterator[None]:
-    """TensorFlow's operations are deterministic inside the block."""
+    """Make TensorFlow's operations deterministic inside the block."""
     tf.config.experimental.enable_op_determinism()
     try:
         yield

@@ -1,4 +1,4 @@
-"""The columns of what ships."""
+"""The columns of freezing and conversion."""
 
 import pathlib
 import tempfile
@@ -12,7 +12,7 @@ from tests.table.small_network import images, moved_network
 
 
 def check_freeze(row: ModelRow) -> None:
-    """The frozen network computes the same, of Keras's and Larq's layers alone."""
+    """The frozen network computes the same, with layers of Keras and Larq only."""
     model = moved_network(row)
     frozen = converters.freeze(model)
     x, _ = images()
@@ -26,7 +26,7 @@ def check_freeze(row: ModelRow) -> None:
 
 
 def check_convert(row: ModelRow) -> None:
-    """The convolution becomes a binary operator, and the file computes what the network does."""
+    """The convolution becomes a binary operator, and the file computes the same as the network."""
     model = moved_network(row)
     x, _ = images(64)
     labels = model(x).numpy().argmax(axis=1)

@@ -1,4 +1,4 @@
-"""A healthy quantizer of the tests' own, and broken ones, the same but for one fault."""
+"""A healthy quantizer, and copies of it that have one fault each; layers and callbacks too."""
 
 import dataclasses
 import random
@@ -13,16 +13,16 @@ from tests.table.rows import CallbackRow, LayerRow, QuantizerRow, by_name
 from tests.table.table_rows import binary_model, sign
 
 
-def registered(cls: type) -> type:
-    """Known to Keras, and by its bare name to Larq, which looks it up in `.h5` files."""
+def register(cls: type) -> type:
+    """Register a class with Keras, also under its bare name, which Larq looks up in `.h5` files."""
     keras.utils.register_keras_serializable("faulty")(cls)
     keras.utils.get_custom_objects()[cls.__name__] = cls
     return cls
 
 
-@registered
+@register
 class Healthy(lq.quantizers.Quantizer):
-    """tanh(sharpness x) in training, with a loss of its own; the sign at inference."""
+    """tanh(sharpness x) in training, with an added loss; the sign at inference."""
 
     precision = 1
 
@@ -62,27 +62,27 @@ class Healthy(lq.quantizers.Quantizer):
 keras.utils.get_custom_objects()["healthy"] = Healthy
 
 
-@registered
+@register
 class WrongAtZero(Healthy):
     def hard(self, x):
         return tf.sign(x)
 
 
-@registered
+@register
 class WrongGradient(Healthy):
     def soft(self, x):
         return super().soft(x) + (x - tf.stop_gradient(x))
 
 
-@registered
+@register
 class LosesArgument(Healthy):
     def get_config(self):
         return lq.quantizers.Quantizer.get_config(self)
 
 
-@registered
+@register
 class HidesState(Healthy):
-    """As Larq's own quantizers do."""
+    """Larq's own quantizers do this."""
 
     @property
     def non_trainable_weights(self):
@@ -98,31 +98,31 @@ class RegisteredInPackageOnly(Healthy):
     pass
 
 
-@registered
+@register
 class Float32Constant(Healthy):
     def hard(self, x):
         return super().hard(x * tf.constant(2.0))
 
 
-@registered
+@register
 class NotForXla(Healthy):
-    """Numbers by way of strings, which XLA has not."""
+    """It converts numbers to strings and back, which XLA cannot compile."""
 
     def hard(self, x):
         strings = tf.strings.as_string(tf.cast(super().hard(x), "float32"))
         return tf.cast(tf.strings.to_number(strings), x.dtype)
 
 
-@registered
+@register
 class Nondeterministic(Healthy):
     def penalty(self, x):
         random_scale = 1e-5 * random.SystemRandom().random()
         return super().penalty(x) + random_scale * tf.reduce_mean(tf.cast(x, "float32"))
 
 
-@registered
+@register
 class LossUnlessInference(Healthy):
-    """Has a loss while Keras builds a model, and none in evaluation: Keras takes the former."""
+    """It adds a loss when Keras builds the model, and none in evaluation."""
 
     def call(self, inputs, training=None):
         if training is not False:
@@ -130,21 +130,21 @@ class LossUnlessInference(Healthy):
         return self.soft(inputs) if training else self.hard(inputs)
 
 
-@registered
+@register
 class DoesNotFreeze(Healthy):
     def frozen_quantizer(self):
         return type(self).from_config(self.get_config())
 
 
-@registered
+@register
 class FreezesToAnother(Healthy):
     def frozen_quantizer(self):
         return lq.quantizers.SteHeaviside()
 
 
-@registered
+@register
 class ReplicasApart(Healthy):
-    """A variable whose values in the replicas nothing combines."""
+    """The replicas give one variable different values, and nothing combines them."""
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -155,39 +155,39 @@ class ReplicasApart(Healthy):
         return super().soft(x)
 
 
-@registered
+@register
 class TwoBits(Healthy):
-    """Says that it has more values than it has."""
+    """It claims a precision of two bits and has two values."""
 
     precision = 2
 
 
-@registered
+@register
 class WrongForKernels(Healthy):
-    """Takes every square tensor for something else."""
+    """It gives other outputs for tensors whose first two sizes are equal, such as kernels."""
 
     def hard(self, x):
         return -super().hard(x) if x.shape[0] == x.shape[1] else super().hard(x)
 
 
-@registered
+@register
 class DeafShift(kbnn.layers.LearnedShift):
-    """No gradient reaches its weight."""
+    """Its weight gets no gradient."""
 
     def call(self, inputs):
         return inputs + tf.stop_gradient(self.shift)
 
 
-@registered
+@register
 class ShiftThatStays(kbnn.layers.LearnedShift):
-    """Needs kbnn, or what it is defined in, on the device's side."""
+    """Its frozen form is itself, a class of the tests, and not a layer of Keras or Larq."""
 
     def frozen_layer(self):
         return type(self).from_config(self.get_config()), self.get_weights()
 
 
 class CountsFromItsBirth(keras.callbacks.Callback):
-    """Lowers the learning rate by the epochs seen, which a resumed `fit` counts anew."""
+    """It divides the learning rate by the epochs seen, which a resumed `fit` counts from zero."""
 
     epochs = 0
 

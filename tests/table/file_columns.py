@@ -1,4 +1,4 @@
-"""The columns of what is saved, loaded and copied."""
+"""The columns of saving, loading and copying."""
 
 import pathlib
 import tempfile
@@ -23,7 +23,7 @@ from tests.table.small_network import (
 
 
 def check_alias(row: QuantizerRow) -> None:
-    """Larq's layers take its alias."""
+    """Larq's layers accept the alias."""
     layer = lq.layers.QuantDense(
         4, kernel_constraint="weight_clip", **{f"{role}_quantizer": row.alias for role in row.roles}
     )
@@ -33,7 +33,7 @@ def check_alias(row: QuantizerRow) -> None:
 
 
 def check_config(row: ModelRow) -> None:
-    """The config tells all arguments."""
+    """The config has all arguments."""
     layer = row.make()
     copy = type(layer).from_config(layer.get_config())
     assert plain_config(copy) == plain_config(layer)
@@ -69,7 +69,7 @@ def _check_file(row: ModelRow, name: str) -> None:
 
 
 def check_weights_file(row: ModelRow) -> None:
-    """Weights in HDF5 and in TensorFlow's format make a new network the old one."""
+    """A new network that loads the weights, in HDF5 or TensorFlow's format, equals the first."""
     model = moved_network(row)
     with tempfile.TemporaryDirectory() as folder:
         for name in ("weights.h5", "weights"):
@@ -87,7 +87,7 @@ def _states(model: keras.Model) -> list[np.ndarray]:
 
 
 def check_clone_model(row: ModelRow) -> None:
-    """`clone_model` makes a network that takes the weights and is then the same."""
+    """A clone by `clone_model` that gets the weights equals the network."""
     model = moved_network(row)
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())

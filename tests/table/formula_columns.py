@@ -1,4 +1,4 @@
-"""The columns that hold a row against its formulas in NumPy."""
+"""The columns that compare a row with its formulas in NumPy."""
 
 import itertools
 
@@ -8,12 +8,12 @@ import tf_keras as keras
 
 from kbnn.graph.larq_quantizers import quantizers_of
 from tests.table.rows import LayerRow, ModelRow, QuantizerRow
-from tests.table.small_network import alone, moved_network, sample, weights_by_name
+from tests.table.small_network import moved_network, sample, single_layer_model, weights_by_name
 
 
 def check_forward(row: ModelRow) -> None:
-    """The outputs are NumPy's, at inference and in training, which a tensor may say too."""
-    model = alone(row)
+    """The outputs are NumPy's at inference and in training. `training` may be a tensor."""
+    model = single_layer_model(row)
     x = sample(row.shape)
     for training, given in itertools.product((False, True), (bool, tf.constant)):
         expected = expected_output(row, model.layers[-1], x, training)
@@ -29,8 +29,8 @@ def expected_output(
 
 
 def check_pseudo_gradient(row: QuantizerRow) -> None:
-    """The gradient by input, in training, is the formula's."""
-    model = alone(row)
+    """The gradient by input in training is the formula's."""
+    model = single_layer_model(row)
     x = sample(row.shape)
     given = np.random.default_rng(1).normal(size=row.shape).astype("f")
     expected = given * row.gradient(x, **weights_by_name(model.layers[-1]))
@@ -38,8 +38,8 @@ def check_pseudo_gradient(row: QuantizerRow) -> None:
 
 
 def check_gradient(row: LayerRow) -> None:
-    """The gradients by input and weights, in training, are those of NumPy's outputs."""
-    model = alone(row)
+    """The gradients by input and weights in training are the numerical ones of NumPy's outputs."""
+    model = single_layer_model(row)
     layer = model.layers[-1]
     formula = row.training_forward or row.forward
     x = np.random.default_rng(0).normal(size=row.shape)
@@ -59,7 +59,7 @@ def check_gradient(row: LayerRow) -> None:
 
 
 def gradients(model: keras.Model, x: np.ndarray, given: np.ndarray) -> list[tf.Tensor]:
-    """By input and trainable weights, given the gradient by output."""
+    """Return the gradients by input and trainable weights for a gradient by output."""
     x = tf.constant(x, tf.float32)
     with tf.GradientTape() as tape:
         tape.watch(x)
@@ -68,7 +68,7 @@ def gradients(model: keras.Model, x: np.ndarray, given: np.ndarray) -> list[tf.T
 
 
 def check_larq_layer(row: QuantizerRow) -> None:
-    """A Larq layer with it is Keras's convolution of what NumPy makes of input and kernel."""
+    """A Larq layer with the quantizer is a convolution of NumPy's quantized input and kernel."""
     layer = moved_network(row).get_layer("conv")
     (kernel,) = layer.get_weights()[:1]
     x = sample((2, 4, 4, 32))

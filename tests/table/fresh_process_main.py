@@ -27,7 +27,7 @@ from tests.table.small_network import network, train
 
 
 def load(module: str, path: str, description: str) -> None:
-    """A saved model is what it was, without custom_objects."""
+    """Load a model without custom_objects and compare it with its description."""
     importlib.import_module(module)
     model = keras.models.load_model(path)
     with np.load(description) as before:
@@ -36,12 +36,12 @@ def load(module: str, path: str, description: str) -> None:
 
 @functools.cache
 def strategy() -> tf.distribute.Strategy:
-    """The one strategy of the process: a second one dies."""
+    """Return the only strategy of the process, because a second one crashes."""
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 def mirrored(module: str, row: str) -> None:
-    """Two replicas train, and their weights stay the same."""
+    """Train on two replicas, whose weights must stay equal."""
     with strategy().scope():
         model = network(rows_of(module)[row])
         history = train(model).history
@@ -50,7 +50,7 @@ def mirrored(module: str, row: str) -> None:
 
 
 def mirrored_callback(module: str, row: str) -> None:
-    """The same with a callback and the model that it is made for."""
+    """Train a callback's model on two replicas, whose weights must stay equal."""
     with strategy().scope():
         model = train_with_callback(rows_of(module)[row], epochs=1)
     assert_equal_replicas(model)
@@ -58,7 +58,7 @@ def mirrored_callback(module: str, row: str) -> None:
 
 def assert_equal_replicas(model: keras.Model) -> None:
     for weight in model.weights:
-        # Moving statistics are each replica's own, and become one when they are read.
+        # Replicas have different moving statistics, which are combined when they are read.
         if weight.synchronization != tf.VariableSynchronization.ON_READ:
             first, second = (value.numpy() for value in weight.values)
             np.testing.assert_array_equal(first, second, err_msg=weight.name)
@@ -80,7 +80,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            # Larq leaves its scope open where a layer fails inside: here it ends with the command.
+            # Larq leaves its scope open when a layer fails inside it. This closes it.
             with lq.context.quantized_scope(False):
                 commands[request.pop("command")](**request)
             answer = None

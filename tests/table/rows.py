@@ -1,4 +1,4 @@
-"""What a row of the table says, kind by kind, and all rows."""
+"""The kinds of rows: what the table needs to know about a quantizer, a layer or a callback."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -8,19 +8,19 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-# NumPy's version of a function: called with an input and, by name, the layer's own weights.
+# A function in NumPy. It takes the input and, by name, the weights of the layer.
 Formula = Callable[..., np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What the rows of each kind say.
+    """What every row has.
 
     Attributes:
-        name: stands in the tests' ids.
-        lacks: columns that do not apply to the row, each with the reason.
-        module: the module in whose `ROWS` the row stands, for processes that look it up. Importing
-            it registers with Keras what the row is about.
+        name: Part of the tests' ids.
+        lacks: The columns that do not apply to the row, each with the reason.
+        module: The module whose `ROWS` has the row. Another process imports it to find the row.
+            The import registers the row's class with Keras.
     """
 
     name: str
@@ -33,12 +33,12 @@ class QuantizerRow(Row):
     """A quantizer.
 
     Attributes:
-        make: a new instance, with arguments other than the defaults.
-        forward: its output at inference.
-        gradient: its pseudo-gradient in training, by input; None where it is not elementwise.
-        training_forward: its output in training, where that is another.
-        roles: what it quantizes, "input" or "kernel" or both.
-        alias: the string that stands for it in Larq's layers.
+        make: Returns a new instance, with arguments other than the defaults.
+        forward: Its output at inference.
+        gradient: Its pseudo-gradient by input in training, or None if that is not elementwise.
+        training_forward: Its output in training, if that is different.
+        roles: What it quantizes: "input", "kernel" or both.
+        alias: The string that Larq's layers accept for it.
     """
 
     make: Callable[[], keras.layers.Layer]
@@ -50,21 +50,21 @@ class QuantizerRow(Row):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of a tensor to quantize: a batch of images, or a kernel."""
+        """The shape of a tensor to quantize: a batch of images, or a kernel."""
         return (4, 8, 8, 32) if "input" in self.roles else (3, 3, 32, 32)
 
 
 @dataclasses.dataclass(frozen=True)
 class LayerRow(Row):
-    """A layer that stands between batch normalization and a binary convolution, or in front of all.
+    """A layer between batch normalization and a binary convolution, or before all other layers.
 
     Attributes:
-        make: a new instance, with arguments other than the defaults.
-        forward: its output at inference. It must be smooth at the random numbers of the table,
-            where it is differentiated, if `training_forward` does not stand in.
-        training_forward: its output in training, where that is another.
-        shape: of an input, the batch included.
-        takes_images: it stands in front of the first layer.
+        make: Returns a new instance, with arguments other than the defaults.
+        forward: Its output at inference. Without `training_forward`, it must be differentiable at
+            the random numbers of the table.
+        training_forward: Its output in training, if that is different.
+        shape: The shape of an input, with the batch.
+        takes_images: Whether it comes before the first layer.
     """
 
     make: Callable[[], keras.layers.Layer]
@@ -74,7 +74,7 @@ class LayerRow(Row):
     takes_images: bool = False
 
 
-# The rows that stand in a network (see `small_network.network`), which most columns look at.
+# The rows that `small_network.network` builds a network for. Most columns test that network.
 ModelRow = QuantizerRow | LayerRow
 
 
@@ -83,9 +83,9 @@ class CallbackRow(Row):
     """A callback of `fit`.
 
     Attributes:
-        make: the callbacks of a training on the given `train` of `kbnn.data.load`; the one that
-            the row is about is among them.
-        model: a model of 28x28x1 images and 10 classes to train, not compiled.
+        make: Takes `train` of `kbnn.data.load` and returns the callbacks for training on it. The
+            row's callback is one of them.
+        model: Returns an uncompiled model for 28x28x1 images and 10 classes.
     """
 
     make: Callable[[tf.data.Dataset], list[keras.callbacks.Callback]]
@@ -93,7 +93,7 @@ class CallbackRow(Row):
 
 
 def by_name(rows: list[Any]) -> dict[str, Any]:
-    """The rows by their names, which must differ."""
+    """Return the rows by their names, which must differ."""
     found = {row.name: row for row in rows}
     if len(found) < len(rows):
         raise ValueError(f"Expected rows with different names. Received: {[r.name for r in rows]}")

@@ -1,4 +1,4 @@
-"""What the columns look at: a row's quantizer or layer, alone and in a small network."""
+"""The models that the columns test: a row's quantizer or layer, by itself and in a network."""
 
 import contextlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ CLASSES = 3
 
 @contextlib.contextmanager
 def policy(name: str) -> Iterator[None]:
-    """Layers that are made inside get a dtype policy, which they keep."""
+    """Layers that are created inside the block get a dtype policy, and keep it."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(name)
     try:
@@ -26,10 +26,10 @@ def policy(name: str) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
-def alone(row: ModelRow) -> keras.Model:
-    """A model of a row's quantizer or layer and nothing else.
+def single_layer_model(row: ModelRow) -> keras.Model:
+    """Return a model of only the row's quantizer or layer.
 
-    A model hands `training` on to layers that take it, and only to them.
+    A model passes `training` to those layers whose `call` takes it.
     """
     batch, *shape = row.shape
     x = keras.Input(shape, batch_size=batch, dtype="float32")
@@ -39,11 +39,10 @@ def alone(row: ModelRow) -> keras.Model:
 
 
 def network(row: ModelRow, **quantizers: Any) -> keras.Model:
-    """A real stem, a binary convolution named `conv`, logits; the row where it belongs.
+    """Return a network with a real stem, a binary convolution named `conv`, and logits.
 
-    A layer stands before the convolution, or before the stem; a quantizer in the convolution, in
-    all of its roles. `quantizers` go before those of the row; where neither says anything, the
-    convolution has `ste_sign`.
+    A row's layer comes before the convolution or before the stem. A row's quantizer is in the
+    convolution, in all its roles. `quantizers` replace the row's; the default is `ste_sign`.
     """
     signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
     if isinstance(row, QuantizerRow):
@@ -74,7 +73,7 @@ def network(row: ModelRow, **quantizers: Any) -> keras.Model:
 
 
 def moved_network(row: ModelRow) -> keras.Model:
-    """A network whose weights and quantizers are nowhere at their initial values."""
+    """Return a network in which no weight, also of quantizers, has its initial value."""
     model = network(row)
     randomise(model)
     for quantizer in model_quantizers(model):
@@ -85,7 +84,7 @@ def moved_network(row: ModelRow) -> keras.Model:
 
 
 def randomise(model: keras.Model) -> None:
-    """Give every weight but those of quantizers a value."""
+    """Set all weights to random values, except the quantizers' weights."""
     rng = np.random.default_rng(0)
     layers = [layer for layer in model.layers if not isinstance(layer, lq.quantizers.Quantizer)]
     for weight in (weight for layer in layers for weight in weights_without_quantizers(layer)):
@@ -96,19 +95,19 @@ def randomise(model: keras.Model) -> None:
 
 
 def model_quantizers(model: keras.Model) -> list[keras.layers.Layer]:
-    """The quantizers of a network's layers."""
+    """Return the quantizers of a network's layers."""
     return [quantizer for layer in model.layers for quantizer in quantizers_of(layer).values()]
 
 
 def state(layer: keras.layers.Layer) -> list[tf.Variable]:
-    """All variables that a layer holds, those too that its `weights` leave out."""
+    """Return all variables of a layer, including those that its `weights` omit."""
     return list(tf.Module.variables.fget(layer))
 
 
 def weights_by_name(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
-    """A layer's weights as the formulas of its row take them.
+    """Return a layer's weights by the argument names of its row's formulas.
 
-    By the last part of their names, and where weights share that by the last two.
+    A name is the last part of the weight's name, or the last two parts if weights share the last.
     """
     names = [weight.name.split(":")[0].split("/") for weight in state(layer)]
     last = [name[-1] for name in names]
@@ -122,14 +121,14 @@ def weights_by_name(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 def sample(shape: tuple[int, ...]) -> np.ndarray:
-    """Random numbers, the ends of the clipped gradients and both zeros among them."""
+    """Return random numbers, with both zeros and the limits of clipped gradients among them."""
     x = np.random.default_rng(0).normal(size=shape).astype("f")
     x.flat[:6] = [0.0, -0.0, 1.0, -1.0, 3.0, -3.0]
     return x
 
 
 def images(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Images, and labels of which their brightness tells something."""
+    """Return images and labels. The brightness of an image depends on its label."""
     y = np.arange(count) % CLASSES
     x = np.random.default_rng(0).normal(size=(count, 8, 8, 3)) + y[:, None, None, None]
     return x.astype("f"), y
@@ -142,7 +141,7 @@ def train(
     jit_compile: bool = False,
     **fit_options: Any,
 ) -> keras.callbacks.History:
-    """Two epochs of two steps.
+    """Train for two epochs of two steps.
 
     The optimizer and the metrics have their variables before the first step. Otherwise Keras would
     trace the step twice.

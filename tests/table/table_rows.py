@@ -25,7 +25,7 @@ def approx_sign_gradient(x):
 
 
 def convolved(x, kernel):
-    """A batch of images convolved, with zeros around them."""
+    """Convolve a batch of images, padded with zeros."""
     before, after = (np.array(kernel.shape[:2]) - 1) // 2, np.array(kernel.shape[:2]) // 2
     padded = np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0)])
     windows = np.lib.stride_tricks.sliding_window_view(padded, kernel.shape[:2], axis=(1, 2))
@@ -33,7 +33,7 @@ def convolved(x, kernel):
 
 
 def mapped_filters(x, kernels, affine):
-    """What the mapping of a LearnedSign, whose convolutions are given, makes of a kernel."""
+    """Map a kernel with a LearnedSign's convolutions."""
     filters = np.transpose(x, [3, 0, 1, 2]) / x.std()
     for kernel, (gamma, beta) in zip(kernels[:-1], affine, strict=True):
         filters = convolved(filters, kernel)
@@ -53,11 +53,11 @@ def learned_sign(residual):
 
 
 def contrastive_sign(negatives, **options):
-    """Without a base of its own gradient, so that the elementwise one is that of ste_sign."""
+    """Return a row of ContrastiveSign. Its pseudo-gradient is the one of its base, ste_sign."""
     options = {"negatives": negatives, "weight": 0.5, "temperature": 0.2, "embedding": 6, **options}
     lacks = {}
     if isinstance(negatives, kbnn.techniques.MemoryBank):
-        needs = "a bank needs sample indices, which the table's trainings have not; tests/training"
+        needs = "a bank needs sample indices, which the table's trainings lack; see test_trainer.py"
         lacks = dict.fromkeys(TRAININGS, needs)
     return QuantizerRow(
         f"contrastive_sign_{negatives.source}",
@@ -74,7 +74,7 @@ TRAININGS = [
     *("fit", "mixed_float16", "mixed_bfloat16", "jit_compile", "mirrored", "determinism", "bop"),
     *("forward", "gradient"),
 ]
-NOT_ELEMENTWISE = {"gradient": "not elementwise; tests/quantizers/test_learned_sign.py has it"}
+NOT_ELEMENTWISE = {"gradient": "not elementwise; noisy_supervision/test_learned_sign.py has it"}
 
 QUANTIZERS = [
     QuantizerRow(

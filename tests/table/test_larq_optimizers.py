@@ -1,4 +1,4 @@
-"""What is to be known of Larq's CaseOptimizer with this Keras, besides that it works."""
+"""The limits of Larq's CaseOptimizer with this Keras."""
 
 import larq as lq
 import numpy as np
@@ -20,8 +20,8 @@ def test_keras_newer_optimizers_are_refused():
         case_optimizer(keras.optimizers.Adam())
 
 
-def test_a_loaded_model_trains_no_weight_until_it_is_compiled_anew(tmp_path):
-    """Larq remembers variables by numbers that are others in the next process."""
+def test_a_loaded_model_trains_no_weight_until_it_is_compiled_again(tmp_path):
+    """Larq identifies variables by numbers, which change when a model is loaded."""
     model = network(ROWS["ste_sign"])
     optimizer = case_optimizer(keras.optimizers.legacy.Adam(0.01))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -5,7 +5,7 @@ import pytest
 from tests.table.columns import COLUMNS
 from tests.table.table_rows import ROWS
 
-# They take more than ten seconds.
+# Each test takes more than ten seconds.
 SLOW_COLUMNS = ["resume"]
 
 CASES = [

@@ -1,4 +1,4 @@
-"""The test of the test: each fake fails in the columns that it should, and in no others."""
+"""The table catches faults: each faulty row fails in the columns that it should, and no others."""
 
 import larq as lq
 import pytest
@@ -11,7 +11,7 @@ UNKNOWN = "[Uu]nknown quantization function|must be `callable` or `None`"
 NOT_THE_SAME_TYPE = "type float32 that does not match type b?float16"
 NOT_FROZEN = "DoesNotFreeze'> is <class 'larq.quantizers.SteSign'>"
 
-# For each fake, the columns in which it fails, and what the failure says.
+# The columns in which each faulty row fails, with a pattern of the error.
 FAILURES = {
     "wrong_at_zero": {
         "forward": DIFFERENT,
@@ -50,7 +50,7 @@ FAILURES = {
     "counts_from_its_birth": {"resume": DIFFERENT},
     "crashes_in_validation": dict.fromkeys(["fit", "resume", "mirrored"], "no validation"),
 }
-# Each takes seconds: the healthy quantizer stands for those whose fault is elsewhere.
+# Each takes seconds, so of the rows that should pass, only the healthy one is tested in them.
 EXPENSIVE = ["jit_compile", "resume"]
 
 FAILING = [
@@ -75,7 +75,7 @@ PASSING = [
 
 @pytest.fixture(autouse=True)
 def _larq_scope():
-    """Larq leaves its scope open where a layer fails inside: here it ends with the test."""
+    """Close the scope that Larq leaves open when a layer fails inside it."""
     with lq.context.quantized_scope(False):
         yield
 
@@ -94,7 +94,7 @@ def test_passes(name, column):
     COLUMNS[type(row)][column](row)
 
 
-def test_there_is_a_fake_for_each_column():
+def test_each_column_has_a_faulty_row():
     checks = {check for columns in COLUMNS.values() for check in columns.values()}
     failed = {COLUMNS[type(ROWS[name])][c] for name, columns in FAILURES.items() for c in columns}
     assert failed == checks

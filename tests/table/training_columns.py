@@ -1,4 +1,4 @@
-"""The columns of `fit`: as it is, in half precision, compiled, distributed, under Larq's Bop."""
+"""The columns of `fit`: plain, mixed precision, XLA, two devices, determinism, Larq's Bop."""
 
 import larq as lq
 import numpy as np
@@ -9,11 +9,11 @@ from tests.table.determinism import deterministic_operations
 from tests.table.formula_columns import expected_output
 from tests.table.fresh_process import call_in_fresh_process
 from tests.table.rows import ModelRow, QuantizerRow
-from tests.table.small_network import alone, images, network, policy, sample, train
+from tests.table.small_network import images, network, policy, sample, single_layer_model, train
 
 
 def check_fit(row: ModelRow) -> None:
-    """`fit` changes all trainable weights; its validation is `evaluate`'s."""
+    """`fit` changes all trainable weights, and its validation equals `evaluate`."""
     model = network(row)
     x, y = images()
     before = [weight.numpy() for weight in model.trainable_weights]
@@ -41,9 +41,9 @@ def check_mixed_bfloat16(row: ModelRow) -> None:
 
 
 def _check_mixed(row: ModelRow, dtype: str, tolerance: float) -> None:
-    """Outputs in half precision are NumPy's of the rounded inputs, signs exactly; `fit` works."""
+    """Outputs in half precision are NumPy's for rounded inputs, with equal signs; `fit` works."""
     with policy(f"mixed_{dtype}"):
-        single, model = alone(row), network(row)
+        single, model = single_layer_model(row), network(row)
     assert single.output.dtype == model.get_layer("conv").output.dtype == dtype
     x = tf.cast(sample(row.shape), dtype)
     expected = expected_output(row, single.layers[-1], tf.cast(x, "float32").numpy())
@@ -56,7 +56,7 @@ def _check_mixed(row: ModelRow, dtype: str, tolerance: float) -> None:
 
 
 def check_jit_compile(row: ModelRow) -> None:
-    """XLA compiles training and inference, and computes the same."""
+    """XLA compiles training and inference, with the same outputs."""
     model = network(row)
     before = [weight.numpy() for weight in model.trainable_weights]
     assert_trained(model, before, train(model, jit_compile=True).history)
@@ -65,7 +65,7 @@ def check_jit_compile(row: ModelRow) -> None:
 
 
 def check_mirrored(row: ModelRow) -> None:
-    """`fit` on two virtual CPUs; in a process with one strategy for all rows."""
+    """`fit` on two virtual CPUs works. One process, with one strategy, serves all rows."""
     call_in_fresh_process("mirrored", module=row.module, row=row.name)
 
 
@@ -86,9 +86,10 @@ def _trained_weights(row: ModelRow) -> list[np.ndarray]:
 
 
 def check_bop(row: ModelRow) -> None:
-    """Larq's Bop, in a CaseOptimizer, flips the binary weights that its formula says.
+    """Larq's Bop, in a CaseOptimizer, flips the binary weights that its formula gives.
 
-    Kernels are those of Bop's documentation, marked as binary, or the row's own.
+    The kernel quantizer is the row's, or the one of Bop's documentation, which only marks weights
+    as binary.
     """
     roles = row.roles if isinstance(row, QuantizerRow) else ("input",)
     for role in roles:
@@ -107,7 +108,7 @@ def _check_bop_step(model: keras.Model) -> None:
     with tf.GradientTape() as tape:
         total = tf.add_n([loss(y, model(x, training=True)), *model.losses])
     signal = old * gamma * tape.gradient(total, kernel.latent_variable) - threshold
-    # The step begins where the gradient was taken: batch norm and quantizers may have moved.
+    # The call above may have changed weights of batch normalization and quantizers.
     model.set_weights(before)
     bop = lq.optimizers.Bop(threshold=threshold, gamma=gamma)
     optimizer = lq.optimizers.CaseOptimizer(
