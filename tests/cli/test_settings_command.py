@@ -12,7 +12,8 @@ from kbnn.techniques import TECHNIQUES
 
 
 def settings(*arguments):
-    return CliRunner().invoke(app, ["settings", *arguments])
+    # pytest-xdist sets a number of columns for its processes.
+    return CliRunner(env={"COLUMNS": None}).invoke(app, ["settings", *arguments])
 
 
 def test_the_overview_lists_parts_and_methods():
