@@ -87,7 +87,7 @@ def test_settings_reach_the_term_and_the_bank_has_a_row_for_each_image():
     [
         (
             ["--set", "negatives=sideways"],
-            "to be SameBatch, EmbeddingQueue or MemoryBank",
+            "to be one of same_batch, embedding_queue, memory_bank",
         ),
         (["--set", "count=9"], "negatives.count with --set negatives=embedding_queue"),
         (["--set", "weight=-1"], "--set weight to be a number of at least 0"),
