@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn._files import replace_file
 from kbnn.converters import interpreters, lce
 from kbnn.converters.device_file import parse_device_file
@@ -101,10 +102,7 @@ def convert(
     """
     device_model = DeviceModel(model)
     path = _check_path(path)
-    if isinstance(allow_float, str):
-        raise TypeError(
-            f"Expected `allow_float` to be a list of names. Received: allow_float={allow_float!r}"
-        )
+    _checks.names("allow_float", allow_float)
     least_agreement = check_agreement(int8_agreement)
     if int8_agreement is not None and calibration_data is None:
         raise ValueError(
@@ -143,10 +141,7 @@ def convert(
 def _check_path(path: str | os.PathLike) -> pathlib.Path:
     path = pathlib.Path(path)
     if path.suffix != ".tflite" or (path.exists() and not path.is_file()):
-        raise ValueError(
-            "Expected `path` to be a new or existing file that ends in .tflite. "
-            f"Received: path={str(path)!r}"
-        )
+        raise _checks.refuse("path", "a new or existing file that ends in .tflite", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"Expected `path` to be in an existing folder. Received: path={str(path)!r}"

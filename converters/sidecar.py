@@ -4,11 +4,9 @@ kbnn-runtime reads it, and defines the format: see `runtime/src/kbnn_runtime/sid
 """
 
 import json
-import math
-import numbers
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,7 +78,7 @@ def sidecar_path(path: str | os.PathLike) -> pathlib.Path:
     """
     path = pathlib.Path(path)
     if path.suffix != ".tflite":
-        raise ValueError(f"Expected `path` to end in .tflite. Received: path={str(path)!r}")
+        raise _checks.refuse("path", "a file that ends in .tflite", str(path))
     sidecar = path.with_suffix(".json")
     if sidecar.exists() and not _is_sidecar(sidecar):
         raise ValueError(
@@ -135,13 +133,10 @@ def sidecar_document(
 
 
 def _numbers(name: str, value: Number, channels: int | None) -> list[float]:
-    values = [value] if isinstance(value, numbers.Real) else list(value)  # type: ignore[arg-type]
-    fine = all(isinstance(one, numbers.Real) and math.isfinite(one) for one in values)
-    if not fine or len(values) not in (1, channels):
-        raise ValueError(
-            f"Expected `{name}` to be a finite number, or one for each of {channels} channels. "
-            f"Received: {name}={value!r}"
-        )
+    values = list(value) if isinstance(value, Iterable) else [value]
+    if not all(map(_checks.is_number, values)) or len(values) not in (1, channels):
+        expected = f"a finite number, or one for each of {channels} channels"
+        raise _checks.refuse(name, expected, value)
     return [float(one) for one in values]
 
 

@@ -7,7 +7,7 @@ A check returns the value, as a plain int or float where it is a number:
 
 import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import tf_keras as keras
@@ -48,33 +48,46 @@ def number(
         Traceback (most recent call last):
         ValueError: Expected `decay` to be a number above 0 and at most 1. Received: decay=2
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if (
-        not is_number
-        or not math.isfinite(value)
-        or (least is not None and value < least)
-        or (above is not None and value <= above)
-        or (most is not None and value > most)
-        or (below is not None and value >= below)
-    ):
+    if not is_number(value, least=least, above=above, most=most, below=below):
         bounds = {"of at least": least, "above": above, "at most": most, "below": below}
         parts = [f"{words} {bound:g}" for words, bound in bounds.items() if bound is not None]
         raise refuse(name, " ".join(["a number", " and ".join(parts)]).rstrip(), value)
     return float(value)
 
 
+def is_number(
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> bool:
+    """Whether a value is a finite number within the bounds. True and False are not numbers."""
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return (
+        is_real
+        and math.isfinite(value)
+        and (least is None or value >= least)
+        and (above is None or value > above)
+        and (most is None or value <= most)
+        and (below is None or value < below)
+    )
+
+
 def share(name: str, value: Any) -> float:
     """Raise ValueError unless a value is a number from 0 to 1; returns it as a float."""
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= 1:
+    if not is_number(value, least=0, most=1):
         raise refuse(name, "a number from 0 to 1", value)
     return float(value)
 
 
-def integer(name: str, value: Any, *, least: int | None = None) -> int:
-    """Raise ValueError unless a value is an integer, of at least `least`; returns it as an int."""
-    if not is_integer(value) or (least is not None and value < least):
-        raise refuse(name, "an integer" + ("" if least is None else f" of at least {least}"), value)
+def integer(name: str, value: Any, *, least: int | None = None, most: int | None = None) -> int:
+    """Raise ValueError unless a value is an integer within the bounds; returns it as an int."""
+    if not (is_integer(value) and is_number(value, least=least, most=most)):
+        bounds = {"of at least": least, "at most": most}
+        parts = [f"{words} {bound}" for words, bound in bounds.items() if bound is not None]
+        raise refuse(name, " ".join(["an integer", " and ".join(parts)]).rstrip(), value)
     return int(value)
 
 
@@ -99,9 +112,34 @@ def boolean(name: str, value: Any) -> bool:
 
 def one_of(name: str, value: Any, valid: Collection[Any]) -> Any:
     """Raise ValueError unless a value is one of the valid ones; returns it."""
-    if value not in valid:
+    # True equals 1, but is not a number.
+    kind = isinstance(value, bool)
+    if not any(value == each and isinstance(each, bool) is kind for each in valid):
         raise refuse(name, "one of " + ", ".join(map(repr, valid)), value)
     return value
+
+
+def names(
+    name: str, value: Any, *, valid: Collection[str] | None = None, required: bool = False
+) -> tuple[str, ...]:
+    """Raise ValueError unless a value is a list of names.
+
+    Args:
+        name: name of the argument.
+        value: its value. A string is not a list.
+        valid: the names to choose from. By default any name is valid.
+        required: whether the list needs a name.
+
+    Returns:
+        The names as a tuple.
+    """
+    is_list = isinstance(value, Iterable) and not isinstance(value, str)
+    found = tuple(value) if is_list else ()
+    is_valid = all(isinstance(each, str) and (valid is None or each in valid) for each in found)
+    if not (is_list and is_valid) or (required and not found):
+        expected = "a list of one or more names" if required else "a list of names"
+        raise refuse(name, expected + ("" if valid is None else f" of {', '.join(valid)}"), value)
+    return found
 
 
 def keras2_model(name: str, value: Any) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from kbnn._checks import refuse
+from kbnn import _checks
 from kbnn._settings import values
 
 REQUIRED = dataclasses.MISSING
@@ -111,7 +111,7 @@ class Field:
             return self._text_kind(os.fspath(value))
         found = self._first_valid(value)
         if not found:
-            raise refuse(self.name, self._expected, value)
+            raise _checks.refuse(self.name, self._expected, value)
         return found[0]
 
     def parse(self, text: str) -> Any:
@@ -153,11 +153,7 @@ class Field:
     def _is_in_range(self, value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return True
-        return not (
-            (self.least is not None and value < self.least)
-            or (self.above is not None and value <= self.above)
-            or (self.most is not None and value > self.most)
-        )
+        return _checks.is_number(value, least=self.least, above=self.above, most=self.most)
 
     @property
     def _named_types(self) -> list[Any]:

@@ -1,13 +1,13 @@
 """Values of settings: their types, how they are kept, and how they read as text."""
 
-import math
-import numbers
 import os
 import re
 import types
 import typing
 from collections.abc import Iterator
 from typing import Any
+
+from kbnn import _checks
 
 NONE: Any = types.NoneType
 _WORDS = {
@@ -40,11 +40,10 @@ def accept(kind: Any, value: Any) -> tuple[bool, Any]:
         found = [accept(part, each) for part, each in zip(parts, value, strict=True)]
         return all(each[0] for each in found), tuple(each[1] for each in found)
     if kind is float:
-        is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        is_finite = is_number and math.isfinite(value)
-        return is_finite, float(value) if is_finite else value
+        is_number = _checks.is_number(value)
+        return is_number, float(value) if is_number else value
     if kind is int:
-        is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        is_integer = _checks.is_integer(value)
         return is_integer, int(value) if is_integer else value
     if kind is str and isinstance(value, os.PathLike):
         return True, os.fspath(value)

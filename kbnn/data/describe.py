@@ -28,7 +28,7 @@ def describe(
         A `DataInfo`. Its `train_size` counts the images before a validation split is taken.
 
     Raises:
-        TypeError, ValueError: As in `load`.
+        ValueError, FileNotFoundError: As in `load`.
 
     Example:
         >>> import kbnn
@@ -39,11 +39,7 @@ def describe(
     source.check_arguments(name, directory, image_size, channels)
     if directory is None:
         info = KNOWN[name]
-        if channels not in (None, info.input_shape[-1]):
-            raise ValueError(
-                f"Expected `channels` to be None, or {info.input_shape[-1]}, which the images of "
-                f"{name} have. Received: channels={channels}"
-            )
+        source.check_channels(channels, info.input_shape[-1], name)
     else:
         found = source.find(name, directory, image_size, channels)
         info = DataInfo(

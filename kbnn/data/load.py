@@ -13,6 +13,7 @@ from kbnn.data.pipeline import Pipeline
 
 _NORMALIZATIONS = ("pipeline", "none")
 _AUGMENTATIONS = (False, True, "crop", "flip")
+_LARGEST_SEED = 2**32 - 1
 
 
 class Splits(NamedTuple):
@@ -78,8 +79,7 @@ def load(
         uint8 `(batch, height, width, channels)`, and int64 `(batch,)`.
 
     Raises:
-        TypeError: An argument has a wrong type.
-        ValueError: An argument has an unknown value, or a file is corrupt or of another kind.
+        ValueError: An argument is not valid, or a file is corrupt or of another kind.
         FileNotFoundError: The data are not on this machine and could not be downloaded.
         tf.errors.InvalidArgumentError: During iteration, an image file cannot be decoded.
 
@@ -93,8 +93,13 @@ def load(
         (TensorShape([100, 28, 28, 1]), tf.float32, tf.int64)
     """
     split_seed = seed if split_seed is None else split_seed
-    _check_arguments(batch_size, validation, normalize, augment, with_index)
-    _check_seeds(seed=seed, split_seed=split_seed)
+    _checks.positive_int("batch_size", batch_size)
+    _check_validation(validation)
+    _checks.one_of("normalize", normalize, _NORMALIZATIONS)
+    _checks.one_of("augment", augment, _AUGMENTATIONS)
+    _checks.boolean("with_index", with_index)
+    _checks.integer("seed", seed, least=0, most=_LARGEST_SEED)
+    _checks.integer("split_seed", split_seed, least=0, most=_LARGEST_SEED)
     found = source.find(name, directory, image_size, channels)
     train = np.arange(len(found.train.labels))
     held_out = train[:0]
@@ -118,46 +123,9 @@ def load(
     )
 
 
-def _check_arguments(
-    batch_size: int,
-    validation: float | int,
-    normalize: str,
-    augment: str | bool,
-    with_index: bool,
-) -> None:
-    if not _checks.is_integer(batch_size):
-        raise TypeError(
-            f"Expected `batch_size` to be an integer. Received: batch_size={batch_size!r}"
-        )
-    if batch_size < 1:
-        raise ValueError(
-            f"Expected `batch_size` to be at least 1. Received: batch_size={batch_size}"
-        )
-    if not (_checks.is_integer(validation) or isinstance(validation, float)):
-        raise TypeError(
-            "Expected `validation` to be a fraction (float) or a count (int). "
-            f"Received: validation={validation!r}"
-        )
-    if validation < 0 or (isinstance(validation, float) and not validation < 1):
-        raise ValueError(
-            "Expected `validation` to be a fraction in (0, 1), a count, or 0 for none. "
-            f"Received: validation={validation}"
-        )
-    if normalize not in _NORMALIZATIONS:
-        raise ValueError(
-            f"Expected `normalize` to be 'pipeline' or 'none'. Received: normalize={normalize!r}"
-        )
-    if augment not in _AUGMENTATIONS:
-        raise ValueError(
-            f"Expected `augment` to be False, True, 'crop' or 'flip'. Received: augment={augment!r}"
-        )
-    if not isinstance(with_index, bool):
-        raise TypeError(f"Expected `with_index` to be a bool. Received: with_index={with_index!r}")
-
-
-def _check_seeds(**seeds: int) -> None:
-    for name, seed in seeds.items():
-        if not _checks.is_integer(seed):
-            raise TypeError(f"Expected `{name}` to be an integer. Received: {name}={seed!r}")
-        if not 0 <= seed < 2**32:
-            raise ValueError(f"Expected `{name}` to be in [0, 2**32). Received: {name}={seed}")
+def _check_validation(validation: float | int) -> None:
+    is_fraction = isinstance(validation, float) and 0 <= validation < 1
+    is_count = _checks.is_integer(validation) and validation >= 0
+    if not (is_fraction or is_count):
+        expected = "a fraction in (0, 1), a count, or 0 for none"
+        raise _checks.refuse("validation", expected, validation)

@@ -6,6 +6,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn import _checks
+
 # Keys of the table, and the value that stands for no epoch.
 _NEXT, _STARTED, _SKIPPED = 0, 1, 2
 _NONE = -1
@@ -86,8 +88,8 @@ def set_epoch(train: tf.data.Dataset, epoch: int) -> None:
         epoch: The epoch, counted from 0.
 
     Raises:
-        TypeError: `train` did not come from `load`, or `epoch` is not an integer.
-        ValueError: `epoch` is negative.
+        TypeError: `train` did not come from `load`.
+        ValueError: `epoch` is not an integer of at least 0.
 
     Example:
         >>> import kbnn
@@ -100,11 +102,7 @@ def set_epoch(train: tf.data.Dataset, epoch: int) -> None:
         (False, True)
     """
     counter = counter_of(train)
-    if isinstance(epoch, bool) or not isinstance(epoch, int):
-        raise TypeError(f"Expected `epoch` to be an integer. Received: epoch={epoch!r}")
-    if epoch < 0:
-        raise ValueError(f"Expected `epoch` to be 0 or more. Received: epoch={epoch}")
-    counter.set_next(epoch)
+    counter.set_next(_checks.integer("epoch", epoch, least=0))
 
 
 class ShuffleEpoch(keras.callbacks.Callback):

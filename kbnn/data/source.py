@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from kbnn import _checks
 from kbnn.data.array_files import has_idx, read_idx_folder, read_npz
 from kbnn.data.data_info import KNOWN
 from kbnn.data.downloads import download
@@ -27,8 +28,7 @@ def find(
     """Find and read a dataset; the arguments are those of `kbnn.data.load`.
 
     Raises:
-        TypeError: An argument has another type.
-        ValueError: An argument has an unknown value, or a file is not what it should be.
+        ValueError: An argument is not valid, or a file is not what it should be.
         FileNotFoundError: There is no directory, and the dataset could not be downloaded.
     """
     check_arguments(name, directory, image_size, channels)
@@ -40,12 +40,7 @@ def find(
         source = _as_source(name, *read_idx_folder(DEBIAN_FASHION_MNIST))
     else:
         source = _as_source(name, *_download(name))
-    found = source.train.image_shape[-1]
-    if channels not in (None, found):
-        raise ValueError(
-            f"Expected `channels` to be None, or {found}, which the images of {name} have. "
-            f"Received: channels={channels}"
-        )
+    check_channels(channels, source.train.image_shape[-1], name)
     return source
 
 
@@ -57,23 +52,16 @@ def check_arguments(
 ) -> None:
     """Refuse arguments that cannot be right, before any file is opened."""
     if name not in (*KNOWN, FOLDER):
-        raise ValueError(
-            f"Expected `name` to be one of {', '.join((*KNOWN, FOLDER))}. Received: name={name!r}"
-        )
+        raise _checks.refuse("name", f"one of {', '.join((*KNOWN, FOLDER))}", name)
     if directory is None:
         if name == FOLDER:
             raise ValueError(
                 "Expected `directory` to be given with name='folder'. Received: directory=None"
             )
     elif not isinstance(directory, str | os.PathLike):
-        raise TypeError(
-            f"Expected `directory` to be a path or None. Received: directory={directory!r}"
-        )
+        raise _checks.refuse("directory", "a path or None", directory)
     elif not Path(directory).exists():
-        raise ValueError(
-            "Expected `directory` to be an existing folder or .npz file. "
-            f"Received: directory={str(directory)!r}"
-        )
+        raise _checks.refuse("directory", "an existing folder or .npz file", str(directory))
     elif name == SAMPLE:
         raise ValueError(
             f"Expected `directory` to be None with name={SAMPLE!r}, which is part of kbnn "
@@ -82,14 +70,18 @@ def check_arguments(
     if image_size is not None and not (
         isinstance(image_size, tuple | list)
         and len(image_size) == 2
-        and all(isinstance(size, int) and size > 0 for size in image_size)
+        and all(_checks.is_integer(size) and size > 0 for size in image_size)
     ):
-        raise ValueError(
-            "Expected `image_size` to be None or (height, width) in pixels, two positive integers. "
-            f"Received: image_size={image_size!r}"
-        )
-    if channels not in (None, 1, 3) or isinstance(channels, bool):
-        raise ValueError(f"Expected `channels` to be None, 1 or 3. Received: channels={channels!r}")
+        expected = "None or (height, width) in pixels, two positive integers"
+        raise _checks.refuse("image_size", expected, image_size)
+    _checks.one_of("channels", channels, (None, 1, 3))
+
+
+def check_channels(channels: int | None, found: int, name: str) -> None:
+    """Raise ValueError unless `channels` is None or the number that a dataset's images have."""
+    if channels not in (None, found):
+        expected = f"None, or {found}, which the images of {name} have"
+        raise _checks.refuse("channels", expected, channels)
 
 
 def _from_directory(

@@ -6,6 +6,7 @@ from typing import Literal
 import larq as lq
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn.graph.larq_quantizers import has_binary_kernel, is_quantizer
 from kbnn.graph.layers import layers_of
 from kbnn.graph.nodes import producers
@@ -41,10 +42,7 @@ def choose_layers(
     if callable(layers):
         return [layer for layer in possible if layers(layer)]
     if isinstance(layers, str) or not isinstance(layers, Iterable):
-        raise ValueError(
-            'Expected `layers` to be "all", "last", a list of names or a function. '
-            f"Received: layers={layers!r}"
-        )
+        raise _checks.refuse("layers", '"all", "last", a list of names or a function', layers)
     names = set(layers)
     valid = dict.fromkeys(layer.name for layer in possible)
     if not names <= valid.keys():

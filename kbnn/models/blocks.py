@@ -26,10 +26,8 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
     """
     shape = tuple(input_shape)
     if len(shape) != 3 or not all(_checks.is_integer(size) and size > 0 for size in shape):
-        raise ValueError(
-            "Expected `input_shape` to be (height, width, channels), three positive integers. "
-            f"Received: input_shape={input_shape}"
-        )
+        expected = "(height, width, channels), three positive integers"
+        raise _checks.refuse("input_shape", expected, input_shape)
     if preprocessing is None:
         image = keras.Input(shape, name="image")
         return image, image
@@ -53,10 +51,8 @@ def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: 
         )(x)
     is_function = callable(normalization) and not isinstance(normalization, keras.layers.Layer)
     if not is_function or isinstance(normalization, type):
-        raise ValueError(
-            'Expected `normalization` to be "batch", "binary" or a function that takes a name and '
-            f"returns a layer. Received: normalization={normalization!r}"
-        )
+        expected = '"batch", "binary" or a function that takes a name and returns a layer'
+        raise _checks.refuse("normalization", expected, normalization)
     layer = normalization(name)
     _checks.keras2_layer("normalization(name)", layer)
     return layer(x)

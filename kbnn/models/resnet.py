@@ -238,7 +238,5 @@ class _Block:
 
 def _check_stages(stages: Sequence[int]) -> None:
     is_list = isinstance(stages, Sequence) and len(stages) > 0
-    if not is_list or not all(isinstance(pairs, int) and pairs > 0 for pairs in stages):
-        raise ValueError(
-            f"Expected `stages` to be positive integers, one per stage. Received: stages={stages}"
-        )
+    if not is_list or not all(_checks.is_integer(pairs) and pairs > 0 for pairs in stages):
+        raise _checks.refuse("stages", "positive integers, one per stage", stages)

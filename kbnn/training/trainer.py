@@ -73,10 +73,7 @@ class Trainer(keras.Model):
                 f"Received: a {type(model).__name__}, which has a `train_step`"
             )
         if isinstance(terms, str) or not set(terms).isdisjoint(_TAKEN):
-            raise ValueError(
-                f"Expected `terms` to be names other than {', '.join(_TAKEN)}. "
-                f"Received: terms={terms!r}"
-            )
+            raise _checks.refuse("terms", f"names other than {', '.join(_TAKEN)}", terms)
         super().__init__(name=f"{model.name}_trainer" if name is None else name)
         self.model = model
         self.with_index = bool(with_index)

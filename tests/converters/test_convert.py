@@ -315,7 +315,7 @@ def test_permissions_are_those_of_a_new_file_or_of_the_old_one_and_links_stay(pa
 
 
 def test_a_string_for_allow_float_and_labels_that_do_not_fit(path):
-    with pytest.raises(TypeError, match="`allow_float` to be a list of names"):
+    with pytest.raises(ValueError, match="`allow_float` to be a list of names"):
         convert(chain(), path, allow_float="conv_1")
     model = chain()
     with pytest.raises(ValueError, match="16 images and 3 labels"):

@@ -88,6 +88,8 @@ def test_another_file_in_its_place_stays(tmp_path, plain_chain):
             "Expected `scale` to be a finite number, or one for each of 1",
         ),
         ({"offset": float("nan")}, "Expected `offset`"),
+        ({"offset": None}, "Expected `offset` .* offset=None"),
+        ({"scale": True}, "Expected `scale` .* scale=True"),
         ({"scale": 1e37}, "Expected `scale` and `offset` that keep the input within float32"),
     ],
 )
@@ -103,7 +105,7 @@ def test_models_that_classify_no_images_are_refused(tmp_path, plain_chain):
     for outputs in (image, keras.layers.Dense(1)(x), [keras.layers.Dense(3)(x)] * 2):
         with pytest.raises(ValueError, match="Expected a model with one input `"):
             write_sidecar(tmp_path / "model.tflite", keras.Model(image, outputs))
-    with pytest.raises(ValueError, match=r"Expected `path` to end in .tflite"):
+    with pytest.raises(ValueError, match=r"Expected `path` to be a file that ends in \.tflite"):
         write_sidecar(tmp_path / "model.json", plain_chain.model)
     half = keras.Input((8, 8, 3), dtype="float16")
     model = keras.Model(half, keras.layers.Dense(2)(keras.layers.Flatten()(half)))

@@ -53,12 +53,10 @@ def test_order_is_the_same_in_every_process_and_version():
     assert list(order(train)[:4]) == [4309, 4134, 1706, 4891]
 
 
-@pytest.mark.parametrize(
-    ("epoch", "error"), [(-1, ValueError), (1.0, TypeError), (True, TypeError), (None, TypeError)]
-)
-def test_set_epoch_refuses_epochs(epoch, error):
+@pytest.mark.parametrize("epoch", [-1, 1.0, True, None])
+def test_set_epoch_refuses_epochs(epoch):
     train = kbnn.data.load(SAMPLE).train
-    with pytest.raises(error, match=f"Expected `epoch` .* Received: epoch={epoch}"):
+    with pytest.raises(ValueError, match=f"Expected `epoch` .* Received: epoch={epoch}"):
         kbnn.data.set_epoch(train, epoch)
 
 

@@ -1,10 +1,10 @@
 """Contrastive losses between two views of a sample."""
 
-import math
-import numbers
 from typing import Any
 
 import tensorflow as tf
+
+from kbnn import _checks
 
 LOWEST_TEMPERATURE = 1e-3
 """Below it, similarities differ by more than float32 resolves in their exponentials."""
@@ -204,14 +204,8 @@ def log_mean_exp(positive: tf.Tensor, negative: tf.Tensor, keep: tf.Tensor) -> t
 
 def check_temperature(temperature: Any) -> None:
     """Raise ValueError unless a value is a tensor or a number of at least 0.001."""
-    if tf.is_tensor(temperature):
-        return
-    is_number = isinstance(temperature, numbers.Real) and not isinstance(temperature, bool)
-    if not is_number or not math.isfinite(temperature) or temperature < LOWEST_TEMPERATURE:
-        raise ValueError(
-            f"Expected `temperature` to be a number of at least {LOWEST_TEMPERATURE}. "
-            f"Received: temperature={temperature!r}"
-        )
+    if not tf.is_tensor(temperature):
+        _checks.number("temperature", temperature, least=LOWEST_TEMPERATURE)
 
 
 def _divide_by_temperature(

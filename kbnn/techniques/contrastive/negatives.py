@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any, ClassVar
 
+from kbnn import _checks
 from kbnn._settings import Settings, document_settings, setting
 
 
@@ -112,10 +113,7 @@ def resolve_negatives(value: Any) -> Negatives:
         return value
     if not isinstance(value, str) or value not in _ALIASES:
         kinds = ", ".join(f"kbnn.techniques.{kind.__name__}(...)" for kind in SOURCES.values())
-        raise ValueError(
-            f"Expected `negatives` to be {kinds}, or one of {', '.join(_ALIASES)}. "
-            f"Received: negatives={value!r}"
-        )
+        raise _checks.refuse("negatives", f"{kinds}, or one of {', '.join(_ALIASES)}", value)
     return _ALIASES[value]()
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from kbnn import _checks
 from kbnn.techniques.contrastive.contrastive_term import DEFAULT_WEIGHT, ContrastiveTerm
 from kbnn.techniques.latent_weights.terms import LatentSupervision, Paths
 from kbnn.training import batch_context
@@ -53,10 +54,8 @@ class TeacherContrast(LatentSupervision):
         **contrast: Any,
     ) -> None:
         self.layers: tuple[str, ...] | None = None
-        if isinstance(layers, Iterable) and not isinstance(layers, str):
-            self.layers = tuple(layers)
-        if layers is not None and not self.layers:
-            raise ValueError(f"Expected `layers` to be names of layers. Received: {layers!r}")
+        if layers is not None:
+            self.layers = _checks.names("layers", layers, required=True)
         self.trainable_layers = [
             ContrastiveTerm(**contrast, name=f"teacher_contrast_{i}")
             for i in range(len(self.layers or "1"))

@@ -84,15 +84,10 @@ class LatentWeightTrainer(TwoPathTrainer):
             supervision = [RealPathLoss()]
             if has_classes(model):
                 supervision.append(Distillation(0.3))
-        if not isinstance(share, Collection) or isinstance(share, str) or set(share) - set(ROLES):
-            raise ValueError(
-                f"Expected `share` to be names of {', '.join(ROLES)}. Received: share={share!r}"
-            )
+        share = _checks.names("share", share, valid=ROLES)
         _checks.boolean("balance_gradient", balance_gradient)
         if replace is not None and not callable(replace):
-            raise TypeError(
-                f"Expected `replace` to be a function of a layer. Received: replace={replace!r}"
-            )
+            raise _checks.refuse("replace", "a function of a layer, or None", replace)
         super().__init__(model, supervision, with_index=with_index, name=name)
         twin = real_twin(
             model,

@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 import tf_keras as keras
 
+from kbnn import _checks
 from kbnn._settings import Settings, default_of, document_settings, setting
 from kbnn.graph.larq_quantizers import has_binary_kernel
 from kbnn.graph.layers import layers_of
@@ -44,10 +45,7 @@ class Twin(SupervisionSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not set(self.share) <= set(ROLES):
-            raise ValueError(
-                f"Expected `share` to be of {', '.join(ROLES)}. Received: share={self.share!r}"
-            )
+        _checks.names("share", self.share, valid=ROLES)
         self._keep("share", tuple(role for role in ROLES if role in self.share))
 
     @property

@@ -1,7 +1,5 @@
 """Terms of the loss by which a real-valued path teaches a binary one."""
 
-import math
-import numbers
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -77,8 +75,7 @@ def feature_distance(binary_features: Any, real_features: Any) -> tf.Tensor:
 def check_weight(weight: Any) -> None:
     """Raise ValueError unless a weight is a number of at least 0, or a schedule."""
     is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
-    is_number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
-    if not is_schedule and not (is_number and 0 <= weight < math.inf):
+    if not (is_schedule or _checks.is_number(weight, least=0)):
         expected = "a number of at least 0, or a LearningRateSchedule of Keras 2"
         raise _checks.refuse("weight", expected, weight)
 
@@ -129,7 +126,7 @@ class LatentSupervision:
         trainable_layers: Layers of the term that are trained with the model.
 
     Raises:
-        ValueError: The weight is out of range, or `layers` is a string.
+        ValueError: The weight is out of range, or `layers` is not a list of names.
     """
 
     layers: tuple[str, ...] | None = ()
@@ -138,10 +135,8 @@ class LatentSupervision:
 
     def __init__(self, weight: Any = 1.0, name: str | None = None) -> None:
         check_weight(weight)
-        if isinstance(self.layers, str):
-            raise ValueError(
-                f"Expected `layers` to be a tuple of names. Received: layers={self.layers!r}"
-            )
+        if self.layers is not None:
+            _checks.names("layers", self.layers)
         self.weight = weight
         self.name = type(self).__name__ if name is None else name
 
@@ -226,11 +221,7 @@ class FeatureAlignment(LatentSupervision):
         name: str = "feature_alignment",
     ) -> None:
         super().__init__(weight, name)
-        if isinstance(layers, str) or (layers is not None and not layers):
-            raise ValueError(
-                f"Expected `layers` to be names of layers. Received: layers={layers!r}"
-            )
-        self.layers = None if layers is None else tuple(layers)
+        self.layers = None if layers is None else _checks.names("layers", layers, required=True)
 
     def __call__(self, paths: Paths) -> tf.Tensor:
         distances = [

@@ -1,7 +1,6 @@
 """A kernel quantizer that learns the signs, with the signs of the weights as noisy labels."""
 
 import math
-import numbers
 from typing import Any
 
 import larq as lq
@@ -110,11 +109,8 @@ class LearnedSign(lq.quantizers.Quantizer):
         super().__init__(**kwargs)
         is_pair = isinstance(noise_rate, tuple | list)
         rates = tuple(noise_rate) if is_pair else (noise_rate, noise_rate)
-        numeric = (isinstance(rate, numbers.Real) and not isinstance(rate, bool) for rate in rates)
-        if len(rates) != 2 or not all(numeric):
-            raise ValueError(
-                f"Expected `noise_rate` to be a number or a pair. Received: noise_rate={noise_rate}"
-            )
+        if len(rates) != 2 or not all(map(_checks.is_number, rates)):
+            raise _checks.refuse("noise_rate", "a number or a pair of numbers", noise_rate)
         check_rates(*rates)
         self.noise_rate = tuple(map(float, rates))
         self.weight = _checks.number("weight", weight, least=0)

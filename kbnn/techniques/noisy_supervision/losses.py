@@ -1,10 +1,10 @@
 """A squared error to noisy labels that is unbiased: its mean is the error to the clean labels."""
 
-import math
-import numbers
 from typing import Any
 
 import tensorflow as tf
+
+from kbnn import _checks
 
 
 def unbiased_squared_error(
@@ -73,10 +73,7 @@ def check_rates(rate_positive: Any, rate_negative: Any) -> None:
     rates = {"rate_positive": rate_positive, "rate_negative": rate_negative}
     known = {name: rate for name, rate in rates.items() if not tf.is_tensor(rate)}
     for name, rate in known.items():
-        if not isinstance(rate, numbers.Real) or not math.isfinite(rate) or rate < 0:
-            raise ValueError(
-                f"Expected `{name}` to be a probability, not negative. Received: {name}={rate!r}"
-            )
+        _checks.share(name, rate)
     if len(known) == 2 and rate_positive + rate_negative >= 1:
         raise ValueError(
             "Expected noise rates whose sum is below 1. "

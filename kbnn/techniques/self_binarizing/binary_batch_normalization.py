@@ -87,14 +87,12 @@ class BinaryBatchNormalization(keras.layers.BatchNormalization):
     def __init__(self, activation: Any = "smooth_sign", **kwargs: Any) -> None:
         axis = kwargs.pop("axis", -1)
         if axis not in (-1, [-1], (-1,)):
-            raise ValueError(f"Expected `axis` to be -1, the channels. Received: axis={axis}")
+            raise _checks.refuse("axis", "-1, the channels", axis)
         super().__init__(axis=-1, **kwargs)
         self.activation = clone(activation, f"{self.name}_activation")
         if not is_sign(self.activation):
-            raise ValueError(
-                "Expected `activation` to be a quantizer that gives the sign at inference. "
-                f"Received: activation={activation!r}"
-            )
+            expected = "a quantizer that gives the sign at inference"
+            raise _checks.refuse("activation", expected, activation)
 
     def build(self, input_shape: Any) -> None:
         super().build(input_shape)

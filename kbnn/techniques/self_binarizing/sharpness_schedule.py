@@ -87,10 +87,8 @@ class SharpnessSchedule(keras.callbacks.Callback):
                 f"Expected `steps` or `epochs`. Received both: steps={steps}, epochs={epochs}"
             )
         if law is not None and not callable(law):
-            raise ValueError(
-                "Expected `law` to be a function law(step, steps), or None for the geometric law. "
-                f"Received: law={law!r}"
-            )
+            expected = "a function law(step, steps), or None for the geometric law"
+            raise _checks.refuse("law", expected, law)
         _checks.one_of("quantizers", quantizers, KINDS)
         self._start, self._stop, self._law = start, stop, law
         self._steps, self._epochs = steps, epochs

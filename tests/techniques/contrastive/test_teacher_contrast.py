@@ -97,5 +97,5 @@ def test_paths_without_features_and_names_that_are_none_are_refused():
     ):
         TeacherContrast()(paths({}, {}))
     for layers in ("conv_1", [], 5):
-        with pytest.raises(ValueError, match="Expected `layers` to be names"):
+        with pytest.raises(ValueError, match="Expected `layers` to be a list of one or more names"):
             TeacherContrast(layers=layers)

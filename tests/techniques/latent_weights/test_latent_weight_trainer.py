@@ -897,7 +897,7 @@ def test_more_bad_arguments():
         LatentWeightTrainer(model, share=None)
     with pytest.raises(ValueError, match="balance_gradient='no'"):
         LatentWeightTrainer(model, balance_gradient="no")
-    with pytest.raises(TypeError, match="replace=1"):
+    with pytest.raises(ValueError, match="replace=1"):
         LatentWeightTrainer(model, replace=1)
     with pytest.raises(ValueError, match="weight=True"):
         RealPathLoss(True)
