@@ -14,7 +14,7 @@ from kbnn.graph.calls import Call, Shape
 from kbnn.graph.larq_quantizers import is_sign
 from kbnn.graph.nodes import producers
 from kbnn.graph.padding import NEGATIVE, same_paddings
-from kbnn.graph.precision import float32_policy
+from kbnn.graph.precision import dtype_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
 from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
 
@@ -56,7 +56,7 @@ def device_graph(frozen: LintedModel) -> keras.Model:
             )
         return None
 
-    with float32_policy():
+    with dtype_policy("float32"):
         return rewrite(frozen.model, replace)
 
 

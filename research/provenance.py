@@ -10,13 +10,24 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 def machine() -> str:
-    """Return the processor and the number of cores."""
+    """Return the processor, its widest instruction set, and the number of threads."""
     names = [platform.processor() or platform.machine()]
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text().splitlines()
         names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{(names or [platform.machine()])[0]}, {os.cpu_count()} cores"
+    threads = os.environ.get("TF_NUM_INTRAOP_THREADS") or os.cpu_count()
+    name = (names or [platform.machine()])[0]
+    return f"{name}, {instruction_set()}, {os.cpu_count()} cores, {threads} threads"
+
+
+def instruction_set() -> str:
+    """Return the widest vector instructions that the processor has, as its flags name them."""
+    cpuinfo = pathlib.Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    flags = {flag for line in text.splitlines() for flag in line.split()}
+    known = ("amx_bf16", "avx512_bf16", "avx512f", "avx2", "asimd", "neon")
+    return next((flag for flag in known if flag in flags), platform.machine())
 
 
 def commit() -> str:

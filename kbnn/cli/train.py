@@ -112,12 +112,14 @@ def _interruption(folder: RunFolder) -> Iterator[None]:
 
 def _table(result: dict[str, Any], folder: RunFolder) -> Table:
     table = Table(title=str(folder.path), show_header=False)
-    last, best = result["last_epoch"], result["best_epoch"]
+    best = result["best_epoch"]
     for name in ("accuracy", "loss"):
         if f"test_{name}" in result:  # train_run(test=False) leaves the test images alone
             table.add_row(f"test {name}", f"{result[f'test_{name}']:.4f}")
     if best is not None:
-        table.add_row("validation accuracy", f"{last['val_accuracy']:.4f}")
+        before = result.get("validation_accuracy_before_recalibration")
+        remark = "" if before is None else f" ({before:.4f} before recalibration)"
+        table.add_row("validation accuracy", f"{result['validation_accuracy']:.4f}{remark}")
         table.add_row(
             "best validation accuracy",
             f"{best['val_accuracy']:.4f} (epoch {best['epoch']}, {folder.best_file})",

@@ -19,7 +19,7 @@ from kbnn.graph.larq_quantizers import (
     weights_without_quantizers,
 )
 from kbnn.graph.layers import from_config
-from kbnn.graph.precision import float32_policy
+from kbnn.graph.precision import dtype_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
 
 # Identities at inference.
@@ -79,7 +79,7 @@ def freeze(model: keras.Model) -> keras.Model:
     check_kernels(model)
     check_finite_weights(model)
     check_no_training_calls(model)
-    with float32_policy():
+    with dtype_policy("float32"):
         return rewrite(model, _freeze_layer)
 
 

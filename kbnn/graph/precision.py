@@ -14,10 +14,10 @@ from kbnn.graph.rewrite import Replacement, rewrite
 
 
 @contextlib.contextmanager
-def float32_policy() -> Iterator[None]:
-    """Make layers that are created in the block compute in float32, whatever the global policy."""
+def dtype_policy(name: str) -> Iterator[None]:
+    """Make layers that are created in the block have a dtype policy, whatever the global one."""
     before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32")
+    keras.mixed_precision.set_global_policy(name)
     try:
         yield
     finally:
@@ -35,7 +35,7 @@ def in_float32(model: keras.Model) -> keras.Model:
         copy = from_config(layer, with_dtype(layer.get_config(), "float32"))
         return Replacement(copy, _weights(layer))
 
-    with float32_policy():
+    with dtype_policy("float32"):
         return rewrite(model, replace)
 
 

@@ -14,6 +14,8 @@ Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
 # The name of Larq's constraint that clips latent weights.
 CLIP = "weight_clip"
 
+END_ACTIVATIONS = ("relu", "rprelu", None)
+
 # Keras's default momentum of 0.99 lags behind binary weights, which flip until late in training.
 BATCH_NORM_MOMENTUM = 0.9
 
@@ -170,6 +172,23 @@ def binary_dense(
         **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer, **kernel),
     )(x)
     return normalize(x, normalization, f"{name}_bn", input_quantizer)
+
+
+def end_activation(x: Any, activation: str | None) -> Any:
+    """Apply the activation behind the last binary layer, without which the classifier is linear."""
+    if activation == "relu":
+        return keras.layers.ReLU(name="end_relu")(x)
+    return layers.RPReLU(name="end_rprelu")(x) if activation == "rprelu" else x
+
+
+def check_end_activation(activation: Any, binary_classifier: bool) -> str | None:
+    """Return the end activation that a network gets: none in front of a binary classifier.
+
+    Raises:
+        ValueError: It is unknown.
+    """
+    _checks.one_of("end_activation", activation, END_ACTIVATIONS)
+    return None if binary_classifier else activation
 
 
 def classifier(x: Any, classes: int, activation: str | None) -> Any:

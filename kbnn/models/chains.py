@@ -18,6 +18,7 @@ def vgg_small(
     normalization: blocks.Normalization = "batch",
     binary_stem: bool = False,
     binary_classifier: bool = False,
+    end_activation: str | None = "relu",
     kernel_initializer: Any = "glorot_uniform",
     kernel_constraint: Any = blocks.CLIP,
     preprocessing: keras.layers.Layer | None = None,
@@ -29,8 +30,8 @@ def vgg_small(
     The stem and the first binary convolution have `width` filters; the two pairs that follow have
     twice and four times as many. Max-pooling (2x2) ends the first convolution and each pair. Only
     batch normalization, pooling and the sign come between two binary convolutions, so their
-    activations stay bit-packed on the device. The last convolution hands real values to the
-    classifier.
+    activations stay bit-packed on the device. The last convolution hands real values to
+    `end_activation` and the classifier.
 
     Args:
         input_shape: (height, width, channels) of an image, each side 8 or more.
@@ -45,6 +46,10 @@ def vgg_small(
         binary_stem: make the first convolution binary too. `kbnn.layers.ThresholdEncoding` turns
             each channel of the image into 32 signs for it.
         binary_classifier: make the last layer binary too, followed by batch normalization.
+        end_activation: the activation between the last binary layer and a real classifier: "relu";
+            "rprelu", a `kbnn.layers.RPReLU`; or None. Without it a network whose last binary layer
+            is followed by no max-pooling is linear from there to its logits. A binary classifier
+            has a sign in this place instead.
         kernel_initializer: initializer of the latent weights of binary kernels.
         kernel_constraint: constraint of these weights. By default they are clipped to -1 to 1 if
             they are quantized.
@@ -70,6 +75,7 @@ def vgg_small(
     (Wu et al., 2018) and LQ-Nets (Zhang et al., 2018), with one fully connected layer.
     """
     _checks.positive_int("width", width)
+    end_activation = blocks.check_end_activation(end_activation, binary_classifier)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -83,6 +89,7 @@ def vgg_small(
     filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
     for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
         x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options)
+    x = blocks.end_activation(x, end_activation)
     x = keras.layers.Flatten(name="flatten")(x)
     if binary_classifier:
         y = blocks.binary_classifier(x, classes, classifier_activation, **options)
@@ -101,6 +108,7 @@ def vgg_tiny(
     normalization: blocks.Normalization = "batch",
     binary_stem: bool = False,
     binary_classifier: bool = False,
+    end_activation: str | None = "relu",
     kernel_initializer: Any = "glorot_uniform",
     kernel_constraint: Any = blocks.CLIP,
     preprocessing: keras.layers.Layer | None = None,
@@ -125,6 +133,7 @@ def vgg_tiny(
         ['logits']
     """
     _checks.positive_int("width", width)
+    end_activation = blocks.check_end_activation(end_activation, binary_classifier)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -138,6 +147,7 @@ def vgg_tiny(
     x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
     x = blocks.binary_convolution(x, 4 * width, "conv_3", **options)
+    x = blocks.end_activation(x, end_activation)
     if binary_classifier:
         y = blocks.binary_classifier(x, classes, classifier_activation, **options)
     else:
@@ -157,6 +167,7 @@ def alexnet(
     normalization: blocks.Normalization = "batch",
     binary_stem: bool = False,
     binary_classifier: bool = False,
+    end_activation: str | None = "relu",
     kernel_initializer: Any = "glorot_uniform",
     kernel_constraint: Any = blocks.CLIP,
     preprocessing: keras.layers.Layer | None = None,
@@ -186,6 +197,7 @@ def alexnet(
     normalization and before the sign, where the device does it on packed bits.
     """
     _checks.positive_int("width", width)
+    end_activation = blocks.check_end_activation(end_activation, binary_classifier)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -205,10 +217,9 @@ def alexnet(
     x = keras.layers.Flatten(name="flatten")(x)
     x = blocks.binary_dense(x, hidden_units, "dense_1", **options)
     x = blocks.binary_dense(x, hidden_units, "dense_2", **options)
+    x = blocks.end_activation(x, end_activation)
     if binary_classifier:
         y = blocks.binary_classifier(x, classes, classifier_activation, **options)
     else:
-        if input_quantizer is None:
-            x = keras.layers.ReLU(name="logits_relu")(x)
         y = blocks.classifier(x, classes, classifier_activation)
     return keras.Model(image, y, name=name)

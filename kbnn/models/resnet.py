@@ -102,6 +102,7 @@ def resnet(
     shortcuts: str = "bi_real",
     downsampling: str = "convolution",
     reactnet: bool = False,
+    end_activation: str | None = "relu",
     normalization: blocks.Normalization = "batch",
     kernel_initializer: Any = "glorot_uniform",
     kernel_constraint: Any = blocks.CLIP,
@@ -130,6 +131,9 @@ def resnet(
             "convolution", a real 1x1 convolution with normalization; or "padding", which fills the
             new channels with zeros.
         reactnet: add a learned shift before each sign and an RPReLU after each sum.
+        end_activation: the activation between the last sum and the average: "relu", as in
+            "Back to Simplicity" (Bethge et al., 2019); "rprelu", a `kbnn.layers.RPReLU`; or None,
+            as in Bi-Real Net. It has no effect with `reactnet`, whose last RPReLU takes its place.
         normalization: "batch", or a function that takes a name and returns the layer to put after
             each convolution.
         kernel_initializer: initializer of the latent weights of binary kernels.
@@ -157,6 +161,7 @@ def resnet(
     activations are in a ResNet, as in the ablation of its paper.
     """
     _checks.positive_int("width", width)
+    end_activation = blocks.check_end_activation(end_activation, binary_classifier=False)
     _checks.one_of("stem", stem, STEMS)
     _checks.one_of("shortcuts", shortcuts, SHORTCUTS)
     _checks.one_of("downsampling", downsampling, DOWNSAMPLING)
@@ -193,6 +198,8 @@ def resnet(
             else:
                 y = block.branch(x, filters, f"{prefix}a", strides)
                 x = block.sum(x, block.branch(y, filters, f"{prefix}b"), prefix)
+    if not reactnet:
+        x = blocks.end_activation(x, end_activation)
     x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
     return keras.Model(image, blocks.classifier(x, classes, classifier_activation), name=name)
 

@@ -6,6 +6,8 @@ from typing import Any
 import tf_keras as keras
 
 from kbnn._settings import Settings, document_settings, setting
+from kbnn.runs.learning_rate import learning_rate
+from kbnn.runs.losses import SmoothedCrossentropy
 
 _MOMENTUM = 0.9
 # The learning rate where none is given: of new weights, and of a network that has been trained.
@@ -33,7 +35,7 @@ class Fit(Settings):
     )
     learning_rate: float | None = setting(
         None,
-        "learning rate of the first step",
+        "learning rate of the first step, or after the warm-up",
         above=0,
         unset=", ".join(
             f"{new} with {name} ({trained} if the network has been trained)"
@@ -43,12 +45,45 @@ class Fit(Settings):
     )
     schedule: str = setting(
         "cosine",
-        "how the learning rate changes: along a cosine down to 0, or not at all",
-        choices=("cosine", "constant"),
+        "how the learning rate falls: along a cosine or a line, down to 0, or not at all",
+        choices=("cosine", "linear", "constant"),
         flag="--schedule",
+    )
+    warmup: float = setting(
+        0.0, "epochs in which the learning rate rises linearly from 0 to its highest value", least=0
+    )
+    weight_decay: float = setting(
+        0.0,
+        "share of the kernels, times the learning rate, that each step takes away, as in AdamW; "
+        "biases, normalizations and other vectors are left out",
+        least=0,
+        most=1e4,
+    )
+    label_smoothing: float = setting(
+        0.0, "share of each label that is spread evenly over all classes", least=0, most=1
     )
     clip_norm: float | None = setting(
         None, "norm to which longer gradients are scaled down", above=0, unset="no clipping"
+    )
+    average_weights: float | None = setting(
+        None,
+        "momentum of moving averages of the weights; at the end the averages replace the weights",
+        least=0,
+        most=1,
+        unset="no averages",
+    )
+    recalibration: int = setting(
+        100,
+        "batches of training images on which the statistics of batch normalization are measured "
+        "anew at the end; 0 keeps the moving averages",
+        least=0,
+    )
+    precision: str = setting(
+        "float32",
+        "number format of the training; bfloat16 is faster on processors that support it, and the "
+        "result is in float32 either way",
+        choices=("float32", "bfloat16"),
+        flag="--precision",
     )
     seed: int = setting(
         0,
@@ -58,24 +93,46 @@ class Fit(Settings):
         flag="--seed",
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.warmup >= self.epochs:
+            raise ValueError(
+                "Expected `warmup` to be shorter than the training. "
+                f"Received: warmup={self.warmup:g}, epochs={self.epochs}"
+            )
+
     def complete(self, is_pretrained: bool) -> "Fit":
         """Fill in the learning rate."""
         if self.learning_rate is not None:
             return self
         return self.replace(learning_rate=_RATES[self.optimizer][is_pretrained])
 
+    @property
+    def policy(self) -> str:
+        """The dtype policy of Keras for the layers that are trained."""
+        return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
+
     def compile(self, model: keras.Model, steps: int) -> None:
         """Give a model its optimizer, whose schedule takes `steps`, its loss and its metrics."""
-        model.compile(
-            self._optimizer(steps),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
+        loss = (
+            SmoothedCrossentropy(self.label_smoothing)
+            if self.label_smoothing
+            else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         )
+        model.compile(self._optimizer(model, steps), loss, metrics=["accuracy"])
 
-    def _optimizer(self, steps: int) -> keras.optimizers.Optimizer:
-        rate: Any = self.learning_rate
-        if self.schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, steps)
+    def _optimizer(self, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
+        warmup_steps = round(self.warmup * steps / self.epochs)
+        rate = learning_rate(self.learning_rate, self.schedule, steps, warmup_steps)
+        options: dict[str, Any] = {"global_clipnorm": self.clip_norm}
+        if self.average_weights is not None:
+            options |= {"use_ema": True, "ema_momentum": self.average_weights}
+        if self.weight_decay:
+            options["weight_decay"] = self.weight_decay
         if self.optimizer == "adam":
-            return keras.optimizers.Adam(rate, global_clipnorm=self.clip_norm)
-        return keras.optimizers.SGD(rate, momentum=_MOMENTUM, global_clipnorm=self.clip_norm)
+            optimizer = keras.optimizers.Adam(rate, **options)
+        else:
+            optimizer = keras.optimizers.SGD(rate, momentum=_MOMENTUM, **options)
+        vectors = [weight for weight in model.trainable_weights if weight.shape.rank < 2]
+        optimizer.exclude_from_weight_decay(vectors)
+        return optimizer

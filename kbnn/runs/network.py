@@ -92,6 +92,16 @@ class Network(Settings):
     binary_classifier: bool = setting(
         False, "whether the last layer is binary too, in architectures without branches"
     )
+    end_activation: str = setting(
+        "relu",
+        "activation between the last binary layer and a real-valued classifier; rprelu is "
+        "ReActNet's",
+        choices=("relu", "rprelu", _REAL),
+    )
+    reactnet: bool = setting(
+        False,
+        "whether to add ReActNet's activations, learned shifts and RPReLU, in residual networks",
+    )
     pretrained: TrainedRun | None = setting(
         None,
         "finished run whose network this run goes on with",
@@ -112,6 +122,11 @@ class Network(Settings):
                     f"input_quantizer={self.input_quantizer}, "
                     f"kernel_quantizer={self.kernel_quantizer}"
                 )
+        if self.reactnet and self.has_no_branches:
+            raise ValueError(
+                "Expected `reactnet` with a residual architecture. "
+                f"Received: architecture={self.architecture}"
+            )
         for name in ("kernel_constraint", "kernel_scale"):
             is_given = getattr(self, name) != self.fields()[name].default
             if is_given and self.kernel_quantizer == _REAL:
@@ -168,7 +183,8 @@ class Network(Settings):
             kernel_constraint=constraint,
             preprocessing=data.normalization_layer() if is_inside else None,
             classifier_activation=None,
-            **{name: True for name in _BINARY_ENDS if getattr(self, name)},
+            end_activation=None if self.end_activation == _REAL else self.end_activation,
+            **{name: True for name in (*_BINARY_ENDS, "reactnet") if getattr(self, name)},
         )
 
     def quantizers(self, arguments: Mapping[str, Any]) -> dict[str, Any]:

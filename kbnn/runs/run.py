@@ -11,14 +11,17 @@ import tf_keras as keras
 from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn._files import replace_file
+from kbnn.graph.precision import dtype_policy, in_float32
 from kbnn.runs import callbacks as run_callbacks
 from kbnn.runs import curves
 from kbnn.runs.errors import InputError, RunFailed, input_errors
 from kbnn.runs.folder import RunFolder, write_json
+from kbnn.runs.processor import has_fast_bfloat16
 from kbnn.runs.resume import check_teachers, resume_config
 from kbnn.runs.run_config import RunConfig
 from kbnn.runs.run_model import PreparedModel, build_model, load_data, prepare
 from kbnn.techniques.technique import trainer_of
+from kbnn.training.recalibrate_batch_norm import recalibrate_batch_norm
 
 
 def train_run(
@@ -34,7 +37,8 @@ def train_run(
 
     The folder gets `config.json`, `log.csv` (a row per epoch), `checkpoints/latest` (the state to
     resume from), `checkpoints/best.keras` (highest validation accuracy), `curves.png`,
-    `model.keras` (the last epoch's model, which is the result) and, at the end, `result.json`.
+    `model.keras` (the result: the last epoch's model in float32, with the statistics of batch
+    normalization measured anew) and, at the end, `result.json`.
 
     A run that is interrupted, by whatever means, and resumed ends with exactly the weights of the
     uninterrupted run on the same machine and versions. For that, this seeds Python, NumPy and
@@ -72,13 +76,28 @@ def train_run(
         raise InputError("Expected `config` for a new run. Received: config=None")
     else:
         run.check_new()
+    if config.fit.precision == "bfloat16" and not has_fast_bfloat16():
+        note("This processor has no instructions for bfloat16, which is then slower than float32.")
     keras.utils.set_random_seed(config.fit.seed)
     tf.config.experimental.enable_op_determinism()
+    with dtype_policy(config.fit.policy):
+        return _train(config, run, resume=resume, test=test, callbacks=callbacks, note=note)
+
+
+def _train(
+    config: RunConfig,
+    run: RunFolder,
+    *,
+    resume: bool,
+    test: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+    note: Callable[[str], None],
+) -> dict[str, Any]:
     with input_errors():
         check_teachers(config)
         splits = load_data(config)
         model = prepare(config, build_model(config))
-    save = _plain_saver(model)
+    result_of = _result_copier(model)
     steps = config.fit.epochs * len(splits.train)
     with input_errors():
         trainer = trainer_of(config.techniques, model.prepared, steps)
@@ -87,16 +106,17 @@ def train_run(
     with run.lock():
         run.remove_unfinished()
         config.fit.compile(trainer, steps)
-        _fit(trainer, splits, config, run, [run_callbacks.KeepBest(run, save)], callbacks)
-        if model.prepared is not model.model:
-            model.model.set_weights([weight.numpy() for weight in model.shipped_weights])
+        keep_best = run_callbacks.KeepBest(run, lambda path: result_of().save(path))
+        _fit(trainer, splits, config, run, [keep_best], callbacks)
+        result = result_of()
+        validated = _recalibrate(result, splits, config)
         with replace_file(run.model_file) as temporary:
-            save(temporary)
+            result.save(temporary)
         if not curves.draw(run.log(), run.curves_file):
             note('No curves.png: it needs matplotlib (pip install "kbnn[plots]").')
         elif run.weights_file.exists():
             curves.draw_weights(run.weights_file, run.weights_picture)
-        return _finish(model.model, splits.test if test else None, config, run)
+        return _finish(result, validated, splits.test if test else None, config, run)
 
 
 def _fit(
@@ -132,22 +152,50 @@ def _fit(
     )
 
 
-def _plain_saver(model: PreparedModel) -> Callable[[Any], None]:
-    """Saves a copy without the optimizer, whose state would make the file three times as large.
+def _result_copier(model: PreparedModel) -> Callable[[], keras.Model]:
+    """A function that returns the model as it is now, in float32 and without an optimizer.
 
     The copy is made once, before training, because making it draws random numbers.
     """
-    plain = keras.models.clone_model(model.model)
+    copy = in_float32(keras.models.clone_model(model.model))
 
-    def save(path: Any) -> None:
-        plain.set_weights([weight.numpy() for weight in model.shipped_weights])
-        plain.save(path)
+    def result_of() -> keras.Model:
+        copy.set_weights([weight.numpy() for weight in model.shipped_weights])
+        return copy
 
-    return save
+    return result_of
+
+
+def _recalibrate(model: keras.Model, splits: data.Splits, config: RunConfig) -> dict[str, float]:
+    """Measure the statistics of batch normalization anew, and the accuracy before and after."""
+    before = _validate(model, splits, config)
+    if not config.fit.recalibration:
+        return {"validation_accuracy": before["accuracy"]} if before else {}
+    # The order of an epoch of its own: the same whether the training was interrupted or not.
+    data.set_epoch(splits.train, config.fit.epochs)
+    recalibrate_batch_norm(model, splits.train, steps=config.fit.recalibration)
+    after = _validate(model, splits, config)
+    return {
+        f"validation_accuracy{suffix}": found["accuracy"]
+        for suffix, found in (("", after), ("_before_recalibration", before))
+        if found
+    }
+
+
+def _validate(model: keras.Model, splits: data.Splits, config: RunConfig) -> dict[str, float]:
+    if splits.validation is None:
+        return {}
+    config.fit.compile(model, steps=1)
+    found: dict[str, float] = model.evaluate(splits.validation, verbose=0, return_dict=True)
+    return found
 
 
 def _finish(
-    model: keras.Model, test: tf.data.Dataset | None, config: RunConfig, run: RunFolder
+    model: keras.Model,
+    validated: dict[str, float],
+    test: tf.data.Dataset | None,
+    config: RunConfig,
+    run: RunFolder,
 ) -> dict[str, Any]:
     log = run.log()
     best = run_callbacks.best_epoch(log)
@@ -157,6 +205,7 @@ def _finish(
         "parameters": model.count_params(),
         "last_epoch": log[-1],
         "best_epoch": best,
+        **validated,
         **({} if test is None else _on_test_images(model, test, config)),
         "seconds": round(sum(row["seconds"] for row in log), 3),
     }

@@ -61,6 +61,39 @@ def test_each_layer_has_quantizers_of_its_own_with_distinct_names(build):
     assert all(layer.kernel_constraint is not None for layer in layers)
 
 
+def nonlinearity(model: keras.Model, rng: np.random.Generator) -> float:
+    """How far the logits are from an affine map of what the last binary layer leads to."""
+    sums = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    binary = [layer for layer in model.layers if getattr(layer, "kernel_quantizer", None)]
+    start = (sums or binary)[-1].output
+    rest = keras.Model(start, model.get_layer("logits").output)
+    one, other = (rng.normal(size=(4, *start.shape[1:])).astype("f") for _ in range(2))
+    return float(np.abs(rest(one) + rest(other) - rest(one + other) - rest(0 * one)).max())
+
+
+@pytest.mark.parametrize("build", MODELS)
+def test_logits_are_no_affine_map_of_the_last_signs(build, rng):
+    """Otherwise the last binary layer and the classifier are one linear layer."""
+    assert nonlinearity(build(width=8), rng) > 1e-2
+
+
+@pytest.mark.parametrize("build", [kbnn.models.vgg_tiny, resnet, alexnet])
+def test_without_an_end_activation_they_are(build, rng):
+    assert nonlinearity(build(width=8, end_activation=None), rng) < 1e-4
+    model = build(width=8, end_activation="rprelu")
+    assert isinstance(model.get_layer("end_rprelu"), kbnn.layers.RPReLU)
+
+
+def test_a_binary_classifier_has_a_sign_in_place_of_the_end_activation():
+    model = kbnn.models.vgg_tiny(width=8, binary_classifier=True)
+    assert not any(layer.name.startswith("end_") for layer in model.layers)
+
+
+def test_an_unknown_end_activation_is_refused():
+    with pytest.raises(ValueError, match="end_activation.*relu.*Received.*tanh"):
+        kbnn.models.vgg_tiny(end_activation="tanh")
+
+
 @pytest.mark.parametrize("build", MODELS)
 def test_named_ports_and_activation(build):
     model = build(input_shape=(64, 72, 3), classes=7, width=8)
@@ -86,8 +119,8 @@ def test_without_quantizers_it_is_an_ordinary_network(build):
     kinds = [type(layer) for layer in model.layers]
     binary = kinds.count(lq.layers.QuantConv2D) + kinds.count(lq.layers.QuantDense)
     assert lq.models.ModelProfile(model).weight_count(1) == 0
-    # AlexNet's classifier takes the place of a ReLU network's third dense layer.
-    assert kinds.count(keras.layers.ReLU) == binary + (build is alexnet)
+    # The last one is the end activation, in whose place ReActNet has an RPReLU.
+    assert kinds.count(keras.layers.ReLU) == binary + (build is not reactnet)
 
 
 @pytest.mark.parametrize("build", MODELS)

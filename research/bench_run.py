@@ -1,0 +1,101 @@
+"""One run of a bench: trained, converted, measured, and written to the tables."""
+
+import json
+import pathlib
+import time
+from typing import Any
+
+import tf_keras as keras
+
+import kbnn
+from kbnn.runs import RunConfig, train_run
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run_model import load_data
+from research import bench_table, benches, provenance, training_logs
+from research.bench_table import Row
+from research.benches import Bench
+
+_NOT_MEASURED: dict[str, Any] = dict.fromkeys(
+    ("keras_accuracy", "device_accuracy", "class_agreement", "file_bytes")
+)
+
+
+def train_and_measure(
+    bench: Bench,
+    arm: str,
+    seed: int,
+    *,
+    runs: pathlib.Path,
+    data_dir: pathlib.Path | None,
+    file: pathlib.Path = bench_table.FILE,
+) -> Row:
+    """Train a run, or go on with it, and add its row and its log to the tables."""
+    config = bench.config(arm, seed, runs, data_dir)
+    folder = RunFolder(benches.run_folder(runs, bench.name, arm, seed))
+    clock = _EpochClock()
+    result = train_run(
+        config,
+        folder.path,
+        resume=folder.config_file.exists(),
+        test=False,
+        callbacks=[clock],
+        note=print,
+    )
+    row = Row(
+        *(bench.name, arm, seed, config.fit.epochs),
+        validation_accuracy=result["validation_accuracy"],
+        validation_accuracy_before=result.get("validation_accuracy_before_recalibration"),
+        **(_NOT_MEASURED if bench.arms[arm].is_tuning else measure_file(config, folder)),
+        cpu_seconds=clock.seconds(folder, config.fit.epochs),
+        train_seconds=result["seconds"],
+        settings=bench_table.settings_json(config),
+        versions=json.dumps(folder.versions()),
+        machine=provenance.machine(),
+        commit=provenance.commit(),
+        date=provenance.today(),
+    )
+    logs = file.parent / training_logs.FILE.name
+    training_logs.merge(folder.log_file, (bench.name, arm, seed), logs)
+    bench_table.append(row, file)
+    return row
+
+
+def measure_file(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+    """Convert a finished run, and compare file and model on the test images."""
+    model = keras.models.load_model(folder.model_file, compile=False)
+    test = load_data(config).test
+    file = folder.path / "model.tflite"
+    report = kbnn.converters.convert(model, file, verify_data=test).report
+    return {
+        "keras_accuracy": report.parity.keras_accuracy,
+        "device_accuracy": report.parity.device_accuracy,
+        "class_agreement": report.parity.class_agreement,
+        "file_bytes": report.file_bytes,
+    }
+
+
+class _EpochClock(keras.callbacks.Callback):
+    """Measures the processor time of epochs, validation included, in `cpu_seconds.csv`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._start = 0.0
+        self._epochs: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._start = time.process_time()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._epochs.append(time.process_time() - self._start)
+
+    def seconds(self, folder: RunFolder, epochs: int) -> float:
+        """Return the time of a training of so many epochs.
+
+        After an interruption it is estimated from the epochs since. A run that had been trained
+        before has the time that was measured then.
+        """
+        kept = folder.path / "cpu_seconds.txt"
+        if self._epochs:
+            mean = sum(self._epochs) / len(self._epochs)
+            kept.write_text(f"{mean * epochs:.1f}\n")
+        return float(kept.read_text())
