@@ -90,7 +90,7 @@ def test_a_binary_classifier_has_a_sign_in_place_of_the_end_activation():
 
 
 def test_an_unknown_end_activation_is_refused():
-    with pytest.raises(ValueError, match="end_activation.*relu.*Received.*tanh"):
+    with pytest.raises(ValueError, match=r"end_activation.*relu.*Received.*tanh"):
         kbnn.models.vgg_tiny(end_activation="tanh")
 
 
