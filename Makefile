@@ -3,8 +3,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Most of a test is tracing, which has one thread. Each process has a TensorFlow of its own, so no
-# more than four.
+# A test spends most of its time in tracing, which uses one thread. Each process imports its own
+# TensorFlow, so there are at most four.
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 RUNTIME_VENV := .venv-runtime
@@ -37,7 +37,7 @@ format: $(VENV)/.installed
 	$(BIN)/ruff format .
 	$(BIN)/mdformat $$(git ls-files "*.md")
 
-# kbnn-runtime, built from source, in an environment of its own: its users have no TensorFlow.
+# kbnn-runtime, built from source, in a separate environment, because its users have no TensorFlow.
 test-runtime: $(RUNTIME_VENV)/.installed
 	cd runtime/src && ../../$(RUNTIME_BIN)/mypy --config-file ../pyproject.toml -p kbnn_runtime
 	cd runtime && ../$(RUNTIME_BIN)/python -m pytest -m "not slow"

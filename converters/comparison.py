@@ -1,4 +1,4 @@
-"""Compares the outputs of a device file with those of Keras, batch by batch."""
+"""Compares the outputs of a device file with Keras's outputs, batch by batch."""
 
 from collections.abc import Callable
 

@@ -39,7 +39,7 @@ def parse_device_file(content: bytes, name: str) -> DeviceFile:
         name: the file's name, for the error.
 
     Raises:
-        ValueError: the content is not that of a valid `.tflite` file.
+        ValueError: the content is not a valid `.tflite` file.
     """
     from ai_edge_litert.interpreter import Interpreter
 

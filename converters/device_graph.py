@@ -147,7 +147,7 @@ def _takes_sign_again(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
 
 
 def _has_sign_directly_before(layer: keras.layers.Layer) -> bool:
-    """Whether a binary layer's signs are its own or those of the layer directly before it."""
+    """Whether a binary layer takes the signs itself, or the layer directly before it does."""
     return getattr(layer, "input_quantizer", None) is not None or not any(
         isinstance(producer, SIGN_PRESERVING_LAYERS) for producer in producers(layer)
     )

@@ -40,8 +40,8 @@ def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras
 
     A range is the smallest and the largest value, as in TensorFlow Lite's post-training
     quantization; before a sign it is an eighth of that, which is kbnn's own rule. The converter
-    gives weights a scale per channel. Tensors between two binary convolutions are left alone, so
-    that they can be bit-packed.
+    gives weights a scale per channel. Tensors between two binary convolutions stay as they are,
+    so that they can be bit-packed.
 
     Args:
         graph: the device graph.
@@ -52,7 +52,7 @@ def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras
             the rounding of weights and of ties.
 
     Raises:
-        TypeError: a batch of another kind.
+        TypeError: a batch of an unsupported type.
         ValueError: a batch that does not fit the model, no images, or activations that are not
             finite.
     """

@@ -16,7 +16,7 @@ def lint(model: keras.Model) -> list[LintResult]:
 
     Returns:
         One named tuple for each layer that multiplies by weights (convolutional, dense, attention,
-            recurrent and your own layers), including those of nested models, in the order of the
+            recurrent and your own layers), including layers of nested models, in the order of the
             model:
 
             - `layer`, `kind`: the layer's name and class.

@@ -80,7 +80,7 @@ class LintResult(NamedTuple):
 
 
 def is_kernel_layer(layer: keras.layers.Layer) -> bool:
-    """Whether a layer multiplies by weights, its own or those of layers inside it."""
+    """Whether a layer, or a layer inside it, multiplies by weights."""
     if any(hasattr(layer, kernel) for kernel in KERNEL_QUANTIZERS.values()):
         return True
     matrices = any(len(weight.shape) > 1 for weight in layer.weights)

@@ -29,7 +29,7 @@ class LintedModel:
 
     @functools.cached_property
     def kernel_layers(self) -> list[keras.layers.Layer]:
-        """The layers that multiply by weights, including those of nested models."""
+        """The layers that multiply by weights, including layers of nested models."""
         return [layer for layer in layers_of(self.model) if is_kernel_layer(layer)]
 
     @property

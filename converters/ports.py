@@ -1,4 +1,4 @@
-"""Matches the inputs and outputs of a model with those of a file."""
+"""Matches a model's inputs and outputs with a file's."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

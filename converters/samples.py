@@ -29,8 +29,8 @@ class Samples:
             numbers or one-hot. They are ignored if the model does not classify.
 
     Raises:
-        TypeError: data of another kind.
-        ValueError: images whose shape or type is not that of the model's inputs, or that are not
+        TypeError: data of an unsupported type.
+        ValueError: images whose shape or type the model's inputs do not have, or that are not
             finite; labels that are not the model's classes; no images; an endless dataset.
     """
 

@@ -96,7 +96,7 @@ def sidecar_document(
     scale: Number = 1.0,
     offset: Number = 0.0,
 ) -> dict[str, Any]:
-    """What `write_sidecar` writes. Its arguments and errors are those of `write_sidecar`."""
+    """What `write_sidecar` writes, with the same arguments and errors."""
     count = class_count(model)
     shapes = [tensor.shape for tensor in model.inputs]
     if count is None or len(model.outputs) != 1 or [len(shape) for shape in shapes] != [4]:

@@ -77,7 +77,7 @@ def verify(
               for JSON.
 
     Raises:
-        TypeError: `model` or `data` is of another kind.
+        TypeError: `model` or `data` has an unsupported type.
         ValueError: the file is not a valid `.tflite` file or belongs to another model; the data do
             not fit the model, are not finite, are empty, or have labels that are not its classes;
             an argument is out of range; the interpreter is unknown or not installed.

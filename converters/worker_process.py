@@ -5,7 +5,7 @@ Run as `python worker_process.py COMMANDS_FILE`. The commands file is a Python f
 `{"command": "convert", ...}`, whose other keys are the function's arguments. Each is answered with
 one line, `{"result": ...}` or `{"error": "..."}`. Large data travel as files.
 
-This file imports the standard library only, so that a worker's memory and threads are those of its
+This file imports only the standard library, so that a worker's memory and threads belong to its
 commands.
 """
 

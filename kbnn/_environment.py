@@ -1,7 +1,8 @@
 """Selects Keras 2, which Larq needs, and keeps TensorFlow quiet while it is imported.
 
-TensorFlow reads `TF_USE_LEGACY_KERAS` once, while it is imported. A later change has no effect on
-TensorFlow and breaks Larq, so the choice is made here or refused with the remedy.
+TensorFlow reads `TF_USE_LEGACY_KERAS` once, while it is imported. A later change does not affect
+TensorFlow and breaks Larq. This module therefore sets the variable in time, or raises an error that
+says what to do.
 """
 
 import contextlib
@@ -19,31 +20,31 @@ _REMEDY = f"""kbnn needs Keras 2 (tf-keras), because Larq does. Do one of these:
       import os; os.environ["{_VARIABLE}"] = "1\""""
 
 
-# "I0000 00:00:1795236411.891791 3362 file.cc:31] ..." and absl's announcement of such lines.
-# They are written before TF_CPP_MIN_LOG_LEVEL has any effect.
+# Lines like "I0000 00:00:1795236411.891791 3362 file.cc:31] ...", and the line in which absl
+# announces them. They are written before TF_CPP_MIN_LOG_LEVEL has any effect.
 _NOTE = re.compile(rb"WARNING: All log messages before absl::InitializeLog|I\d{4} \d\d:\d\d:")
 
 
 def select_legacy_keras() -> None:
-    """Make TensorFlow's `tf.keras` Keras 2, and import both.
+    """Select Keras 2 as TensorFlow's `tf.keras`, and import both.
 
     Raises:
-        ImportError: TensorFlow is loaded with Keras 3 already, the environment asks for Keras 3,
+        ImportError: TensorFlow is already loaded with Keras 3, the environment asks for Keras 3,
             or the package tf-keras is missing.
     """
     if "tensorflow" in sys.modules:
-        # `import tf_keras` alone leaves TensorFlow's own Keras, which Larq takes, at 3.
+        # Larq uses tf.keras, which stays Keras 3 if the user has only imported tf_keras.
         if not sys.modules["tensorflow"].keras.Model.__module__.startswith("tf_keras."):
             raise ImportError(
                 "Expected TensorFlow to use Keras 2. Received: TensorFlow was imported before "
-                f"kbnn and is bound to Keras 3.\n{_REMEDY}"
+                f"kbnn and uses Keras 3.\n{_REMEDY}"
             )
     elif os.environ.setdefault(_VARIABLE, "1").lower() not in ("1", "true"):
         raise ImportError(
             f'Expected {_VARIABLE} to be unset or "1". '
             f'Received: {_VARIABLE}="{os.environ[_VARIABLE]}".\n{_REMEDY}'
         )
-    # The notes on CPU features and missing GPUs. A user who sets the variable sees them.
+    # Hides the notes on CPU features and missing GPUs, unless the user has set the variable.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _drop_native_notes():
         try:
@@ -52,18 +53,18 @@ def select_legacy_keras() -> None:
             if error.name != "tf_keras":
                 raise
             raise ImportError(
-                "Expected the package tf-keras, of TensorFlow's minor version, to be installed. "
-                "Received: it is missing. Run `pip install tf-keras`."
+                "Expected tf-keras to be installed, with the same minor version as TensorFlow. "
+                "Received: no such package. Run `pip install tf-keras`."
             ) from error
         import larq  # noqa: F401
 
 
 @contextlib.contextmanager
 def _drop_native_notes() -> Iterator[None]:
-    """Drop native informational lines written to standard error; everything else comes through.
+    """Drop the informational lines that native code writes to standard error, and no others.
 
-    The native code writes to the file descriptor, past `sys.stderr`, so the descriptor itself is
-    turned into a file for the while. Set TF_CPP_MIN_LOG_LEVEL=0 to see every line.
+    Native code bypasses `sys.stderr` and writes to the file descriptor, so the descriptor points to
+    a temporary file inside this context. Set TF_CPP_MIN_LOG_LEVEL=0 to see every line.
     """
     if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
         yield
@@ -91,6 +92,6 @@ def _drop_native_notes() -> Iterator[None]:
 
 
 def _flush() -> None:
-    # None under pythonw; a notebook or a logger may have put something else there.
+    # It is None under pythonw, and a notebook or a logger may have replaced it.
     if sys.stderr is not None:
         sys.stderr.flush()

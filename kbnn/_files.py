@@ -17,7 +17,7 @@ def replace_file(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
 
     If the block fails, or the process dies, `path` keeps its old content. A file that is replaced
     keeps its permissions. A symbolic link stays, and the file that it points to is replaced. The
-    temporary file has the name of `path`, suffix included, in a folder beside it.
+    temporary file has the name of `path`, suffix included, in a folder next to it.
 
     Raises:
         OSError: the folder of `path` does not exist or cannot be written to.

@@ -77,7 +77,7 @@ def run(
 def summary(
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
 ) -> None:
-    """Show mean and spread of each experiment, and its difference to the baselines."""
+    """Show mean and spread of each experiment, and its difference from the baselines."""
     rows = accuracy_table.read(file)
     table = Table(title="Accuracy. final: device file, test images. screening: Keras, validation.")
     for heading in ("experiment", "mode", "runs", "accuracy", "against", "difference (95 %)"):

@@ -37,7 +37,7 @@ File = Annotated[pathlib.Path, typer.Option(help="The table to write.")]
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """The learned signs of a run beside the signs of its latent weights.
+    """The learned signs of a run, and the signs of its latent weights.
 
     Attributes:
         run: its folder: mode, experiment and seed.

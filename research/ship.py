@@ -24,9 +24,9 @@ SEED = 0
 
 CARD = """# {title}
 
-A binary network for {dataset}: `{architecture}` with `{input_quantizer}` inputs and
-`{kernel_quantizer}` kernels. `model.keras` needs tf-keras, Larq and kbnn; `model.tflite` is for
-Larq Compute Engine.
+This is a binary network for {dataset}: `{architecture}` with the input quantizer
+`{input_quantizer}` and the kernel quantizer `{kernel_quantizer}`. You need tf-keras, Larq and kbnn
+to load `model.keras`. `model.tflite` is for Larq Compute Engine.
 `python -m research.ship` wrote this folder from the experiment `{experiment}`, seed {seed}.
 
 | | |
@@ -37,7 +37,7 @@ Larq Compute Engine.
 | training | {epochs} epochs, {validation:g} of the training images held out |
 | optimizer | {optimizer}, learning rate {learning_rate:g} ({schedule}), batches of {batch_size} |
 | multiply-accumulates | {binary_macs:,} of 1 bit, {real_macs:,} of 32 bits |
-| size | {device_bytes:,} bytes; the same network with real weights: {real_bytes:,} |
+| size | {device_bytes:,} bytes; the real-valued network: {real_bytes:,} |
 | versions | {versions} |
 
 ## Accuracy on the test images
@@ -48,8 +48,8 @@ Larq Compute Engine.
 | this network in Keras | {keras_accuracy} | {keras_spread} |
 | this network on the device (LCE's interpreter) | {device_accuracy} | {device_spread} |
 
-Keras and the device file give the same class for {agreement} of the images.
-`results/accuracy.csv` has the numbers of all seeds.
+The share of images that get the same class from Keras and from the device file is {agreement}.
+`results/accuracy.csv` has the numbers for all seeds.
 
 ## Use
 
@@ -62,8 +62,8 @@ test = kbnn.data.load("{dataset}", normalize="{normalize}").test
 print(kbnn.converters.verify(model, "model.tflite", test))
 ```
 
-On a device with kbnn-runtime, run `kbnn-run classify model.tflite photo.jpg`. It reads from
-`model.json` how an image becomes an input, and the names of the classes.
+On a device with kbnn-runtime, run `kbnn-run classify model.tflite photo.jpg`. It reads
+`model.json`, which describes how an image becomes an input and names the classes.
 
 ## Limits
 

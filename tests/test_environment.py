@@ -1,4 +1,4 @@
-"""`import kbnn` selects Keras 2 or says how to; each case in a process of its own."""
+"""`import kbnn` selects Keras 2 or says how to; each case runs in a separate process."""
 
 import os
 import subprocess
@@ -92,7 +92,7 @@ def test_a_process_without_standard_error_can_import_kbnn(closing):
 
 
 class FromKeras3:
-    """Stands for an object of Keras 3, which cannot be loaded beside Keras 2 in this process."""
+    """Replaces an object of Keras 3, which cannot be loaded in the same process as Keras 2."""
 
 
 FromKeras3.__module__ = "keras.src.models.functional"

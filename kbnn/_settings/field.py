@@ -118,7 +118,7 @@ class Field:
         """Read a value from the command line; for the name of a settings class, the class.
 
         Raises:
-            ValueError: The text is not that of a valid value.
+            ValueError: The text is not a valid value.
         """
         if self._text_kind is not None and text:
             return self._text_kind(text)
@@ -157,7 +157,7 @@ class Field:
 
     @property
     def _named_types(self) -> list[Any]:
-        """The types that errors and help name: no strings beside choices, one kind of numbers."""
+        """The types that errors and help name: no str if there are choices, one type of number."""
         hidden = {values.NONE, *([str] if self.choices else []), *([int] * (float in self.types))}
         return [kind for kind in self.types if kind not in hidden]
 

@@ -25,7 +25,7 @@ def convert(
         typer.Option(
             "--output",
             "-o",
-            help="The file to write. (default: model.tflite in the run, or beside the model)",
+            help="The file to write. (default: model.tflite in the run, or next to the model)",
             show_default=False,
         ),
     ] = None,
@@ -66,7 +66,7 @@ def convert(
             if int8_agreement is not None and not int8:
                 raise InputError(
                     "Expected --int8-agreement together with --int8. "
-                    f"Received: --int8-agreement {int8_agreement} alone"
+                    f"Received: --int8-agreement {int8_agreement} without --int8"
                 )
             found = model_source.load(source, best=best)
             path = _output(source, output)

@@ -116,7 +116,7 @@ def with_settings(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def assignments(texts: list[str], options: dict[str, str]) -> dict[str, str]:
-    """Read the values of `--set NAME=VALUE`, beside those of options."""
+    """Read the values of `--set NAME=VALUE`, and add them to the values of options."""
     found = dict(options)
     for text in texts:
         given, equals, value = map(str.strip, text.partition("="))

@@ -51,7 +51,7 @@ def train(
         pathlib.Path | None,
         typer.Option(
             "--from",
-            help="Folder of a finished run, whose network and data this one goes on with.",
+            help="Folder of a finished run. The new run starts from its network and data.",
             show_default=False,
         ),
     ] = None,
@@ -65,8 +65,8 @@ def train(
 
     Example: kbnn train --data fashion_mnist_sample --epochs 5 --run runs/first
 
-    An interrupted run goes on with kbnn train --resume --run runs/first, and ends with exactly
-    the weights that it would have had without the interruption.
+    To resume an interrupted run: kbnn train --resume --run runs/first. It ends with exactly the
+    weights that it would have had without the interruption.
     """
     folder = RunFolder(run)
     with options.setting_errors():
@@ -92,7 +92,7 @@ def train(
 
 @contextlib.contextmanager
 def _interruption(folder: RunFolder) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the command with a line that says how to go on."""
+    """Have Ctrl-C and SIGTERM end the command with a line that says how to resume."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -114,7 +114,7 @@ def _table(result: dict[str, Any], folder: RunFolder) -> Table:
     table = Table(title=str(folder.path), show_header=False)
     best = result["best_epoch"]
     for name in ("accuracy", "loss"):
-        if f"test_{name}" in result:  # train_run(test=False) leaves the test images alone
+        if f"test_{name}" in result:  # train_run(test=False) does not test
             table.add_row(f"test {name}", f"{result[f'test_{name}']:.4f}")
     if best is not None:
         before = result.get("validation_accuracy_before_recalibration")

@@ -31,7 +31,7 @@ def read_idx_folder(directory: Path) -> tuple[ArrayExamples, ArrayExamples]:
         The training and the test set.
 
     Raises:
-        ValueError: A file is missing, truncated, corrupt or of another kind.
+        ValueError: A file is missing, truncated or corrupt, or has an unexpected format.
     """
     train, test = (
         array_examples(

@@ -11,7 +11,7 @@ DRAWS = 3
 def augment(images: tf.Tensor, draws: tf.Tensor, *, crop: bool, flip: bool) -> tf.Tensor:
     """Pad each image, cut a random window of the old size out of it, and flip half of them.
 
-    Every image has its own window and its own flip, and both depend on its row of `draws` alone.
+    Every image has its own window and its own flip, and both depend only on its row of `draws`.
 
     Args:
         images: uint8 `(batch, height, width, channels)`.

@@ -11,7 +11,7 @@ class DataInfo(NamedTuple):
         input_shape: `(height, width, channels)` of one image.
         classes: Number of classes; labels are `0 .. classes - 1`.
         class_names: The name of each label, in label order.
-        train_size: Number of training images, those of a later validation split included.
+        train_size: Number of training images, before any are split off for validation.
         test_size: Number of test images.
     """
 

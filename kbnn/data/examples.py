@@ -82,8 +82,8 @@ class FileExamples:
             labels = tf.constant(self.labels)
 
         def one(position: tf.Tensor, draws: tf.Tensor) -> tf.data.Dataset:
-            # A failed decode alone does not say which file it was, so a file that yields no
-            # image falls through to an element that raises with its name.
+            # TensorFlow's error does not say which file failed to decode. A file that yields no
+            # image therefore falls through to an element that raises an error with its name.
             file = tf.data.Dataset.from_tensors(tf.gather(paths, position))
             image = file.map(self._decode).ignore_errors().concatenate(file.map(self._refuse))
             label = tf.gather(labels, position)
@@ -113,7 +113,7 @@ class FileExamples:
 
 
 class Source(NamedTuple):
-    """What was found under a name; `validation` only where the source has a set of its own."""
+    """What was found under a name; `validation` is None if the source has no validation set."""
 
     train: Examples
     test: Examples

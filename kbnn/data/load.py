@@ -79,7 +79,7 @@ def load(
         uint8 `(batch, height, width, channels)`, and int64 `(batch,)`.
 
     Raises:
-        ValueError: An argument is not valid, or a file is corrupt or of another kind.
+        ValueError: An argument is not valid, or a file is corrupt or has an unexpected format.
         FileNotFoundError: The data are not on this machine and could not be downloaded.
         tf.errors.InvalidArgumentError: During iteration, an image file cannot be decoded.
 

@@ -17,7 +17,7 @@ def normalization_layer() -> keras.layers.Rescaling:
 
     \\[ y = x / 127.5 - 1 \\]
 
-    It is plain Keras, so a saved model needs nothing of kbnn to load. It computes in float32
+    It is plain Keras, so a saved model loads without kbnn. It computes in float32
     under every mixed precision policy, and gives exactly what `normalize="pipeline"` gives.
 
     Returns:

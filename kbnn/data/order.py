@@ -24,8 +24,8 @@ def shuffled_order(
         counter: Says which epoch starts, and at which batch.
 
     Returns:
-        A dataset of `(position, draws)`: int64 `(batch,)` and float32 `(batch, 3)`, the random
-        numbers of each image, a function of the seed, the epoch and its position alone.
+        A dataset of `(position, draws)`: int64 `(batch,)` and float32 `(batch, 3)`. The draws are
+        the random numbers of each image, which depend only on the seed, the epoch and its position.
     """
     rows = int(positions.max()) + 1
 
@@ -71,7 +71,7 @@ def stratified_split(
         labels: int64 `(n,)`.
         validation: A fraction in (0, 1) of `n`, rounded and at least one image, or a count in
             `[1, n)`; 0 takes none.
-        seed: Which images are taken depends on `labels`, `validation` and this alone.
+        seed: Which images are taken depends only on `labels`, `validation` and this.
 
     Returns:
         Two sorted int64 arrays of positions in `labels`: training and validation.
@@ -94,7 +94,7 @@ def stratified_split(
     quotas, remainders = np.divmod(sizes * count, total)
     most_cut_first = np.argsort(-remainders, kind="stable")
     quotas[most_cut_first[: count - quotas.sum()]] += 1
-    # RandomState, because NumPy froze its stream; that of default_rng may change.
+    # RandomState, because NumPy froze its stream; default_rng's stream may change.
     random = np.random.RandomState(seed)
     taken = np.zeros(total, bool)
     for label, quota in enumerate(quotas):

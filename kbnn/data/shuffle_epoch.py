@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from kbnn import _checks
 
-# Keys of the table, and the value that stands for no epoch.
+# Keys of the table, and the value that means no epoch.
 _NEXT, _STARTED, _SKIPPED = 0, 1, 2
 _NONE = -1
 
@@ -78,8 +78,8 @@ def counter_of(train: Any) -> EpochCounter:
 def set_epoch(train: tf.data.Dataset, epoch: int) -> None:
     """Make the next iteration over a training dataset give the order of `epoch`.
 
-    The order is a pure function of the seed and the epoch. Iterations begun later go on counting
-    from there: `epoch + 1`, and so on. One that is under way keeps its order. Under `fit`, use
+    The order is a pure function of the seed and the epoch. Later iterations count from there:
+    `epoch + 1`, and so on. An iteration that has already started keeps its order. Under `fit`, use
     `kbnn.callbacks.ShuffleEpoch`.
 
     Args:
@@ -108,11 +108,11 @@ def set_epoch(train: tf.data.Dataset, epoch: int) -> None:
 class ShuffleEpoch(keras.callbacks.Callback):
     """Give each epoch of `fit` the shuffle and augmentation that belong to it.
 
-    Without it every new iteration over `train` takes the next epoch's order, counted from 0 in
-    each process. With it, epoch `k` gets the order of epoch `k` wherever training began: after
-    `fit(initial_epoch=k)`, or when `BackupAndRestore` goes on at an epoch's end or, with
-    `save_freq`, within an epoch, the images come as in an uninterrupted training. It works with
-    one device and under `tf.distribute` strategies.
+    Without it, every new iteration over `train` takes the next epoch's order, counted from 0 in
+    each process. With it, epoch `k` gets the order of epoch `k` wherever training began. The images
+    come in the same order as in uninterrupted training after `fit(initial_epoch=k)`, and when
+    `BackupAndRestore` resumes at an epoch's end or, with `save_freq`, within an epoch. It works
+    with one device and under `tf.distribute` strategies.
 
     Args:
         train: The `train` of `kbnn.data.load`. `fit` may also be given a dataset derived from it

@@ -25,7 +25,7 @@ def find(
     image_size: tuple[int, int] | None,
     channels: int | None,
 ) -> Source:
-    """Find and read a dataset; the arguments are those of `kbnn.data.load`.
+    """Find and read a dataset; `kbnn.data.load` describes the arguments.
 
     Raises:
         ValueError: An argument is not valid, or a file is not what it should be.

@@ -1,4 +1,4 @@
-"""A model as the list of its layers' calls: what each takes, gives, and who uses it."""
+"""Lists the calls of a model's layers, with the inputs, the outputs and the users of each call."""
 
 import tf_keras as keras
 
@@ -12,11 +12,11 @@ class Call:
 
     Attributes:
         layer: the layer.
-        input_shapes: shapes of the tensors that it takes, the batch first.
-        output_shapes: shapes of the tensors that it gives.
-        producers: the calls whose outputs it takes; None stands for an input of the model.
+        input_shapes: the shapes of its inputs, with the batch size first.
+        output_shapes: the shapes of its outputs.
+        producers: the calls whose outputs it takes; None means an input of the model.
         users: the calls that take its outputs.
-        is_output: whether the model itself gives its output.
+        is_output: whether an output of the call is an output of the model.
     """
 
     def __init__(
@@ -35,9 +35,10 @@ class Call:
 
 
 def calls_of(model: keras.Model) -> list[Call]:
-    """Each call of a layer while the model runs, in order; a nested model is what it consists of.
+    """List every call of a layer, in the order in which the model runs them.
 
-    A layer that is used twice is called twice, and so is each layer of a nested model that is.
+    In place of a nested model, the list has the calls of its layers. If a layer is used twice, it
+    has two calls; if a nested model is used twice, each of its layers has two.
     """
     found: list[Call] = []
     for call in _walk(model, [None] * len(model.inputs), found):
@@ -47,7 +48,7 @@ def calls_of(model: keras.Model) -> list[Call]:
 
 
 def _walk(model: keras.Model, begin: list[Call | None], found: list[Call]) -> list[Call | None]:
-    """Append the calls that a model makes; returns those that give its outputs."""
+    """Append the calls of a model's layers, and return the calls that produce its outputs."""
     producers = dict(zip(map(id, model.inputs), begin, strict=True))
     for node in nodes_of(model):
         inputs, outputs = tensors_taken(node), tensors_given(node)

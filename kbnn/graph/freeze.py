@@ -1,4 +1,4 @@
-"""From a training model to the plain binary network that ships."""
+"""Turns a trained model into the plain binary network that ships."""
 
 from typing import Any
 
@@ -157,7 +157,7 @@ def _quantized_kernels(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
 
 
 def _position(layer: keras.layers.Layer, kernel: Any) -> int:
-    """Where a kernel stands in the list of the layer's own weights."""
+    """The index of a kernel in the list of the layer's own weights."""
     return next(i for i, weight in enumerate(weights_without_quantizers(layer)) if weight is kernel)
 
 

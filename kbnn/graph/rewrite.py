@@ -143,7 +143,7 @@ def _quantized_scope_restored() -> Iterator[None]:
         yield
     finally:
         if lq.context.should_quantize() != before:
-            # Entering Larq's scope without leaving it sets it for good.
+            # Entering Larq's scope without leaving it sets it permanently.
             lq.context.quantized_scope(before).__enter__()
 
 

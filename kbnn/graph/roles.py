@@ -1,4 +1,4 @@
-"""Which real-valued layers of a model come before, beside or after its binary layers."""
+"""Which real-valued layers of a model come before, parallel to or after its binary layers."""
 
 from typing import Any
 

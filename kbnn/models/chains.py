@@ -125,7 +125,7 @@ def vgg_tiny(
         input_shape: (height, width, channels) of an image, each side 4 or more.
         width: filters of the stem; the binary convolutions have 2, 2 and 4 times as many.
 
-    The other arguments, the result and the errors are those of `kbnn.models.vgg_small`.
+    `kbnn.models.vgg_small` describes the other arguments, the result and the errors.
 
     Example:
         >>> import kbnn
@@ -186,7 +186,7 @@ def alexnet(
             256).
         hidden_units: units of the two dense layers.
 
-    The other arguments, the result and the errors are those of `kbnn.models.vgg_small`.
+    `kbnn.models.vgg_small` describes the other arguments, the result and the errors.
 
     Example:
         >>> import kbnn

@@ -30,7 +30,7 @@ def resnet20(
     Image Recognition" (He et al., 2016). The literature's binary "ResNet-20" exists
     with both kinds of shortcuts, about one point of accuracy apart on CIFAR-10.
 
-    The arguments, the result and the errors are those of `kbnn.models.resnet`.
+    `kbnn.models.resnet` describes the arguments, the result and the errors.
 
     Example:
         >>> import kbnn
@@ -59,7 +59,7 @@ def resnet18(
     Recognition" (He et al., 2016), table 1. With `stem="small"` it is the network used on CIFAR-10
     and CIFAR-100.
 
-    The arguments, the result and the errors are those of `kbnn.models.resnet`.
+    `kbnn.models.resnet` describes the arguments, the result and the errors.
 
     Example:
         >>> import kbnn
@@ -83,7 +83,7 @@ def resnet34(
 ) -> keras.Model:
     """ResNet-34: four stages of 3, 4, 6 and 3 pairs of convolutions, 21.8 million weights.
 
-    The arguments, the result and the errors are those of `kbnn.models.resnet`.
+    `kbnn.models.resnet` describes the arguments, the result and the errors.
     """
     quantizers = (input_quantizer, kernel_quantizer)
     options = {"stem": stem, "name": name, **options}

@@ -14,9 +14,9 @@ from kbnn.graph.signs import inputs_are_binary
 def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) -> None:
     """Print Larq's summary of the frozen model.
 
-    Larq's own `larq.models.summary(model)` counts what training needs too: the weights that a
-    quantizer owns, and kernels by the precision that their quantizer claims. This one counts the
-    network that ships: kernels of 1 bit, and nothing of the rest.
+    Larq's own `larq.models.summary(model)` also counts what only training needs: the weights that a
+    quantizer owns, and kernels by the precision that their quantizer claims. This one counts only
+    the network that ships, with kernels of 1 bit.
 
     Args:
         model: a built functional or Sequential model, trained or not.
@@ -33,7 +33,7 @@ def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) ->
 
 
 def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-    """A layer with a sign of its own where signs come from elsewhere: Larq looks for one there."""
+    """Give a layer with binary inputs its own sign, because Larq reads the bits from there."""
     if not hasattr(layer, "input_quantizer") or layer.input_quantizer is not None:
         return None
     if not inputs_are_binary(layer):

@@ -31,7 +31,7 @@ class Setting(NamedTuple):
 
 
 def settings_of(name: str) -> list[Setting]:
-    """The settings of a part of a run or of a technique, those of its choices included."""
+    """The settings of a part of a run or of a technique, including the settings of its choices."""
     return list(_walk(name, {**PARTS, **TECHNIQUES}[name].fields()))
 
 

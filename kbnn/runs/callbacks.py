@@ -46,13 +46,13 @@ class LogEpochs(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         metrics = {key: float(value) for key, value in (logs or {}).items()}
-        # The last step of an epoch can spoil the weights, and no loss of its own shows it.
+        # The last step of an epoch can spoil the weights, and no later loss shows it.
         weights = {weight.name: weight.numpy() for weight in self.model.weights}
         self._check_finite({**metrics, **weights})
         row = {
             "epoch": epoch + 1,
             **metrics,
-            # That of the last step, which is what Keras gives after it.
+            # Keras gives the learning rate of the last step.
             "learning_rate": float(self.model.optimizer.learning_rate),
             "seconds": round(time.perf_counter() - self._start, 3),
         }

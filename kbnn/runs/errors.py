@@ -11,7 +11,7 @@ class InputError(ValueError):
 
 
 class RunFailed(RuntimeError):
-    """A training run cannot go on: exit code 1."""
+    """A training run cannot continue: exit code 1."""
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ _PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy")
 class RunFolder:
     """The paths of a run folder, and its small files.
 
-    Every file is written beside its place and renamed, so a process that dies at any moment
+    Every file is written under a temporary name and renamed, so a process that dies at any moment
     leaves whole files behind.
     """
 
@@ -97,7 +97,7 @@ class RunFolder:
         return config
 
     def versions(self) -> dict[str, str]:
-        """The versions that the run was begun with."""
+        """The versions that the run was started with."""
         found = self._config_file().get("versions")
         return found if isinstance(found, dict) else {}
 

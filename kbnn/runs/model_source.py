@@ -52,7 +52,7 @@ def load(path: pathlib.Path, *, best: bool = False) -> ModelSource:
 
 
 def load_data(source: ModelSource, name: str | None, data_dir: pathlib.Path | None) -> data.Splits:
-    """The images for a model: those of its run, or the ones named.
+    """The images for a model: the data that the user names, or its run's.
 
     Raises:
         InputError: no data is named, or it cannot be used with the model.
@@ -114,7 +114,7 @@ def class_names(
 def _name_and_directory(
     source: ModelSource, name: str | None, data_dir: pathlib.Path | None
 ) -> tuple[str | None, pathlib.Path | None]:
-    """The data that the user names, or those of the run."""
+    """The data that the user names, or the run's."""
     if name is None and source.config is not None:
         name = source.config.data.dataset
         if data_dir is None and source.config.data.directory is not None:

@@ -38,7 +38,7 @@ class Network(Settings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid, or that has no effect beside the others.
+        ValueError: A value that is not valid, or that has no effect with the others.
 
     Example:
         >>> from kbnn.runs import Network
@@ -104,7 +104,7 @@ class Network(Settings):
     )
     pretrained: TrainedRun | None = setting(
         None,
-        "finished run whose network this run goes on with",
+        "finished run whose network this run starts from",
         unset="new weights",
         form="RUN",
     )

@@ -23,10 +23,10 @@ def continue_from(
     techniques: Sequence[Technique] = (),
     **quantizers: str,
 ) -> RunConfig:
-    """The settings of a run that goes on with the network of a finished run.
+    """The settings of a run that starts from the network of a finished run.
 
-    It has that run's data and holds out the same images. Quantizers stay unless other ones are
-    given, here or by a technique, and the techniques that they belong to stay with them.
+    It has that run's data and holds out the same images. The network keeps its quantizers, and the
+    techniques that they belong to, unless you or a technique give it different ones.
 
     Args:
         folder: The folder of the finished run.
@@ -71,7 +71,7 @@ def config_from_texts(
         folder: The folder of the run.
         techniques: As for `assign`.
         texts: As for `assign`.
-        first: The folder of the finished run whose network the run goes on with.
+        first: The folder of the finished run whose network the run starts from.
         resume: Whether the run is the one in the folder.
 
     Raises:
@@ -96,7 +96,7 @@ def config_from_texts(
 
 
 def _kept_techniques(first: RunConfig) -> list[Technique]:
-    """The techniques that a network has for good, unless its quantizers are replaced."""
+    """The techniques that are built into a network, unless its quantizers are replaced."""
     return [each for each in first.techniques if each.builder_arguments()]
 
 
@@ -109,7 +109,7 @@ def _combine(
     new: Sequence[Technique],
     given: set[str],
 ) -> RunConfig:
-    """The settings of a run that goes on, without the quantizers that others replace.
+    """The settings of a run that continues another one, without the quantizers that are replaced.
 
     Args:
         data: Its data.
@@ -154,8 +154,8 @@ def resume_config(
     if begun != now:
         changed = [f"{name} {begun.get(name)} -> {now[name]}" for name in now]
         note(
-            "The run was begun with other versions, so its weights may differ from those of an "
-            f"uninterrupted run: {', '.join(changed)}."
+            "The run was started with different versions, so its weights may differ from an "
+            f"uninterrupted run's: {', '.join(changed)}."
         )
     return saved
 
@@ -211,6 +211,6 @@ def remarks(config: RunConfig) -> list[str]:
     if first.data.dataset == config.data.dataset:
         return []
     return [
-        f"The network was trained on {first.data.dataset}, and goes on with "
+        f"The network was trained on {first.data.dataset}, and now trains on "
         f"{config.data.dataset}: it may have seen images that are held out now."
     ]

@@ -45,12 +45,12 @@ def train_run(
     TensorFlow and makes TensorFlow's operations deterministic, both for the whole process.
 
     Args:
-        config: the settings. None, with `resume`, takes those of the folder.
-        folder: a folder that does not exist or is empty; with `resume`, that of the run.
-        resume: go on with the run in `folder`. One that is finished is left as it is.
-        test: measure the result on the test images. False leaves them alone: for runs among which
-            one is to be chosen.
-        callbacks: further Keras callbacks, called after those of the run.
+        config: the settings. With `resume`, None takes the settings in the folder.
+        folder: a folder that does not exist or is empty; with `resume`, the folder of the run.
+        resume: resume the run in `folder`. A finished run stays as it is.
+        test: measure the result on the test images. Pass False for runs from which you will choose
+            one, so that the test images do not influence the choice.
+        callbacks: further Keras callbacks, called after the run's.
         note: called with messages for the user.
 
     Returns:

@@ -23,7 +23,7 @@ class PreparedModel:
     Attributes:
         model: What ships.
         prepared: The model itself, or a copy to which techniques have added layers.
-        shipped_weights: The weights of `prepared` that are those of `model`, in its order.
+        shipped_weights: The weights of `prepared` that belong to `model`, in its order.
     """
 
     model: keras.Model
@@ -42,7 +42,7 @@ def load_data(config: RunConfig) -> data.Splits:
 
 
 def build_model(config: RunConfig) -> keras.Model:
-    """The model of a run, with new weights or with those that it goes on with; it gives logits."""
+    """The model of a run, with new weights or the weights of a finished run; it outputs logits."""
     network = config.network
     if network.pretrained is None:
         return network.build(config.data.describe(), config.builder_arguments())

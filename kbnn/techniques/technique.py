@@ -1,4 +1,4 @@
-"""The protocol by which a technique takes part in a training."""
+"""The protocol by which a technique takes part in a training run."""
 
 import dataclasses
 import pathlib
@@ -14,14 +14,14 @@ from kbnn.training.requantize import requantize
 
 @dataclasses.dataclass(frozen=True)
 class Technique(Settings):
-    """A technique and its settings. What it does to a training is in its methods.
+    """A technique and its settings. Its methods apply it to a model and to a training run.
 
-    `kbnn.runs.train_run` calls them for each technique of a run. A technique of your own derives
-    from this class, as a frozen dataclass, and overrides what it needs.
+    `kbnn.runs.train_run` calls them for each technique of a run. To write your own technique,
+    derive a frozen dataclass from this class and override the methods that you need.
 
     Attributes:
-        has_two_paths: Whether its trainer runs a second network beside the model. A training has
-            room for one such technique.
+        has_two_paths: Whether its trainer runs a second network in addition to the model. A run can
+            have one such technique.
         is_for_trained_networks: Whether it helps only a network that has been trained before.
         with_index: Whether training batches have to be `(x, y, index)`.
     """

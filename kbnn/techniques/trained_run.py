@@ -29,7 +29,7 @@ class TrainedRun(Settings):
     is_given_as_text: ClassVar[bool] = True
 
     directory: str = setting(help="folder of the finished run", form="RUN", is_place=True)
-    sha256: str | None = setting(None, "checksum of its model.keras", unset="that of the file")
+    sha256: str | None = setting(None, "checksum of its model.keras", unset="the file's checksum")
 
     def __post_init__(self) -> None:
         super().__post_init__()

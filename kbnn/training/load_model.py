@@ -51,7 +51,7 @@ def _config(path: pathlib.Path) -> Any:
             return json.loads(archive.read("config.json"))
     with h5py.File(path, "r") as file:
         if "model_config" not in file.attrs:
-            raise ValueError("it holds no model, perhaps weights alone")
+            raise ValueError("it holds no model, perhaps only weights")
         return json.loads(file.attrs["model_config"])
 
 

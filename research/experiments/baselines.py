@@ -6,8 +6,8 @@ REAL = dict(input_quantizer="none", kernel_quantizer="none")
 FASHION = dict(
     dataset="fashion_mnist", architecture="vgg_tiny", batch_size=128, epochs=12, learning_rate=0.005
 )
-# The CIFAR-10 at hand is a copy in JPEG (quality 75), which costs some accuracy. Two CPU cores can
-# do two epochs, which compare how trainings begin, not trained networks.
+# This CIFAR-10 is a JPEG copy (quality 75), which costs some accuracy. Two CPU cores can do two
+# epochs, which compare how training begins, not trained networks.
 CIFAR = dict(dataset="cifar10", architecture="resnet20", batch_size=128, augment="both", epochs=2)
 # 242 characters, 3,630 training images, as omniglot.py writes them (`--data-dir` names the file).
 OMNIGLOT = dict(
@@ -22,7 +22,7 @@ OMNIGLOT = dict(
 # The same training twice: the first one has final runs, the second one was screened.
 FASHION_SIGNS = ("fashion-pretrained", "fashion-ste_sign-lr0.005")
 OMNIGLOT_SIGNS = ("omniglot-ste_sign", "omniglot-ste_sign-lr0.005")
-# For a training whose steps take about twice as long.
+# For training whose steps take about twice as long.
 TWICE_THE_EPOCHS = "fashion-ste_sign-e24"
 
 EXPERIMENTS = {

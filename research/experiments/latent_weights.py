@@ -53,7 +53,7 @@ EXPERIMENTS = {
         "fashion-latent-",
         FASHION,
         {"real-distillation0.3-stem": twin(1.0, 0.3, 0.0, STEM)},
-        # The last one is what you would do with two trainings instead of one that takes as long.
+        # The last baseline takes about as long: it trains a teacher, then the network.
         baselines=(*FASHION_SIGNS, "fashion-teacher-w1-t1"),
         equal_time=TWICE_THE_EPOCHS,
     ),

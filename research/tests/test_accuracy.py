@@ -15,7 +15,7 @@ from research import accuracy, accuracy_table, experiments, provenance, training
 from research.experiments.experiment import make_config
 from research.experiments.run_config import settings_without_paths
 
-# Training changes the state of its process for good, so it happens in another one.
+# Training changes the state of its process permanently, so it runs in another one.
 _RUN = """
 import sys
 from research import accuracy, experiments

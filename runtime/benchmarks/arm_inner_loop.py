@@ -1,4 +1,4 @@
-"""Analyses the cycles of AArch64 inner loops beside the loops of Larq Compute Engine.
+"""Compares the cycles of AArch64 inner loops with the loops of Larq Compute Engine.
 
     python -m runtime.benchmarks.arm_inner_loop --against FOLDER   # results/arm_inner_loop.csv
 

@@ -1,4 +1,4 @@
-"""Times kbnn-runtime beside LCE's interpreter, and LiteRT with float and int8 twins.
+"""Times kbnn-runtime, LCE's interpreter, and LiteRT with float and int8 twins.
 
     python -m runtime.benchmarks.speed convert               # once: the files, into runs/runtime/
     python -m runtime.benchmarks.speed run                   # writes the three tables below

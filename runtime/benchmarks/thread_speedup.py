@@ -1,4 +1,4 @@
-"""Times networks on several threads beside one thread, in the same rounds.
+"""Times networks on several threads and on one thread, in the same rounds.
 
     python -m runtime.benchmarks.thread_speedup --file results/runtime_threads.csv
     python -m runtime.benchmarks.thread_speedup resnet18 --threads 2 --threads 4    # shows it

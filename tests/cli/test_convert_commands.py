@@ -1,4 +1,4 @@
-"""`kbnn convert`, `verify` and `inspect` on a run and on models that stand alone."""
+"""`kbnn convert`, `verify` and `inspect`, on a run and on models without one."""
 
 import json
 import shutil

@@ -58,7 +58,7 @@ def residual() -> keras.Model:
 
 
 def nested() -> keras.Model:
-    """A block used twice, in a model of its own, as a user's backbone."""
+    """A block in a nested model that is used twice, as a user's backbone."""
     x = keras.Input(SHAPE)
     y = lq.layers.QuantConv2D(
         32, 3, padding="same", pad_values=1.0, use_bias=False, name="inner_conv", **BINARY

@@ -51,7 +51,7 @@ def test_plain_shortcuts_pack_the_first_of_each_pair(tmp_path):
 
 
 def test_shifts_before_a_sign_are_folded_where_a_chain_allows_it(tmp_path):
-    """With plain shortcuts the second sign of a pair follows a convolution alone."""
+    """With plain shortcuts, no sum comes before the second sign of a pair."""
     layers = converted(small_resnet(shortcuts="plain", reactnet=True), tmp_path / "model.tflite")
     packed = {layer.layer for layer in layers if layer.output == "bit-packed"}
     assert packed == {"stage_1_1a_conv", "stage_2_1a_conv", "stage_2_2a_conv"}

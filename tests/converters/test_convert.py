@@ -158,7 +158,7 @@ def test_odd_channel_counts_and_scaled_kernels(path, quantizer, channels):
 def test_padding_before_a_strided_convolution_is_converted_rightly(
     path, size, kernel, strides, padding
 ):
-    """LCE 0.16 alone is off by more than the largest output in four of these six cases."""
+    """Without kbnn, LCE 0.16 is off by more than the largest output in four of these six cases."""
     x = keras.Input((size, size, 4), name="image")
     y = keras.layers.ZeroPadding2D(padding)(x)
     y = keras.layers.Conv2D(8, kernel, strides=strides)(y)

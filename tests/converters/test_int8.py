@@ -274,7 +274,7 @@ def test_dense_layers_of_a_chain_stay_packed_too():
     _, operators, _ = quantized(networks.randomised(model), networks.images(model, 4))
     *inner, last = [o.outputs[0].dtype.name for o in operators if o.name == "LceBconv2d"]
     assert set(inner) == {"int32"}
-    # The reshape of a dense layer stands between the last one and its range.
+    # The reshape of a dense layer is between the last one and its range.
     assert last == "float32"
     assert set(real_valued(operators)) <= {"LceBconv2d", "RESHAPE"}
 

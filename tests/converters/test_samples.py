@@ -47,7 +47,7 @@ def with_value(array, position, value):
 
 
 class Batches(keras.utils.Sequence):
-    """Three batches; as those of Keras's own generators, its iterator never ends."""
+    """Three batches; its iterator never ends, as with Keras's own generators."""
 
     def __len__(self):
         return 3

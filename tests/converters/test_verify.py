@@ -139,7 +139,7 @@ def test_a_flipped_tie_is_found_and_proven():
 
 
 class _Rounding(keras.layers.Layer):
-    """What TensorFlow's rounding may do: other last bits in a batch than for an image alone."""
+    """What TensorFlow's rounding may do: different last bits in a batch than for a single image."""
 
     def call(self, inputs):
         return inputs - tf.where(tf.shape(inputs)[0] > 1, 2e-7, 0.0)
@@ -224,7 +224,7 @@ def test_a_tie_that_keras_rounds_otherwise_in_a_batch_is_one(tmp_path, monkeypat
     trace = comparison._trace
 
     def in_a_batch(model):
-        """The tied bit is the other one where the image is not alone."""
+        """In a batch of several images, the tied bit is flipped."""
         predict = trace(model)
 
         def run(x):
@@ -245,7 +245,7 @@ def test_a_tie_that_keras_rounds_otherwise_in_a_batch_is_one(tmp_path, monkeypat
 
 @pytest.mark.parametrize("kind", ["regression", "feature map"])
 def test_a_wrong_file_of_a_residual_network_without_classes_is_refused(tmp_path, kind):
-    """Each image has some activation near zero: that alone must not excuse a difference."""
+    """Each image has some activation near zero, which must not excuse a difference by itself."""
     network = residual()
     features = network.layers[-2]
     output = (

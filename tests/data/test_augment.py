@@ -76,7 +76,7 @@ def test_true_is_crop_and_flip():
     crops = by_index(load(augment="crop").train)
     assert any(not np.array_equal(both[index], crops[index]) for index in both)
     assert any(np.array_equal(both[index], crops[index]) for index in both)
-    # The crop of an image comes before its flip, so columns of one are those of the other.
+    # An image is cropped before it is flipped, so both versions have the same columns.
     rows = [np.array_equal(both[i].sum((1, 2)), crops[i].sum((1, 2))) for i in both]
     assert all(rows)
 

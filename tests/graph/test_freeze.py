@@ -1,4 +1,4 @@
-"""Freeze: the same function, +-1 constants, Larq alone to load it."""
+"""Freeze: the same function, +-1 constants, and a model that only needs Larq to load."""
 
 import os
 import subprocess
@@ -319,7 +319,7 @@ def test_a_kernel_quantizer_need_not_be_registered():
 
 @keras.utils.register_keras_serializable("tests")
 class LearnedThreshold(lq.quantizers.Quantizer):
-    """A sign with a threshold of its own, which says nothing about freezing, so it stays."""
+    """A sign with a learned threshold. It says nothing about freezing, so it stays."""
 
     precision = 1
 

@@ -7,7 +7,7 @@ import kbnn
 
 @keras.utils.register_keras_serializable(package="tests")
 class Heavy(lq.quantizers.SteSign):
-    """A kernel quantizer with weights of its own, which no device ever sees."""
+    """A kernel quantizer that has weights itself, which no device ever sees."""
 
     def build(self, input_shape):
         self.ballast = self.add_weight("ballast", (1000,))

@@ -1,4 +1,4 @@
-"""Training runs that go on with the network of another run: `kbnn train --from`."""
+"""Training runs that start from the network of another run: `kbnn train --from`."""
 
 import pytest
 
@@ -162,4 +162,4 @@ def test_what_may_not_be_meant_is_said(finish):
     assert remarks(config) == []
     other = RunConfig(Data("mnist"), config.network, config.fit, config.techniques)
     (said,) = remarks(other)
-    assert "was trained on fashion_mnist_sample, and goes on with mnist" in said
+    assert "was trained on fashion_mnist_sample, and now trains on mnist" in said

@@ -1,4 +1,4 @@
-"""`kbnn train --method contrastive`: what trains, what is logged, and that the host alone ships."""
+"""`kbnn train --method contrastive`: what trains and what is logged; only the network ships."""
 
 import json
 

@@ -13,7 +13,7 @@ from tests.table.rows import CallbackRow
 
 
 class Interruption(keras.callbacks.Callback):
-    """Interrupts a training after an epoch has been backed up, as Ctrl-C does."""
+    """Interrupts training after an epoch has been backed up, as Ctrl-C does."""
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         if epoch == 1:

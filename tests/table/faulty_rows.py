@@ -221,7 +221,7 @@ def quantizer_row(name: str, cls: type) -> QuantizerRow:
         training_forward=soft,
         gradient=soft_gradient,
         alias="healthy",
-        lacks={} if cls is Healthy else {"alias": "none of its own"},
+        lacks={} if cls is Healthy else {"alias": "the fault is elsewhere"},
         module=__name__,
     )
 

@@ -57,7 +57,7 @@ def contrastive_sign(negatives, **options):
     options = {"negatives": negatives, "weight": 0.5, "temperature": 0.2, "embedding": 6, **options}
     lacks = {}
     if isinstance(negatives, kbnn.techniques.MemoryBank):
-        needs = "a bank needs sample indices, which the table's trainings lack; see test_trainer.py"
+        needs = "a bank needs sample indices, which the table does not pass; see test_trainer.py"
         lacks = dict.fromkeys(TRAININGS, needs)
     return QuantizerRow(
         f"contrastive_sign_{negatives.source}",

@@ -1,4 +1,4 @@
-"""A small network, images that it can learn, and a training of seconds."""
+"""A small network, images that it can learn, and a training run of seconds."""
 
 import numpy as np
 import tf_keras as keras

@@ -40,7 +40,7 @@ def nce_loss(
             N is counted for each anchor, and an anchor without negatives has the loss 0.
         temperature: tau, at least 0.001.
         log_scale: log c, one number or one for each of the two anchors. c should be the mean of
-            $e^{s/\tau}$ at the start of a training. By default it is the mean over the given
+            $e^{s/\tau}$ at the start of training. By default it is the mean over the given
             similarities, as a constant.
 
     Returns:

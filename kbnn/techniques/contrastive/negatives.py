@@ -125,7 +125,7 @@ def negatives_config(negatives: Negatives) -> dict[str, Any]:
 def load_negatives(config: dict[str, Any]) -> dict[str, Any]:
     """Return a layer's config with its negatives as an object.
 
-    Configs of earlier versions name the source and have the options of all sources beside it.
+    Configs of earlier versions have the source's name next to the options of all sources.
     """
     config = dict(config)
     saved = config.get("negatives")

@@ -14,7 +14,7 @@ from kbnn.techniques.latent_weights.two_path_trainer import TwoPathTrainer
 
 
 class LatentWeightTrainer(TwoPathTrainer):
-    r"""Trains a binary network beside its real-valued twin, which has the same latent weights.
+    r"""Trains a binary network and its real-valued twin, which has the same latent weights.
 
     $$z_b = \mathrm{conv}(\mathrm{sign}(a), \mathrm{sign}(W)), \qquad
       z_r = \mathrm{conv}(h(a), W), \qquad

@@ -90,7 +90,7 @@ class Mixture(Settings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Gradient(Settings):
-    """Gradients of real-valued layers, added to those of the binary layers.
+    """Gradients of real-valued layers, added to the binary layers' gradients.
 
     Args:
         {settings}

@@ -42,7 +42,7 @@ class SupervisionSettings(Settings):
         return {name: getattr(self, name) for name in names}
 
     def terms(self, steps: int) -> list[LatentSupervision]:
-        """The terms for a training of `steps`; those of features only if they have a weight."""
+        """The terms for a training run of `steps`; terms of features only if they have a weight."""
         found: list[LatentSupervision] = [
             Distillation(self.weight_at(self.distillation_weight, steps), self.temperature)
         ]
@@ -53,5 +53,5 @@ class SupervisionSettings(Settings):
         return found
 
     def weight_at(self, first: float, steps: int) -> Any:
-        """A weight in a training of `steps`: a number, or a schedule by the step."""
+        """A weight in a training run of `steps`: a number, or a schedule by the step."""
         return first

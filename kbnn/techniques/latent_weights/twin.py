@@ -222,7 +222,7 @@ class _TwinBuilder:
 
 
 def check_trainable(model: keras.Model) -> None:
-    """Raise TypeError or ValueError unless the graph of a model can run beside another path."""
+    """Raise TypeError or ValueError unless the graph of a model can run with a second path."""
     check_rewritable(model)
     added = [
         layer for layer in layers_of(model) if type(layer).__name__ in ("AddLoss", "AddMetric")

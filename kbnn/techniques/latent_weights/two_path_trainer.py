@@ -1,4 +1,4 @@
-"""The train step of a model beside a second path, which teaches it."""
+"""The train step of a model with a second path, which teaches it."""
 
 from collections.abc import Collection, Mapping
 from typing import Any

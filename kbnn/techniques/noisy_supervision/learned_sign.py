@@ -37,7 +37,7 @@ class LearnedSign(lq.quantizers.Quantizer):
     Use it with `kbnn.requantize` on a trained network whose kernels are the signs of its latent
     weights. With `start="residual"` the last convolution of the mapping starts at 0, so $p = W$ and
     the first step computes exactly what the trained network did. `kbnn.converters.freeze` keeps
-    only the signs: nothing of the mapping ships.
+    only the signs: the mapping does not ship.
 
     If you change the quantizer of a network that has learned signs: another `LearnedSign` keeps the
     mappings, if its `mapping`, `start` and (for the residual start) `residual_scale` are the same.

@@ -25,7 +25,7 @@ class Residual(Settings):
 
     scale: float = setting(
         default_of(LearnedSign, "residual_scale"),
-        "factor of the mapping beside the latent weights",
+        "factor of the mapping, which is added to the latent weights",
         above=0,
     )
 

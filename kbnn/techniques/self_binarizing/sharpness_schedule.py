@@ -21,7 +21,7 @@ class SharpnessSchedule(keras.callbacks.Callback):
     over the schedule. In the last part of the schedule, `hold`, `p` stays at 1.
 
     Every call of `fit` begins at `start`. The step is computed from the epoch and the batch of
-    `fit`, so a training that you resume with `BackupAndRestore` or `initial_epoch` follows the same
+    `fit`, so training that you resume with `BackupAndRestore` or `initial_epoch` follows the same
     schedule. If two schedules act on the same quantizers, the last one in the list of callbacks
     wins.
 

@@ -1,4 +1,4 @@
-"""Validates the smooth network that training sees, beside the network that ships."""
+"""Validates the smooth network that training sees, in addition to the network that ships."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -31,7 +31,7 @@ class WeightHistograms(keras.callbacks.Callback):
     - `epochs`: the number of each epoch, from 0; -1 is the state before the first epoch;
     - for each kernel, under a name such as "conv_1/kernel": shares `(epochs, 50)`.
 
-    If you resume a training, the callback appends to the file.
+    If you resume training, the callback appends to the file.
 
     Args:
         file: path of the `.npz`, in an existing folder.

@@ -10,7 +10,7 @@
 //
 // With a dilation d, a patch needs every d-th column. Columns are therefore grouped by phase, their
 // remainder modulo d, and each phase is stored contiguously. If sharing would copy more than the
-// patches hold (a stride or a dilation beyond the filter), each patch gets columns of its own.
+// patches hold (a stride or a dilation beyond the filter), each patch gets its own columns.
 #ifndef KBNN_BCONV2D_PATCH_LAYOUT_H_
 #define KBNN_BCONV2D_PATCH_LAYOUT_H_
 

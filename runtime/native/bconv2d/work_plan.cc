@@ -3,7 +3,7 @@
 namespace kbnn {
 namespace {
 
-// Patches of a block that stay in the first-level cache beside a tile's weights.
+// Patches of a block that stay in the first-level cache together with a tile's weights.
 constexpr size_t kPatchBytes = 32 * 1024;
 // Enough positions that weights are seldom read, few enough that their offsets stay small.
 constexpr int64_t kMaxPositions = 512;

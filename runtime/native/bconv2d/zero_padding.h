@@ -22,7 +22,7 @@ class ZeroPaddingCorrection {
                int64_t group_channels, const PackedFilter& packed, const uint32_t* filter,
                int lanes);
 
-  // A tile's corrections. Those of an output position start at row_offset(y) + column_offset(x).
+  // A tile's corrections. For an output position, they start at row_offset(y) + column_offset(x).
   const int32_t* tile(int64_t tile) const {
     return values_.data() + static_cast<size_t>(tile) * rows_.count() * columns_.count() * lanes_;
   }

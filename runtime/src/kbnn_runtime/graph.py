@@ -41,8 +41,8 @@ def operators(content: bytes) -> list[Operator]:
     Raises:
         ValueError: A tensor's name is not UTF-8.
     """
-    # Without the delegate, the nodes are those of the file. LiteRT accepts unknown custom operators
-    # until it has to prepare them, which this interpreter never does.
+    # Without the delegate, the nodes are the file's operators. LiteRT accepts unknown custom
+    # operators until it has to prepare them, which this interpreter never does.
     litert = LiteRTInterpreter(model_content=content)
     try:
         nodes = litert._get_ops_details()

@@ -1,4 +1,4 @@
-"""Read images, and convert their channels and sizes to those of a model."""
+"""Read images, and convert their channels and sizes to what a model takes."""
 
 import os
 import pathlib

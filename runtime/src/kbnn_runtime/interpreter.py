@@ -31,7 +31,7 @@ class Interpreter:
         num_threads: How many threads LCE's and LiteRT's operators use, 1 to 128.
         kernels: "auto", or the name of kernels as for `load_delegate`.
         sidecar: How `classify` converts images and names classes: a `Sidecar`, the path of its
-            file, or None. By default the file beside the model with the suffix `.json`
+            file, or None. By default the file next to the model with the suffix `.json`
             (`model.json` for `model.tflite`) is read if it exists.
 
     Raises:
@@ -210,7 +210,7 @@ class Interpreter:
             return self._session.run(arrays)
 
     def _empty_outputs(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Return outputs without rows, shaped as those of one example."""
+        """Return outputs without rows, with the other sizes as for one example."""
         one = [np.zeros((1, *array.shape[1:]), array.dtype) for array in arrays]
         return [output[:0] for output in self._run(one)]
 

@@ -1,4 +1,4 @@
-"""The sidecar: a JSON file beside a model that describes its preprocessing and its classes.
+"""The sidecar: a JSON file next to a model that describes its preprocessing and its classes.
 
 This module defines the format, for which README.md has a table. `kbnn.converters.write_sidecar`
 writes it, and a test of kbnn reads every kind of document that it writes with `Sidecar`.
@@ -62,7 +62,7 @@ class Sidecar:
         dtype: The type of the model's input: "uint8", "int8" or "float32".
         scale: A number, or one for each channel. Stored as a tuple.
         offset: A number, or one for each channel. Stored as a tuple.
-        resize: How images of another size are resized: "stretch" changes their proportions,
+        resize: How images of a different size are resized: "stretch" changes their proportions,
             "crop" keeps the largest central part with the model's proportions.
         labels: The names of the classes, or None.
         scores: The meaning of the model's output: "logits", to which `best` applies a softmax,

@@ -98,7 +98,7 @@ def test_all_problems_of_a_wheel_are_reported(tmp_path):
     library = built(tmp_path, SOURCE)
     machine = read_shared_library(library).machine
     if machine != "x86_64":
-        pytest.skip("the tags below are those of x86-64")
+        pytest.skip("the tags below are for x86-64")
     tags = "manylinux2014_x86_64.manylinux_2_17_x86_64"
 
     def problems(name=f"kbnn_runtime-1-py3-none-{tags}.whl", extra=None, tag_lines=tags):

@@ -102,7 +102,7 @@ def test_it_trains_and_ships_with_the_other_techniques(
         *data, validation_data=data, epochs=2, verbose=0, callbacks=schedule
     ).history
     assert np.isfinite([*history["loss"], *history["val_loss"]]).all()
-    # The validation is that of the network alone.
+    # Validation measures the network without the term.
     measured = model.evaluate(*data, verbose=0)
     expected = keras.losses.SparseCategoricalCrossentropy()(data[1], model(data[0]))
     assert measured == pytest.approx(float(expected), rel=1e-4)

@@ -27,7 +27,7 @@ USUAL = ["conv_1_pool", "conv_2_bn", "average_pool"]
 
 
 def moved_statistics(model):
-    """The model with statistics that those of a batch are far from."""
+    """The model with moving statistics that are far from a batch's."""
     rng = np.random.default_rng(3)
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -193,7 +193,7 @@ def test_what_ships_is_the_model_to_the_byte(data, tmp_path):
 
 
 def test_a_good_teacher_makes_a_better_student(data):
-    """With few labelled images, and more that the teacher alone can name."""
+    """With few labelled images, and more that only the teacher can name."""
     teacher = compiled(chain(5, **REAL))
     assert fit(teacher, data, epochs=8)["accuracy"][-1] > 0.95
     rng = np.random.default_rng(1)

@@ -148,7 +148,7 @@ def test_of_a_separable_layer_quantized_kernels_alone_are_resized(rng):
 
 
 class _Gated(lq.layers.QuantDense):
-    """A binary layer with a weight of its own, under another name than its attribute's."""
+    """A binary layer with an additional weight, whose name differs from its attribute's."""
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -679,7 +679,7 @@ def test_a_metric_that_is_called_real_has_its_own_value(data):
 
 
 class _Gated(keras.layers.Dense):
-    """A dense layer with a weight of its own."""
+    """A dense layer with an additional weight."""
 
     def build(self, input_shape):
         super().build(input_shape)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from kbnn.losses import unbiased_squared_error
 
-# Symmetric rates alone would hide a swapped index.
+# With only symmetric rates, a swapped index would not show.
 RATES = [(0.0, 0.0), (0.1, 0.1), (0.3, 0.05), (0.0, 0.4), (0.6, 0.3)]
 
 

@@ -1,4 +1,4 @@
-"""The sharpness follows the schedule, also in a training that is interrupted and resumed."""
+"""The sharpness follows the schedule, also if training is interrupted and resumed."""
 
 import contextlib
 import csv
