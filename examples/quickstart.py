@@ -40,7 +40,7 @@ def main() -> None:
     )
     model.fit(train, validation_data=validation, epochs=arguments.epochs, verbose=2)
 
-    # The sidecar fashion.json, beside the file, tells `kbnn-run classify` what it needs to know.
+    # `kbnn-run classify` reads labels and preprocessing from this sidecar, fashion.json.
     file = arguments.out / "fashion.tflite"
     report = converters.convert(model, file, verify_data=test).report
     Console().print(report)

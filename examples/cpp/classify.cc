@@ -3,8 +3,8 @@
 //   classify LIBRARY MODEL < input.bin
 //
 // LIBRARY is the path that `python -c "import kbnn_runtime; print(kbnn_runtime.library_path())"`
-// prints. input.bin holds the bytes of the model's first input. Prints the first output, one float
-// per line.
+// prints. input.bin contains the bytes of the model's first input. The program prints the first
+// output, one float per line.
 #include <cstdio>
 #include <cstdlib>
 #include <memory>

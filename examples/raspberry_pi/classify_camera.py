@@ -3,7 +3,7 @@
     python classify_camera.py MODEL [--interval SECONDS] [--top 3] [--threads 4]
     python classify_camera.py MODEL --image photo.jpg      # without a camera
 
-MODEL is a `.tflite` file whose classes are named in the sidecar beside it (`model.json` for
+MODEL is a `.tflite` file whose classes are named in the sidecar next to it (`model.json` for
 `model.tflite`). Each line of the output has the time, the classes with their scores, and how long
 the model took.
 """
