@@ -12,9 +12,10 @@ from kbnn.techniques.distillation.settings import Distillation
 from kbnn.techniques.latent_weights.settings import Gradient, LatentWeights, Mixture, Twin
 from kbnn.techniques.noisy_supervision.noise_rate import estimate_noise_rate
 from kbnn.techniques.noisy_supervision.settings import NoisySupervision, Random, Residual
-from kbnn.techniques.self_binarizing.settings import SelfBinarizing, SmoothSigns
+from kbnn.techniques.self_binarizing.settings import SelfBinarizing
 from kbnn.techniques.self_binarizing.smooth_network import smooth_network
 from kbnn.techniques.self_binarizing.weight_histograms import plot_weight_histograms
+from kbnn.techniques.tanh_surrogate.settings import TanhSurrogate
 from kbnn.techniques.technique import Technique
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
     "Residual",
     "SameBatch",
     "SelfBinarizing",
-    "SmoothSigns",
+    "TanhSurrogate",
     "Technique",
     "Twin",
     "contrastable_layers",
@@ -42,6 +43,13 @@ __all__ = [
 
 TECHNIQUES: dict[str, type[Technique]] = {
     each.kind(): each
-    for each in (SelfBinarizing, NoisySupervision, LatentWeights, Distillation, Contrastive)
+    for each in (
+        SelfBinarizing,
+        TanhSurrogate,
+        NoisySupervision,
+        LatentWeights,
+        Distillation,
+        Contrastive,
+    )
 }
 """The techniques that `kbnn train --method` knows, by name."""

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from kbnn.runs import train_run
-from kbnn.techniques import SelfBinarizing, SmoothSigns
+from kbnn.techniques import SelfBinarizing
 from research import recalibration
 from research.experiments.experiment import make_config
 
@@ -15,7 +15,7 @@ from research.experiments.experiment import make_config
 def test_a_run_is_measured_three_times(images, tmp_path):
     folder = tmp_path / "runs" / "final" / "smooth" / "seed_0"
     settings = dict(dataset="folder", directory=str(images), width=8, batch_size=32, epochs=3)
-    smooth = (SelfBinarizing(SmoothSigns((1.0, 2.0), 1.0), None),)
+    smooth = (SelfBinarizing((1.0, 2.0), None, hard_from=1.0),)
     config = make_config(**settings, techniques=smooth, normalization="batch")
     result = train_run(config, folder, test=False)
     table = tmp_path / "table.csv"

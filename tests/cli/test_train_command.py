@@ -12,15 +12,17 @@ from typer.testing import CliRunner
 
 from kbnn import __version__
 from kbnn.cli.main import app
+from kbnn.quantizers import SmoothSign
 from kbnn.runs import Data, Fit, InputError, RunConfig, RunFailed, run, train_run
 from kbnn.runs import callbacks as run_callbacks
 from kbnn.runs.folder import RunFolder
-from kbnn.techniques import SelfBinarizing, SmoothSigns
+from kbnn.techniques import SelfBinarizing, TanhSurrogate
 
 runner = CliRunner()
 
 SAMPLE = ("--data", "fashion_mnist_sample")
 SMOOTH = ("--method", "self-binarizing")
+SURROGATE = ("--method", "tanh-surrogate")
 
 
 def train(*arguments):
@@ -170,8 +172,8 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ([*SAMPLE, "--epochs", "1", "--set", "fit.epochs=2"], "one value for --epochs. Received: "),
         ([*SAMPLE, *SMOOTH, *SMOOTH], "Expected each --method once. Received: self-binarizing, se"),
         (
-            [*SAMPLE, *SMOOTH, "--set", "kernels=none", "--set", "kernels.sharpness=1:9"],
-            "It exists as self_binarizing.kernels.sharpness with --set kernels=smooth_signs.",
+            [*SAMPLE, *SMOOTH, "--set", "negatives.count=9"],
+            "It exists as contrastive.negatives.count with --method contrastive --set negatives=",
         ),
         ([*SAMPLE, "--set", "pretrained=runs/first"], "Expected --from RUN"),
         ([*SAMPLE, "--set", "kernel_scale=1e300"], "--set kernel_scale to be a number from 1e-06"),
@@ -182,24 +184,27 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ),
         (["--data", ""], "--data to be a string"),
         (
-            [*SAMPLE, "--set", "kernels.sharpness=1:9"],
-            "self_binarizing.kernels.sharpness with --method self-binarizing",
+            [*SAMPLE, "--set", "hard_from=0.5"],
+            "self_binarizing.hard_from with --method self-binarizing",
         ),
         (
-            [*SAMPLE, *SMOOTH, "--set", "sharpness=1:9"],
-            "self_binarizing.kernels.sharpness or self_binarizing.inputs.sharpness",
+            [*SAMPLE, *SMOOTH, *SURROGATE, "--set", "kernels=none", "--set", "inputs=1:9"],
+            "Expected the path of one setting: self_binarizing.kernels or tanh_surrogate.kernels",
         ),
         (
-            [*SAMPLE, *SMOOTH, "--set", "kernels.sharpness=9"],
-            "--set sharpness to be two numbers above 0 and at most 1e+30, written FIRST:LAST",
+            [*SAMPLE, *SMOOTH, "--set", "kernels=9"],
+            "--set kernels to be two numbers above 0 and at most 1e+30 or none, written FIRST:LAST",
         ),
-        ([*SAMPLE, *SMOOTH, "--set", "inputs.sharpness=1:-9"], "to be two numbers above 0"),
+        ([*SAMPLE, *SMOOTH, "--set", "inputs=1:-9"], "to be two numbers above 0"),
         (
             [*SAMPLE, *SMOOTH, "--set", "kernels=none", "--set", "inputs=none"],
-            "Expected SmoothSigns for --set kernels, --set inputs or both",
+            "Expected a sharpness for --set kernels, --set inputs or both",
         ),
-        ([*SAMPLE, *SMOOTH, "--set", "kernels.hard_forward_from=2"], "a number from 0 to 1"),
-        ([*SAMPLE, *SMOOTH, "--set", "hold=2"], "--set hold to be a number from 0 to 1"),
+        ([*SAMPLE, *SMOOTH, "--set", "hard_from=2"], "--set hard_from to be a number above 0 and"),
+        (
+            [*SAMPLE, *SMOOTH, "--set", "order=random"],
+            "--set order to be one of together, layer_by",
+        ),
         (
             [*SAMPLE, *SMOOTH, "--input-quantizer", "ste_sign"],
             "--input-quantizer from the network or from a technique",
@@ -420,26 +425,54 @@ def test_without_validation_and_without_matplotlib(run_kbnn, settings, tmp_path)
     assert not (folder / "checkpoints" / "best.keras").exists()
 
 
-def test_a_self_binarizing_run_logs_its_sharpness_and_ships(run_kbnn, settings, tmp_path):
+MEASURES = {"conv_1/kernel_flip_ratio", "conv_1/kernel_residual"}
+
+
+@pytest.mark.parametrize("order", ["together", "layer_by_layer"])
+def test_a_self_binarizing_run_is_soft_then_hard_and_ships(run_kbnn, settings, tmp_path, order):
     folder = tmp_path / "run"
-    method = (*SMOOTH, "--set", "kernels.sharpness=1:50", "--set", "kernels.hard_forward_from=0.5")
+    method = (
+        *SMOOTH,
+        "--set",
+        "kernels=1:50",
+        "--set",
+        "hard_from=0.75",
+        "--set",
+        f"order={order}",
+    )
     process = run_kbnn("train", *settings(epochs=2), *method, "--run", folder)
     assert process.returncode == 0, process.stderr
     config = RunFolder(folder).config()
     assert config.network.normalization == "binary"
-    (technique,) = config.techniques
-    assert technique == SelfBinarizing(SmoothSigns((1, 50), 0.5), SmoothSigns((1, 3), 0.0))
+    assert config.techniques == (SelfBinarizing((1, 50), (1, 10), 0.75, order),)
     rows = RunFolder(folder).log()
     assert [row["epoch"] for row in rows] == [1, 2]
-    # Hard in the forward pass, both: what training sees is what ships.
+    # Soft after the first epoch; in the end, what training sees is what ships.
+    assert rows[0]["val_smooth_loss"] != rows[0]["val_loss"]
     assert rows[-1]["val_smooth_accuracy"] == rows[-1]["val_accuracy"]
-    assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 3.0)
-    assert {
-        "conv_1/kernel_flip_ratio",
-        "conv_1/kernel_residual",
-        "stem_bn/input_saturation",
-    } <= set(rows[0])
+    assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (50.0, 10.0)
+    assert {*MEASURES, "stem_bn/input_saturation"} <= set(rows[0])
+    if order == "layer_by_layer":
+        assert rows[0]["kernel_hard_layers"] < rows[-1]["kernel_hard_layers"] == 3
     assert (folder / "weights.png").read_bytes().startswith(b"\x89PNG")
+    assert run_kbnn("convert", folder).returncode == 0
+
+
+def test_a_run_with_the_tanh_surrogate_is_hard_and_ships(run_kbnn, settings, tmp_path):
+    folder = tmp_path / "run"
+    method = (*SURROGATE, "--set", "inputs=1:4")
+    process = run_kbnn("train", *settings(epochs=2), *method, "--run", folder)
+    assert process.returncode == 0, process.stderr
+    config = RunFolder(folder).config()
+    assert config.network.normalization == "batch"
+    assert config.techniques == (TanhSurrogate((1, 10), (1, 4)),)
+    rows = RunFolder(folder).log()
+    assert (rows[-1]["kernel_sharpness"], rows[-1]["input_sharpness"]) == (10.0, 4.0)
+    assert {*MEASURES, "conv_1/input_saturation"} <= set(rows[0])
+    model = keras.models.load_model(folder / "model.keras")
+    signs = [one for one in model.submodules if isinstance(one, SmoothSign)]
+    assert {float(one.hard_forward) for one in signs} == {1.0}
+    assert len(signs) == 6
     assert run_kbnn("convert", folder).returncode == 0
 
 

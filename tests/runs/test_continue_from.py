@@ -12,7 +12,6 @@ from kbnn.techniques import (
     Random,
     Residual,
     SelfBinarizing,
-    SmoothSigns,
 )
 from kbnn.techniques.trained_run import TrainedRun
 
@@ -96,7 +95,7 @@ def test_settings_that_stay_and_settings_that_begin_anew(finish):
 
 
 def test_smooth_signs_that_stay_keep_their_schedule(finish):
-    smooth = SelfBinarizing(SmoothSigns((1, 50), 0.8), SmoothSigns((1, 3), 0.0), hold=0.2)
+    smooth = SelfBinarizing((1, 50), (1, 3), hard_from=0.7, order="layer_by_layer")
     folder = finish(RunConfig(SAMPLE, techniques=(smooth,)))
     config = continue_from(folder)
     assert config.techniques == (smooth,)

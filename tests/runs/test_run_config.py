@@ -16,7 +16,7 @@ from kbnn.techniques import (
     Mixture,
     NoisySupervision,
     SelfBinarizing,
-    SmoothSigns,
+    TanhSurrogate,
     Technique,
     Twin,
 )
@@ -43,6 +43,8 @@ def test_what_follows_from_other_settings_is_filled_in():
         (Network(input_quantizer="none"), SelfBinarizing(inputs=None), "batch"),
         (Network("resnet20"), SelfBinarizing(), "batch"),
         (Network(normalization="batch"), SelfBinarizing(), "batch"),
+        (Network(), TanhSurrogate(), "batch"),
+        (Network(normalization="binary"), TanhSurrogate(), "binary"),
         (Network(), NoisySupervision(), "batch"),
     ],
 )
@@ -52,7 +54,7 @@ def test_a_technique_chooses_the_normalization_where_it_fits(network, technique,
 
 
 def test_equal_settings_are_the_same_run():
-    techniques = (Contrastive(MemoryBank(count=9)), SelfBinarizing(SmoothSigns((1, 5))))
+    techniques = (Contrastive(MemoryBank(count=9)), SelfBinarizing((1, 5)))
     one = RunConfig(SAMPLE, Network(width=32), Fit(learning_rate=0.005), techniques)
     other = RunConfig(SAMPLE, techniques=techniques[::-1])
     assert one == other
@@ -137,10 +139,13 @@ def test_texts_change_settings_in_any_order():
 
 
 def test_a_nested_setting_keeps_its_siblings():
-    config = from_texts({"inputs.hard_forward_from": "0.5"}, "self_binarizing")
-    assert config.techniques == (SelfBinarizing(inputs=SmoothSigns((1, 3), 0.5)),)
-    config = from_texts({"kernels": "none"}, "self_binarizing")
-    assert config.techniques == (SelfBinarizing(None),)
+    config = from_texts({"way.real_weight": "0.5"}, "latent_weights")
+    assert config.techniques == (LatentWeights(Twin(0.5)),)
+    config = from_texts({"kernels": "none", "inputs": "1:5"}, "self_binarizing")
+    assert config.techniques == (SelfBinarizing(None, (1, 5)),)
+    texts = {"self_binarizing.inputs": "none", "tanh_surrogate.kernels": "none"}
+    config = from_texts(texts, "self_binarizing", "tanh_surrogate")
+    assert config.techniques == (SelfBinarizing(inputs=None), TanhSurrogate(None))
 
 
 @pytest.mark.parametrize(
@@ -149,7 +154,7 @@ def test_a_nested_setting_keeps_its_siblings():
         ({"weight": "1"}, ("contrastive", "noisy_supervision"), "contrastive.weight or noisy_sup"),
         ({"magic": "1"}, (), "Expected the name of a setting. Received: magic"),
         ({"count": "3"}, ("contrastive",), "negatives.count with --set negatives=embedding_queue"),
-        ({"kernels.sharpness": "1:3"}, (), "with --method self-binarizing"),
+        ({"hard_from": "0.5"}, (), "with --method self-binarizing"),
         ({}, ("magic",), "`method` to be one of self-binarizing"),
     ],
 )

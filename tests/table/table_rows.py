@@ -263,6 +263,16 @@ CALLBACKS = [
         model=smooth_model,
     ),
     CallbackRow(
+        "sharpness_schedule_layer_by_layer",
+        make=lambda train: [
+            kbnn.callbacks.ShuffleEpoch(train),
+            kbnn.callbacks.SharpnessSchedule(
+                stop=20, hard_forward_from=0.8, order="layer_by_layer"
+            ),
+        ],
+        model=smooth_model,
+    ),
+    CallbackRow(
         "shuffle_epoch",
         make=lambda train: [kbnn.callbacks.ShuffleEpoch(train)],
         model=binary_model,

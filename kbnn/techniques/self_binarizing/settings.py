@@ -7,45 +7,25 @@ from typing import Any
 import tf_keras as keras
 
 from kbnn import data
-from kbnn._settings import Settings, default_of, document_settings, setting
-from kbnn.techniques.self_binarizing.binarization_monitor import BinarizationMonitor
-from kbnn.techniques.self_binarizing.sharpness_schedule import SharpnessSchedule
-from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
+from kbnn._settings import document_settings, setting
+from kbnn.techniques.self_binarizing.sharpness_schedule import ORDERS, SharpnessSchedule
+from kbnn.techniques.self_binarizing.smooth_sign_technique import (
+    INPUTS,
+    KERNELS,
+    RANGE,
+    Sharpness,
+    SmoothSignTechnique,
+)
 from kbnn.techniques.self_binarizing.smooth_validation import SmoothValidation
-from kbnn.techniques.self_binarizing.weight_histograms import WeightHistograms
-from kbnn.techniques.technique import Technique
 
 
 @document_settings
 @dataclasses.dataclass(frozen=True)
-class SmoothSigns(Settings):
-    """How the smooth signs of kernels, or of inputs, become sharp.
+class SelfBinarizing(SmoothSignTechnique):
+    """Weights and activations pass through a tanh that training sharpens into the sign.
 
-    Args:
-        {settings}
-    """
-
-    sharpness: tuple[float, float] = setting(
-        (1.0, 10.0),
-        "sharpness at the first and at the last step",
-        above=0,
-        most=1e30,
-        form="FIRST:LAST",
-    )
-    hard_forward_from: float = setting(
-        0.0,
-        "share of the training after which the forward pass is the hard sign; 1 for never",
-        least=0,
-        most=1,
-    )
-
-
-@document_settings
-@dataclasses.dataclass(frozen=True)
-class SelfBinarizing(Technique):
-    """Smooth signs, for kernels and inputs, that become sharp during training.
-
-    Architectures without branches also get binary normalization.
+    The forward pass is the tanh first and the hard sign at the end. The gradient is always that of
+    the tanh. Architectures without branches also get binary normalization.
 
     Args:
         {settings}
@@ -55,7 +35,7 @@ class SelfBinarizing(Technique):
 
     Example:
         >>> import kbnn
-        >>> technique = kbnn.techniques.SelfBinarizing()
+        >>> technique = kbnn.techniques.SelfBinarizing(inputs=(1, 5), order="layer_by_layer")
         >>> model = kbnn.models.vgg_tiny(width=8, **technique.builder_arguments())
 
     For a model that there is already, use `technique.prepare(model)`. Give `fit` the callbacks that
@@ -64,40 +44,23 @@ class SelfBinarizing(Technique):
     Source: docs/self_binarizing.md.
     """
 
-    kernels: SmoothSigns | None = setting(
-        SmoothSigns(), "smooth signs of kernels; none keeps the network's kernel quantizer"
-    )
-    inputs: SmoothSigns | None = setting(
-        SmoothSigns((1.0, 3.0)), "smooth signs of inputs; none keeps the network's input quantizer"
-    )
-    hold: float = setting(
-        default_of(SharpnessSchedule, "hold"),
-        "share of the training, at its end, with the last sharpness",
-        least=0,
+    kernels: Sharpness = setting((1.0, 100.0), KERNELS, **RANGE)
+    inputs: Sharpness = setting((1.0, 10.0), INPUTS, **RANGE)
+    hard_from: float = setting(
+        0.8,
+        "share of the training after which the forward pass is the hard sign and the sharpness has "
+        "its last value; 1 for never",
+        above=0,
         most=1,
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.kernels is None and self.inputs is None:
-            raise ValueError(
-                "Expected SmoothSigns for `kernels`, `inputs` or both. Received: neither"
-            )
+    order: str = setting(
+        "together",
+        "whether all layers become sharp and hard together, or layer by layer from input to output",
+        choices=ORDERS,
+    )
 
     def builder_arguments(self) -> dict[str, Any]:
-        signs = {
-            f"{kind}_quantizer": SmoothSign()
-            for kind, schedule in self._schedules.items()
-            if schedule is not None
-        }
-        return {**signs, "normalization": "binary"}
-
-    def without(self, argument: str) -> Technique | None:
-        left = {
-            f"{kind}s": None if argument == f"{kind}_quantizer" else schedule
-            for kind, schedule in self._schedules.items()
-        }
-        return self.replace(**left) if any(left.values()) else None
+        return {**self.quantizers(hard_forward=False), "normalization": "binary"}
 
     def callbacks(
         self,
@@ -107,22 +70,11 @@ class SelfBinarizing(Technique):
     ) -> list[keras.callbacks.Callback]:
         schedules = [
             SharpnessSchedule(
-                *schedule.sharpness,
-                hold=self.hold,
-                hard_forward_from=schedule.hard_forward_from,
-                quantizers=kind,
+                *sharpness, hard_forward_from=self.hard_from, order=self.order, quantizers=kind
             )
-            for kind, schedule in self._schedules.items()
-            if schedule is not None
+            for kind, sharpness in self.sharpness.items()
         ]
-        seen = None if splits.validation is None else next(iter(splits.validation))[0]
-        shown: list[keras.callbacks.Callback] = [BinarizationMonitor(seen)]
+        shown = self.monitors(splits, folder)
         if splits.validation is not None:
             shown.append(SmoothValidation(splits.validation))
-        if self.kernels is not None:
-            shown.append(WeightHistograms(folder / "weights.npz"))
         return [*schedules, *shown]
-
-    @property
-    def _schedules(self) -> dict[str, SmoothSigns | None]:
-        return {"kernel": self.kernels, "input": self.inputs}

@@ -18,15 +18,23 @@ _LARGEST = 1e30
 @lq.utils.register_alias("SmoothSign")
 @keras.utils.register_keras_serializable(package="kbnn")
 class SmoothSign(lq.quantizers.Quantizer):
-    r"""Self-binarizing: `tanh(sharpness * x)` in training, the sign otherwise.
+    r"""A sign whose gradient is that of a tanh; in training it can be the tanh itself.
 
-    $$q(x) = \begin{cases} \tanh(\nu x) & \text{in training} \\
-                           +1 & x \geq 0 \\ -1 & x < 0 \end{cases}$$
+    $$q(x) = \begin{cases} \tanh(\nu x) & \text{in training, unless the forward pass is hard} \\
+                           +1 & x \geq 0 \\ -1 & x < 0 \end{cases}, \qquad
+      \frac{\partial q}{\partial x} := \nu \, \mathrm{sech}^2(\nu x)$$
 
-    The gradient is the derivative of the tanh; there is no straight-through estimator. The
-    sharpness is saved with the model and is not trained: `kbnn.callbacks.SharpnessSchedule` raises
-    it during `fit`. Validation and `predict` run with hard signs, so they show the network that
-    ships. In a frozen model the quantizer becomes Larq's `ste_sign`.
+    Two techniques use it:
+
+    - With `hard_forward=False`, the gradient is the derivative of what the forward pass computes.
+      This is the smooth form of self-binarizing networks (`kbnn.techniques.SelfBinarizing`).
+    - With `hard_forward=True`, it is a straight-through estimator: the forward pass is the sign,
+      the gradient is the tanh's (`kbnn.techniques.TanhSurrogate`).
+
+    The sharpness is saved with the model and is not trained: `kbnn.callbacks.SharpnessSchedule`
+    raises it during `fit`, and can make the forward pass hard. Validation and `predict` run with
+    hard signs, so they show the network that ships. In a frozen model the quantizer becomes Larq's
+    `ste_sign`.
 
     Larq's layers share the quantizer object that you pass to them, and then also its sharpness. To
     give each layer its own, copy it with `kbnn.quantizers.clone`; the builders of `kbnn.models` and
@@ -59,8 +67,9 @@ class SmoothSign(lq.quantizers.Quantizer):
         >>> quantizer(np.float32([-1.0, 0.0, 0.1])).numpy()
         array([-1.,  1.,  1.], dtype=float32)
 
-    Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730). `hard_forward` and
-    the numerical form of the gradient (`kbnn.math.smooth_sign`) are kbnn's.
+    Source: "Self-Binarizing Networks" (Lahoud et al., 2019, arXiv 1902.00730) for the tanh that
+    becomes sharp. `hard_forward` and the numerical form of the gradient (`kbnn.math.smooth_sign`)
+    are kbnn's.
     """
 
     precision = 1

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 
 import larq as lq
 import numpy as np
@@ -10,6 +11,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn.callbacks import SharpnessSchedule
+from kbnn.graph.larq_quantizers import quantizers_of
 from kbnn.quantizers import SmoothSign
 
 
@@ -49,6 +51,17 @@ def kernel_network(**options):
     return compiled(dense_layer(kernel_quantizer="smooth_sign"), **options)
 
 
+def deep_network():
+    """Three layers with smooth signs for inputs and kernels, and a real layer at the end."""
+    layers = [
+        lq.layers.QuantDense(
+            4, input_quantizer=SmoothSign(), kernel_quantizer=SmoothSign(), name=f"layer_{i}"
+        )
+        for i in range(3)
+    ]
+    return compiled(*layers, keras.layers.Dense(3))
+
+
 @pytest.fixture(scope="module")
 def shared():
     """A network that several tests train, so that its step is traced once."""
@@ -81,7 +94,7 @@ def fit(model, *callbacks, epochs=3, **options):
         ({"start": 1, "stop": 100, "hold": 0}, 100.0 ** (np.arange(12) / 11)),
         ({"law": lambda step, steps: 1 + step / steps}, 1 + np.arange(12) / 12),
         ({"law": lambda step, steps: 1 + step / steps, "steps": 2}, [1] + [1.5] * 11),
-        ({"start": 1, "stop": 32, "hold": 0.5}, [1, 2, 4, 8, 16] + [32] * 7),
+        ({"start": 1, "stop": 64, "hold": 0.5}, [1, 2, 4, 8, 16, 32] + [64] * 6),
         ({"start": 1, "stop": 4, "hold": 0, "steps": 3}, [1, 2] + [4] * 10),
         ({"start": 1, "stop": 8, "hold": 0, "epochs": 1}, [1, 2, 4] + [8] * 9),
     ],
@@ -91,6 +104,26 @@ def test_each_step_has_the_sharpness_of_its_law(model, arguments, expected):
     fit(model, SharpnessSchedule(**arguments), record)
     np.testing.assert_allclose(record.sharpness, expected, rtol=1e-6)
     assert set(record.hard) == {0.0}
+
+
+def expected_together(steps, start, stop, share):
+    """The sharpness of each step, and whether the signs are hard."""
+    land = np.ceil(share * steps)
+    at = np.arange(steps)
+    logarithms = np.interp(at, [0, land], [np.log(start), np.log(stop)])
+    return np.exp(logarithms), at >= land
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.75])
+def test_the_sharpness_reaches_its_end_when_the_signs_become_hard(model, share):
+    record = Record(model.get_layer("dense").kernel_quantizer)
+    fit(model, SharpnessSchedule(2, 100, hard_forward_from=share), record)
+    sharpness, hard = expected_together(12, 2, 100, share)
+    np.testing.assert_allclose(record.sharpness, sharpness, rtol=1e-6)
+    assert record.hard == list(hard)
+    landed = record.hard.index(1.0)
+    assert record.sharpness[landed] == 100.0
+    assert record.sharpness[landed - 1] < 100.0
 
 
 @pytest.mark.parametrize(
@@ -159,22 +192,28 @@ def test_the_step_is_traced_once():
     assert len(set(tracings.counts)) == 1
 
 
-def test_a_training_that_is_interrupted_and_resumed_follows_the_same_schedule(tmp_path):
-    def training(until=None):
-        keras.utils.set_random_seed(0)
-        model = network()
-        record = Record(model.get_layer("dense").kernel_quantizer, until)
-        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
-        with contextlib.suppress(KeyboardInterrupt):
-            fit(model, SharpnessSchedule(), backup, record, epochs=3)
-        return record
+@pytest.mark.parametrize("order", ["together", "layer_by_layer"])
+def test_a_training_that_is_interrupted_and_resumed_follows_the_same_schedule(tmp_path, order):
+    schedule = functools.partial(SharpnessSchedule, 1, 50, hard_forward_from=0.8, order=order)
 
-    first = training(until=1)
-    second = training()
-    whole = [SharpnessSchedule().sharpness(step, 12) for step in range(12)]
-    assert (len(first.sharpness), len(second.sharpness)) == (4, 8)
-    np.testing.assert_allclose(first.sharpness + second.sharpness, whole, rtol=1e-6)
-    assert float(second.quantizer.sharpness) == 1000.0
+    def training(folder, until=None):
+        keras.utils.set_random_seed(0)
+        model = deep_network()
+        signs = [sign for layer in model.layers for sign in quantizers_of(layer).values()]
+        records = [Record(sign) for sign in signs]
+        backup = keras.callbacks.BackupAndRestore(folder, delete_checkpoint=False)
+        with contextlib.suppress(KeyboardInterrupt):
+            fit(model, schedule(), backup, *records, Record(signs[0], until), shuffle=False)
+        return model, [[*zip(one.sharpness, one.hard, strict=True)] for one in records]
+
+    whole, expected = training(tmp_path / "whole")
+    _, first = training(tmp_path / "backup", until=1)
+    resumed, second = training(tmp_path / "backup")
+    assert {(len(a), len(b)) for a, b in zip(first, second, strict=True)} == {(4, 8)}
+    assert [a + b for a, b in zip(first, second, strict=True)] == expected
+    assert {steps[-1] for steps in expected} == {(50.0, 1.0)}
+    for one, other in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_model_without_smooth_signs_raises():
@@ -205,6 +244,11 @@ def test_data_without_a_length_raises():
         ({"steps": 3, "epochs": 3}, "Received both: steps=3, epochs=3"),
         ({"law": "linear"}, "Expected `law` to be a function .* Received: law='linear'"),
         ({"quantizers": "weights"}, "Expected `quantizers`"),
+        ({"order": "backwards"}, "Expected `order` to be one of 'together', 'layer_by_layer'"),
+        (
+            {"order": "layer_by_layer", "law": lambda step, steps: 1.0},
+            "Expected order=\"together\" with a `law`.* Received: order='layer_by_layer'",
+        ),
     ],
 )
 def test_invalid_arguments_raise(arguments, message):
