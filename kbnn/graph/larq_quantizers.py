@@ -112,6 +112,20 @@ def weights_without_quantizers(layer: keras.layers.Layer) -> list[Any]:
     return [weight for weight in layer.weights if id(weight) not in others]
 
 
+def carry_learned_signs(layer: keras.layers.Layer, copy: keras.layers.Layer, argument: str) -> None:
+    """Hand the learned signs of a kernel, if it has any, over to the quantizer of a layer's copy.
+
+    The copy has the layer's latent kernel already.
+    """
+    kernel = getattr(copy, KERNEL_QUANTIZERS[argument])
+    hooks.carry_signs(
+        quantizers_of(layer)[argument],
+        quantizers_of(copy).get(argument),
+        latent_kernel(layer, argument),
+        getattr(kernel, "latent_variable", kernel),
+    )
+
+
 def copy_quantizer_weights(
     layer: keras.layers.Layer, copy: keras.layers.Layer, arguments: Collection[str]
 ) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from kbnn._settings.values import text_of
 from kbnn.runs.assignments import assign
@@ -21,18 +22,20 @@ def continue_from(
     *,
     fit: Fit = Fit(),
     techniques: Sequence[Technique] = (),
-    **quantizers: str,
+    **network: Any,
 ) -> RunConfig:
     """The settings of a run that starts from the network of a finished run.
 
-    It has that run's data and holds out the same images. The network keeps its quantizers, and the
-    techniques that they belong to, unless you or a technique give it different ones.
+    It has that run's data and holds out the same images. The network keeps its settings, except for
+    those that you give. It also keeps its quantizers, and the techniques that they belong to,
+    unless you or a technique give it different ones.
 
     Args:
         folder: The folder of the finished run.
         fit: How the network is trained now.
         techniques: The techniques of the new run.
-        **quantizers: `input_quantizer` or `kernel_quantizer`, as for `kbnn.runs.Network`.
+        **network: Settings of `kbnn.runs.Network` that change: quantizers, `normalization`,
+            `kernel_constraint`, and activations such as `end_activation`.
 
     Raises:
         ValueError: There is no finished run; quantizers from two sources.
@@ -43,17 +46,21 @@ def continue_from(
         >>> config = continue_from(                            # doctest: +SKIP
         ...     "runs/first", fit=Fit(epochs=5), techniques=[NoisySupervision()]
         ... )
+
+    Two stages, first with real-valued kernels and then with binary ones:
+
+        >>> config = continue_from("runs/stage_1", kernel_quantizer="ste_sign")    # doctest: +SKIP
     """
     first = RunFolder(folder).config()
     names = {each.kind() for each in techniques}
     kept = [each for each in _kept_techniques(first) if each.kind() not in names]
     return _combine(
         first.data.replace(split_seed=first.split_seed),
-        first.network.replace(**quantizers, pretrained=TrainedRun(os.fspath(folder))),
+        first.network.replace(**network, pretrained=TrainedRun(os.fspath(folder))),
         fit,
         kept=kept,
         new=techniques,
-        given=set(quantizers),
+        given=set(network) & set(QUANTIZERS),
     )
 
 

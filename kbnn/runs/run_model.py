@@ -13,7 +13,12 @@ from kbnn.runs.folder import RunFolder
 from kbnn.runs.network import QUANTIZERS
 from kbnn.runs.run_config import RunConfig
 from kbnn.techniques.trained_run import TrainedRun
-from kbnn.training.requantize import requantize
+from kbnn.training.copy_weights import copy_weights
+
+# What a network has for good. Its other settings may change where a run goes on with it.
+_FIXED = ("architecture", "width", "preprocessing", "binary_stem", "binary_classifier")
+# Settings that change no layer with weights.
+_SAME_LAYERS = (*QUANTIZERS, "normalization", "kernel_constraint", "kernel_scale", "pretrained")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +51,7 @@ def build_model(config: RunConfig) -> keras.Model:
     network = config.network
     if network.pretrained is None:
         return network.build(config.data.describe(), config.builder_arguments())
-    return _go_on(config, network.pretrained, network.pretrained.load())
+    return _build_from(config, network.pretrained)
 
 
 def prepare(config: RunConfig, model: keras.Model) -> PreparedModel:
@@ -66,31 +71,42 @@ def prepare(config: RunConfig, model: keras.Model) -> PreparedModel:
     return PreparedModel(model, prepared, shipped)
 
 
-def _go_on(config: RunConfig, run: TrainedRun, model: keras.Model) -> keras.Model:
-    """The network of another run, with the quantizers that this run has."""
+def _build_from(config: RunConfig, run: TrainedRun) -> keras.Model:
+    """The model of a run, with the weights of another run's network."""
+    trained = run.load()
     info = config.data.describe()
     expected = ((None, *info.input_shape), (None, info.classes))
-    received = (model.input_shape, model.output_shape)
+    received = (trained.input_shape, trained.output_shape)
     if received != expected:
         raise ValueError(
             f"Expected a network for the images and classes of {config.data.dataset}, {expected}. "
             f"Received: one for {received} in {run.directory}"
         )
     first = RunFolder(pathlib.Path(run.directory)).config()
-    for name in first.network.fields():
-        ours, theirs = getattr(config.network, name), getattr(first.network, name)
-        if ours != theirs and name not in (*QUANTIZERS, "pretrained"):
-            raise ValueError(
-                f"Expected `{name}` {text_of(theirs)}, as the network in {run.directory} has it. "
-                f"Received: {text_of(ours)}"
-            )
-    before = first.network.quantizers(first.builder_arguments())
     changed = {
-        name: quantizer
-        for name, quantizer in config.network.quantizers(config.builder_arguments()).items()
-        if _settings_of(quantizer) != _settings_of(before[name])
+        name
+        for name in first.network.fields()
+        if getattr(config.network, name) != getattr(first.network, name)
     }
-    return requantize(model, **changed) if changed else model
+    for name in _FIXED:
+        if name in changed:
+            theirs = text_of(getattr(first.network, name))
+            raise ValueError(
+                f"Expected `{name}` {theirs}, as the network in {run.directory} has it. "
+                f"Received: {text_of(getattr(config.network, name))}"
+            )
+    model = config.network.build(info, config.builder_arguments())
+    before = first.network.quantizers(first.builder_arguments())
+    now = config.network.quantizers(config.builder_arguments())
+    copy_weights(
+        trained,
+        model,
+        same_quantizers=[
+            name for name in QUANTIZERS if _settings_of(now[name]) == _settings_of(before[name])
+        ],
+        same_layers=changed <= set(_SAME_LAYERS),
+    )
+    return model
 
 
 def _settings_of(quantizer: Any) -> Any:

@@ -10,10 +10,10 @@ from kbnn.graph import hooks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
+    carry_learned_signs,
     copy_quantizer_weights,
     is_quantizer,
     is_sign,
-    latent_kernel,
     quantizers_of,
 )
 from kbnn.graph.layer_choice import (
@@ -54,6 +54,12 @@ def requantize(
     `LearnedSign` is replaced, its learned signs stay: another `LearnedSign` of the same form
     (`mapping`, `start`, `residual_scale`) takes over the mapping, and for any other quantizer the
     predictions of the mapping become the latent weights.
+
+    A real-valued kernel without a constraint gets Larq's `WeightClip` with its first quantizer, as
+    in the builders of `kbnn.models`: the straight-through estimators give no gradient to weights
+    beyond -1 and 1, where they would stay for good. The values do not change here. The clip cuts
+    those beyond -1 and 1 in the first update of the weights. A kernel that has a constraint keeps
+    it.
 
     Args:
         model: a built functional or Sequential model of Larq layers, with or without nested models.
@@ -111,7 +117,8 @@ def requantize(
             for argument, kind in changes.items()
         }
         _check_kernels(layer, new_quantizers)
-        new = type(layer).from_config({**layer.get_config(), **new_quantizers})
+        changed = {**new_quantizers, **_clips(layer, new_quantizers)}
+        new = type(layer).from_config({**layer.get_config(), **changed})
         replaced.append((layer, new))
         return new
 
@@ -120,7 +127,7 @@ def requantize(
         changed = changes_by_id[id(old)].keys()
         copy_quantizer_weights(old, new, quantizers_of(old).keys() - changed)
         for argument in quantizers_of(old).keys() & KERNEL_QUANTIZERS.keys() & changed:
-            _carry_signs(old, new, argument)
+            carry_learned_signs(old, new, argument)
     return copy
 
 
@@ -132,15 +139,15 @@ def _clone_for(layer: keras.layers.Layer, quantizer: Any, name: str) -> Any:
     return from_config(own, with_dtype(own.get_config(), layer.dtype_policy.name))
 
 
-def _carry_signs(old: keras.layers.Layer, new: keras.layers.Layer, argument: str) -> None:
-    """Hand the learned signs of a kernel, if it has any, over to its new quantizer."""
-    kernel = getattr(new, KERNEL_QUANTIZERS[argument])
-    hooks.carry_signs(
-        quantizers_of(old)[argument],
-        quantizers_of(new).get(argument),
-        latent_kernel(old, argument),
-        getattr(kernel, "latent_variable", kernel),
-    )
+def _clips(layer: keras.layers.Layer, new_quantizers: dict[str, Any]) -> dict[str, Any]:
+    """Return a clip, by its argument, for each kernel that was real-valued and without bounds."""
+    found = {}
+    for argument in new_quantizers.keys() & KERNEL_QUANTIZERS.keys():
+        constraint = argument.replace("quantizer", "constraint")
+        was_real = getattr(layer, argument) is None and new_quantizers[argument] is not None
+        if was_real and getattr(layer, constraint, None) is None:
+            found[constraint] = lq.constraints.WeightClip()
+    return found
 
 
 # The arguments of a layer that change, each with the kind of quantizer that it gets.

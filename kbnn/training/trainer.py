@@ -99,6 +99,22 @@ class Trainer(keras.Model):
         """
         return self.model(x, training=True), {}
 
+    def total_loss(
+        self, y: Any, outputs: Any, sample_weight: Any, terms: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        """Return what a training step minimizes, and log it as the loss.
+
+        Args:
+            y: the labels, or None.
+            outputs: the outputs of the model.
+            sample_weight: the sample weights, or None.
+            terms: the terms that `forward` returns.
+        """
+        return self.compiled_loss(
+            *(y, outputs, sample_weight),
+            regularization_losses=[*self.model.losses, *terms.values()],
+        )
+
     def fit(self, *arguments: Any, class_weight: Any = None, **options: Any) -> Any:
         """Train, as `keras.Model.fit` does.
 
@@ -125,10 +141,7 @@ class Trainer(keras.Model):
             )
         with tf.GradientTape() as tape, batch_context.batch_scope(y, indices):
             outputs, terms = self.forward(x, y, sample_weight)
-            loss = self.compiled_loss(
-                *(y, outputs, sample_weight),
-                regularization_losses=[*self.model.losses, *terms.values()],
-            )
+            loss = self.total_loss(y, outputs, sample_weight, terms)
         self._validate_target_and_loss(y, loss)
         self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
         self.update_terms(terms, x)

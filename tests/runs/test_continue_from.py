@@ -141,17 +141,6 @@ def test_a_noise_rate_may_be_one_number():
             NoisySupervision(wrong)
 
 
-def test_a_network_without_quantizers_has_none_to_replace(run_kbnn, settings, train, tmp_path):
-    real = ("--input-quantizer", "none", "--kernel-quantizer", "none")
-    process = run_kbnn("train", *settings(epochs=1), *real, "--run", tmp_path / "real")
-    assert process.returncode == 0, process.stderr
-    result = train("--from", tmp_path / "real", *NOISY, "--run", tmp_path / "run")
-    assert result.exit_code == 2
-    assert "kernel_quantizer" in result.stderr
-    assert "Traceback" not in result.stderr
-    assert not (tmp_path / "run").exists()
-
-
 def test_what_may_not_be_meant_is_said(finish):
     learned = RunConfig(SAMPLE, techniques=(NoisySupervision(),))
     (said,) = remarks(learned)

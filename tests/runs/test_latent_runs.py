@@ -42,7 +42,7 @@ def test_latent_weights_train_and_the_network_alone_ships(
         (["--kernel-quantizer", "none"], "binary layer"),
         (["--set", "real_weight=0", "--set", "distillation_weight=0"], "above 0"),
         (["--set", "way=mixture", "--set", "until=0"], "--set until to be a number above 0"),
-        (["--set", "share=stem,end"], "to be of stem, shortcuts, classifier"),
+        (["--set", "share=stem,end"], "names of stem, shortcuts, classifier"),
         (["--set", "share="], "to be names with commas between them"),
         (["--set", "way=gradient", "--set", "weight=-1"], "--set weight to be a number of at"),
         (["--set", "way=mixture", "--set", "temperature=2"], "way.temperature with --set way=twin"),

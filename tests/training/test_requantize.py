@@ -195,6 +195,60 @@ def test_names_may_make_a_real_layer_binary():
         kbnn.requantize(model, kernel_quantizer="ste_sign")
 
 
+REAL_LAYERS = ["conv_1", "conv_2", "conv_3"]
+
+
+def test_a_real_kernel_gets_the_clip_with_its_first_quantizer(rng):
+    model = kbnn.models.vgg_tiny(width=8, input_shape=(8, 8, 1), kernel_quantizer=None)
+    large = rng.normal(0, 2, model.get_layer("conv_1").kernel.shape).astype("f")
+    model.get_layer("conv_1").kernel.assign(large)
+    binary = kbnn.requantize(model, kernel_quantizer="ste_sign", layers=REAL_LAYERS)
+    constraints = [binary.get_layer(name).kernel_constraint for name in REAL_LAYERS]
+    assert {type(each) for each in constraints} == {lq.constraints.WeightClip}
+    assert len(set(map(id, constraints))) == 3
+    assert binary.get_layer("stem").kernel_constraint is None
+    assert model.get_layer("conv_1").kernel_constraint is None
+    # The values stay, until the first update cuts them.
+    kernel = binary.get_layer("conv_1").kernel
+    np.testing.assert_array_equal(kernel.latent_variable, large)
+    binary.compile(keras.optimizers.SGD(1e-9), "sparse_categorical_crossentropy")
+    binary.train_on_batch(rng.normal(size=(8, 8, 8, 1)).astype("f"), rng.integers(0, 10, 8))
+    np.testing.assert_allclose(kernel.latent_variable, np.clip(large, -1, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("given", ["non_neg", "none"])
+def test_a_constraint_that_there_is_stays(given):
+    own = {"non_neg": keras.constraints.NonNeg(), "none": None}[given]
+    start = None if given == "non_neg" else "ste_sign"
+    options = {"kernel_quantizer": start, "kernel_constraint": own}
+    model = kbnn.models.vgg_tiny(width=8, **options)
+    other = kbnn.requantize(model, kernel_quantizer="approx_sign", layers=REAL_LAYERS)
+    assert type(other.get_layer("conv_2").kernel_constraint) is type(own)
+    # The clip of a binary layer stays with a real-valued kernel, and is not added to one.
+    real = kbnn.requantize(kbnn.models.vgg_tiny(width=8), kernel_quantizer=None)
+    assert type(real.get_layer("conv_2").kernel_constraint) is lq.constraints.WeightClip
+    inputs = kbnn.requantize(
+        kbnn.models.vgg_tiny(width=8, kernel_quantizer=None), input_quantizer="approx_sign"
+    )
+    assert inputs.get_layer("conv_2").kernel_constraint is None
+
+
+def test_every_kernel_of_a_layer_gets_a_clip():
+    x = keras.Input((8, 8, 4))
+    y = lq.layers.QuantSeparableConv2D(
+        4, 3, pointwise_quantizer="ste_sign", pointwise_constraint="non_neg", name="separable"
+    )(x)
+    y = lq.layers.QuantDepthwiseConv2D(3, name="depthwise")(y)
+    model = kbnn.requantize(
+        keras.Model(x, y), kernel_quantizer="ste_sign", layers=["separable", "depthwise"]
+    )
+    separable, depthwise = model.get_layer("separable"), model.get_layer("depthwise")
+    clip = lq.constraints.WeightClip
+    assert isinstance(separable.depthwise_constraint, clip)
+    assert isinstance(separable.pointwise_constraint, keras.constraints.NonNeg)
+    assert isinstance(depthwise.depthwise_constraint, clip)
+
+
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [

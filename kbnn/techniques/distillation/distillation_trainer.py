@@ -22,7 +22,7 @@ from kbnn.techniques.latent_weights.two_path_trainer import TwoPathTrainer
 class DistillationTrainer(TwoPathTrainer):
     r"""Trains a model under a teacher, a network that was trained before and never changes.
 
-    $$L = L_{task} + \sum_i \lambda_i S_i$$
+    $$L = \lambda_{labels} L_{task} + \sum_i \lambda_i S_i$$
 
     The terms $S_i$ compare outputs and features of the model and the teacher; by default
     they distil its class probabilities. The teacher runs as in inference, gets no gradient, and is
@@ -39,6 +39,9 @@ class DistillationTrainer(TwoPathTrainer):
             `kbnn.losses.Distillation(temperature=1)`. In the `paths` that a term
             receives, the model is the binary path and the teacher the real-valued one.
             `kbnn.losses.RealPathLoss` is refused, because a teacher does not learn.
+        label_weight: The weight of the compiled loss of the model, a number of at least 0 or a
+            `keras.optimizers.schedules.LearningRateSchedule`. At 0 the model learns from the
+            teacher only, and the labels serve for the metrics.
         teacher_layers: For the name of a layer of the model, the name of the teacher's layer to
             compare it with. By default it is the same name.
         with_index: As for `Trainer`.
@@ -54,7 +57,8 @@ class DistillationTrainer(TwoPathTrainer):
         ValueError: The model is not built, or has masks or losses or metrics of its tensors. The
             teacher shares weights with the model, has other inputs or outputs, or only one of the
             two starts with a scaling layer. A term names unknown layers, aligns features of
-            different shapes, or does not fit the outputs.
+            different shapes, or does not fit the outputs. `label_weight` is out of range, or the
+            weights of the labels and of all terms are 0.
 
     Example:
         >>> import kbnn
@@ -67,8 +71,8 @@ class DistillationTrainer(TwoPathTrainer):
         >>> trainer.fit(train, epochs=20)                                      # doctest: +SKIP
         >>> kbnn.converters.convert(model, "model.tflite")                     # doctest: +SKIP
 
-    Source: "Distilling the Knowledge in a Neural Network" (Hinton et al., 2015). Departures: the
-    loss of the labels has weight 1, and the comparison of features is kbnn's.
+    Source: "Distilling the Knowledge in a Neural Network" (Hinton et al., 2015). The comparison of
+    features is kbnn's.
     """
 
     def __init__(
@@ -77,12 +81,13 @@ class DistillationTrainer(TwoPathTrainer):
         teacher: keras.Model,
         supervision: Collection[LatentSupervision] | None = None,
         *,
+        label_weight: Any = 1.0,
         teacher_layers: Mapping[str, str] | None = None,
         with_index: bool = False,
         name: str | None = None,
     ) -> None:
         terms = [Distillation(temperature=1.0)] if supervision is None else supervision
-        super().__init__(model, terms, with_index=with_index, name=name)
+        super().__init__(model, terms, label_weight=label_weight, with_index=with_index, name=name)
         for term in self.supervision:
             if isinstance(term, RealPathLoss):
                 raise ValueError(

@@ -44,5 +44,9 @@ class Distillation(SupervisionSettings, Technique):
 
     def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:
         return DistillationTrainer(
-            model, self.teacher.load(), self.terms(steps), with_index=with_index
+            model,
+            self.teacher.load(),
+            self.terms(steps),
+            label_weight=self.label_weight,
+            with_index=with_index,
         )

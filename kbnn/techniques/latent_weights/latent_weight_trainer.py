@@ -18,7 +18,7 @@ class LatentWeightTrainer(TwoPathTrainer):
 
     $$z_b = \mathrm{conv}(\mathrm{sign}(a), \mathrm{sign}(W)), \qquad
       z_r = \mathrm{conv}(h(a), W), \qquad
-      L = L_{task}(z_b) + \sum_i \lambda_i S_i$$
+      L = \lambda_{labels} L_{task}(z_b) + \sum_i \lambda_i S_i$$
 
     Both paths run in training, and the terms $S_i$ compare their outputs and features. The
     gradients of both paths reach W. What you train and ship is the binary network, `trainer.model`,
@@ -30,6 +30,8 @@ class LatentWeightTrainer(TwoPathTrainer):
         supervision: The terms, each a `kbnn.losses.LatentSupervision`. By default they are
             `kbnn.losses.RealPathLoss()` and, if the outputs are classes,
             `kbnn.losses.Distillation(0.3)`.
+        label_weight: The weight of the compiled loss of the binary network, a number of at least 0
+            or a `keras.optimizers.schedules.LearningRateSchedule`.
         activation: h, "hard_tanh" or an activation of Keras.
         share: The real-valued convolutions and dense layers that both paths use. "stem": the layers
             before the first binary one, which run once. "classifier": the layers behind the last
@@ -52,7 +54,8 @@ class LatentWeightTrainer(TwoPathTrainer):
             term has another type.
         ValueError: The model is not built, has no binary layer, or has masks or losses or metrics
             of its tensors. A layer has no supported twin. A term names unknown layers or does not
-            fit the model's outputs.
+            fit the model's outputs. `label_weight` is out of range, or it is 0 and so is every
+            weight of a term that trains the binary network.
 
     Example:
         >>> import kbnn
@@ -72,6 +75,7 @@ class LatentWeightTrainer(TwoPathTrainer):
         model: keras.Model,
         supervision: Collection[LatentSupervision] | None = None,
         *,
+        label_weight: Any = 1.0,
         activation: Any = "hard_tanh",
         share: Collection[str] = ("stem",),
         balance_gradient: bool = True,
@@ -88,7 +92,9 @@ class LatentWeightTrainer(TwoPathTrainer):
         _checks.boolean("balance_gradient", balance_gradient)
         if replace is not None and not callable(replace):
             raise _checks.refuse("replace", "a function of a layer, or None", replace)
-        super().__init__(model, supervision, with_index=with_index, name=name)
+        super().__init__(
+            model, supervision, label_weight=label_weight, with_index=with_index, name=name
+        )
         twin = real_twin(
             model,
             activation=activation,

@@ -47,6 +47,11 @@ class Twin(SupervisionSettings):
         super().__post_init__()
         _checks.names("share", self.share, valid=ROLES)
         self._keep("share", tuple(role for role in ROLES if role in self.share))
+        if self.until is not None and not self.label_weight:
+            raise ValueError(
+                "Expected `label_weight` above 0 with `until`, after which only the labels train "
+                f"the network. Received: label_weight=0, until={self.until:g}"
+            )
 
     @property
     def weights(self) -> dict[str, float]:
@@ -56,6 +61,7 @@ class Twin(SupervisionSettings):
         return LatentWeightTrainer(
             model,
             self.terms(steps),
+            label_weight=self.label_weight,
             share=self.share,
             balance_gradient=self.balance_gradient,
             with_index=with_index,

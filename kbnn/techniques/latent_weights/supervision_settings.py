@@ -17,9 +17,14 @@ class SupervisionSettings(Settings):
     """The weights of what a real-valued network teaches a binary one.
 
     Raises:
-        ValueError: A value that is not valid; all weights 0.
+        ValueError: A value that is not valid; 0 as the weight of all that it teaches.
     """
 
+    label_weight: float = setting(
+        1.0,
+        "weight of the loss of the labels beside the weights below; 0 trains without labels",
+        least=0,
+    )
     distillation_weight: float = setting(
         0.3, "weight of the distillation from its class outputs", least=0
     )
@@ -37,7 +42,7 @@ class SupervisionSettings(Settings):
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weights, by the names of their settings."""
+        """The weights of what it teaches, by the names of their settings."""
         names = ("distillation_weight", "feature_weight", "teacher_contrast_weight")
         return {name: getattr(self, name) for name in names}
 

@@ -72,12 +72,17 @@ def feature_distance(binary_features: Any, real_features: Any) -> tf.Tensor:
     return tf.reduce_sum(tf.square(binary - real), axis=-1)
 
 
-def check_weight(weight: Any) -> None:
+def check_weight(weight: Any, name: str = "weight") -> None:
     """Raise ValueError unless a weight is a number of at least 0, or a schedule."""
     is_schedule = isinstance(weight, keras.optimizers.schedules.LearningRateSchedule)
     if not (is_schedule or _checks.is_number(weight, least=0)):
         expected = "a number of at least 0, or a LearningRateSchedule of Keras 2"
-        raise _checks.refuse("weight", expected, weight)
+        raise _checks.refuse(name, expected, weight)
+
+
+def weight_at(weight: Any, step: Any) -> Any:
+    """Return a weight, which may be a schedule, at a step of the optimizer."""
+    return weight(step) if callable(weight) else weight
 
 
 class Paths(NamedTuple):
@@ -158,7 +163,7 @@ class LatentSupervision:
 
     def weight_at(self, step: Any) -> Any:
         """Return the weight at a step of the optimizer."""
-        return self.weight(step) if callable(self.weight) else self.weight
+        return weight_at(self.weight, step)
 
 
 class RealPathLoss(LatentSupervision):

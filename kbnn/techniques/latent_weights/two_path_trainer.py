@@ -13,7 +13,13 @@ from kbnn.techniques.latent_weights.class_outputs import (
     is_loss_for_classes,
     logits_function,
 )
-from kbnn.techniques.latent_weights.terms import LatentSupervision, Paths
+from kbnn.techniques.latent_weights.terms import (
+    LatentSupervision,
+    Paths,
+    RealPathLoss,
+    check_weight,
+    weight_at,
+)
 from kbnn.techniques.latent_weights.twin import check_trainable
 from kbnn.training.trainer import Trainer
 
@@ -21,26 +27,31 @@ from kbnn.training.trainer import Trainer
 class TwoPathTrainer(Trainer):
     r"""Base class for trainers whose terms compare the model with a second path.
 
-    $$L = L_{task} + \sum_i \lambda_i S_i$$
+    $$L = \lambda_{labels} L_{task} + \sum_i \lambda_i S_i + R$$
 
-    A subclass overrides `paths` and `second_path`. The logs have the metrics of the second path
-    with the prefix "real_".
+    $L_{task}$ is the compiled loss of the labels, and $R$ are the regularizers of the model. In the
+    logs `loss` is $L$, and `val_loss` is $L_{task} + R$. The metrics of the second path have the
+    prefix "real_". A subclass overrides `paths` and `second_path`.
 
     Args:
         model: A built functional or Sequential model, without masks and without losses or metrics
             of its tensors.
         supervision: The terms $S_i$, each a `kbnn.losses.LatentSupervision`.
+        label_weight: The weight of the compiled loss, a number of at least 0 or a
+            `keras.optimizers.schedules.LearningRateSchedule`. At 0 only the terms train the model.
         with_index: As for `Trainer`.
         name: The name of the trainer.
 
     Attributes:
         supervision: The terms.
+        label_weight: The weight of the compiled loss, as it was given.
 
     Raises:
         TypeError: The model is subclassed or belongs to Keras 3, or a term has another type.
         ValueError: The model is not built, or has masks or losses or metrics of its tensors. Two
             terms have the same name. A term does not fit the model's outputs, or has no layers to
-            compare. In the first step: a metric and a term have the same name.
+            compare. `label_weight` is out of range, or it is 0 and so is every weight of a term
+            that trains the model. In the first step: a metric and a term have the same name.
     """
 
     def __init__(
@@ -48,11 +59,13 @@ class TwoPathTrainer(Trainer):
         model: keras.Model,
         supervision: Collection[LatentSupervision],
         *,
+        label_weight: Any = 1.0,
         with_index: bool = False,
         name: str | None = None,
     ) -> None:
         check_trainable(model)
         terms = _check_terms(supervision, model)
+        _check_label_weight(label_weight, terms)
         default_layers = LayerRoles(model).features()
         for term in terms:
             if term.layers is None and not default_layers:
@@ -64,6 +77,7 @@ class TwoPathTrainer(Trainer):
             model, terms=[term.name for term in terms], with_index=with_index, name=name
         )
         self.supervision = terms
+        self.label_weight = label_weight
         # An attribute, so that Keras finds the weights of these layers.
         self.term_layers = [layer for term in terms for layer in term.trainable_layers]
         self._default_layers = tuple(default_layers)
@@ -118,6 +132,22 @@ class TwoPathTrainer(Trainer):
 
     def forward(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Mapping[str, tf.Tensor]]:
         return self._run_both_paths(x, y, sample_weight, training=True)
+
+    def total_loss(
+        self, y: Any, outputs: Any, sample_weight: Any, terms: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor:
+        # The terms have used the sample weights as they are.
+        return super().total_loss(y, outputs, self._weigh_labels(sample_weight), terms)
+
+    def _weigh_labels(self, sample_weight: Any) -> Any:
+        """Return sample weights by which the compiled loss is multiplied by the label weight."""
+        if not callable(self.label_weight) and self.label_weight == 1:
+            return sample_weight
+        factor = tf.cast(weight_at(self.label_weight, self.optimizer.iterations), tf.float32)
+        return tf.nest.map_structure(
+            lambda weight: factor if weight is None else factor * tf.cast(weight, tf.float32),
+            sample_weight,
+        )
 
     def test_step(self, data: Any) -> dict[str, Any]:
         x, y, sample_weight, _ = self.unpack(data)
@@ -228,6 +258,19 @@ def _check_terms(supervision: Any, model: keras.Model) -> tuple[LatentSupervisio
     if len(set(names)) < len(names):
         raise ValueError(f"Expected terms with different names. Received: {', '.join(names)}")
     return terms
+
+
+def _check_label_weight(weight: Any, terms: Collection[LatentSupervision]) -> None:
+    """Raise ValueError unless the labels or a term train the model."""
+    check_weight(weight, "label_weight")
+    # The loss of the second path does not reach all layers of the model.
+    teaching = [term for term in terms if not isinstance(term, RealPathLoss)]
+    if not any(callable(each) or each > 0 for each in [weight, *(one.weight for one in teaching)]):
+        names = ", ".join(repr(term.name) for term in teaching) or "no such term"
+        raise ValueError(
+            "Expected `label_weight` above 0, or a weight above 0 of a term that compares the "
+            f"model with the second path. Received: 0 for the labels, and for {names}"
+        )
 
 
 def _copy_metrics(metrics: Any) -> Any:

@@ -106,6 +106,84 @@ def test_the_loss_is_that_of_the_labels_and_the_divergence_from_the_teacher(temp
     assert logs["loss"] == pytest.approx(labels + term, rel=1e-4)
 
 
+@pytest.mark.parametrize("label_weight", [0.0, 0.25, 1.0, 3])
+def test_a_step_is_one_on_the_weighted_labels_the_divergence_and_the_regularizers(
+    label_weight, batch
+):
+    """A step of SGD, against one that is written by hand."""
+    x, y = batch
+
+    def network():
+        base = chain()
+        x = base.get_layer("average_pool").output
+        x = keras.layers.Dense(CLASSES, activation="softmax", kernel_regularizer="l2")(x)
+        return keras.Model(base.input, x)
+
+    by_hand, model, teacher = network(), network(), teacher_of()
+    weights = tf.constant(np.linspace(0.5, 2.0, 32, dtype=np.float32))
+    taught = tf.nn.softmax(tf.math.log(teacher(x, training=False)) / 2.0)
+    with tf.GradientTape() as tape:
+        probabilities = by_hand(x, training=True)
+        student = tf.nn.log_softmax(tf.math.log(probabilities) / 2.0)
+        divergences = 4.0 * tf.reduce_sum(taught * (tf.math.log(taught) - student), axis=-1)
+        labels = keras.losses.sparse_categorical_crossentropy(y, probabilities)
+        loss = 0.7 * tf.reduce_mean(weights * divergences) + tf.add_n(by_hand.losses)
+        # Without the labels rather than with 0 times them.
+        if label_weight:
+            loss += label_weight * tf.reduce_mean(weights * labels)
+    gradients = tape.gradient(loss, by_hand.trainable_variables)
+    assert all(np.abs(gradient).max() > 1e-6 for gradient in gradients)
+    for weight, gradient in zip(by_hand.trainable_variables, gradients, strict=True):
+        weight.assign_sub(0.1 * gradient)
+        if getattr(weight, "constraint", None) is not None:
+            weight.assign(weight.constraint(weight))
+
+    trainer = DistillationTrainer(
+        model, teacher, [Distillation(0.7, 2.0)], label_weight=label_weight
+    )
+    trainer.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    logs = trainer.train_on_batch(x, y, sample_weight=weights, return_dict=True)
+    assert logs["loss"] == pytest.approx(float(loss), rel=1e-5)
+    assert max(differences(by_hand, model)) < 1e-6
+
+
+def test_validation_shows_the_loss_of_the_labels_whatever_their_weight(batch):
+    x, y = batch
+    model = chain()
+    trainer = compiled(DistillationTrainer(model, teacher_of(), label_weight=0.0))
+    logs = trainer.test_on_batch(x, y, return_dict=True)
+    expected = float(keras.losses.SparseCategoricalCrossentropy()(y, model(x)))
+    assert expected > 0.1
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_weight_of_the_labels_may_follow_a_schedule(data):
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([3], [1.0, 0.0])
+    trainer = DistillationTrainer(chain(), teacher_of(), label_weight=schedule)
+    history = fit(compiled(trainer, run_eagerly=True), data)  # 2 epochs of 4 steps
+    assert history["loss"][0] > history["distillation"][0] + 0.1
+    assert history["loss"][1] == pytest.approx(history["distillation"][1], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("terms", "label_weight", "message"),
+    [
+        (None, -0.1, "Expected `label_weight` to be a number of at least 0"),
+        (None, True, "Expected `label_weight` to be a number of at least 0"),
+        (None, "1", "Expected `label_weight` to be a number of at least 0"),
+        ([], 0, "Expected `label_weight` above 0.*0 for the labels, and for no such term"),
+        (
+            [Distillation(0.0), FeatureAlignment(0)],
+            0.0,
+            "Expected `label_weight` above 0.*and for 'distillation', 'feature_alignment'",
+        ),
+    ],
+)
+def test_something_has_to_train_the_model(terms, label_weight, message):
+    with pytest.raises(ValueError, match=message):
+        DistillationTrainer(chain(), teacher_of(), terms, label_weight=label_weight)
+
+
 def test_the_usual_terms_are_a_distillation(batch):
     x, y = batch
     model, teacher = chain(), teacher_of()

@@ -53,6 +53,9 @@ def with_dropout(**dense):
 TRAINERS = {
     "trainer": Trainer,
     "twin": lambda model: LatentWeightTrainer(model, [term(0.0) for term in TERMS]),
+    "label weight": lambda model: LatentWeightTrainer(
+        model, [term(0.0) for term in TERMS], label_weight=1
+    ),
     "gradient": lambda model: LatentGradientTrainer(model, 0.0),
 }
 
@@ -69,6 +72,38 @@ def test_without_weights_the_training_is_the_plain_one_bit_for_bit(make, data):
         model = make()
         assert fit(compiled(trainer(model)), data)["loss"] == expected, name
         assert max(differences(plain, model)) == 0.0, name
+
+
+def test_without_labels_the_twin_teaches(data):
+    """What both paths give to the kernels, without the loss of the binary path's outputs."""
+    x, y = (tf.constant(array[:32]) for array in data)
+
+    def trained(label_weight):
+        terms = [RealPathLoss(), Distillation(0.5)]
+        trainer = LatentWeightTrainer(chain(), terms, label_weight=label_weight)
+        trainer.compile(keras.optimizers.SGD(0.05), "sparse_categorical_crossentropy")
+        return trainer, trainer.train_on_batch(x, y, return_dict=True)
+
+    trainer = LatentWeightTrainer(chain(), [RealPathLoss(), Distillation(0.5)])
+    compiled(trainer)
+    with tf.GradientTape() as tape:
+        _, terms = trainer.forward(x, y, None)
+        total = tf.add_n(list(terms.values()))
+    kernel = trainer.model.get_layer("conv_2").kernel
+    gradient = tape.gradient(total, kernel)
+    expected = np.clip(kernel.latent_variable - 0.05 * gradient, -1, 1)
+    without, logs = trained(0)
+    found = without.model.get_layer("conv_2").kernel.latent_variable.numpy()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert logs["loss"] == pytest.approx(float(total), rel=1e-5)
+    usual, _ = trained(1)
+    assert np.abs(usual.model.get_layer("conv_2").kernel.latent_variable - found).max() > 1e-4
+
+
+def test_something_has_to_train_the_binary_path():
+    # The loss of the twin reaches neither the normalizations nor the classifier.
+    with pytest.raises(ValueError, match=r"`label_weight` above 0.*for no such term"):
+        LatentWeightTrainer(chain(), [RealPathLoss()], label_weight=0)
 
 
 @pytest.mark.parametrize("balanced", [False, True])
