@@ -1,6 +1,7 @@
 """Runs that go on with a network under other quantizers: real-valued weights first, then signs."""
 
 import pathlib
+import re
 import signal
 import sys
 
@@ -147,6 +148,33 @@ def test_another_normalization_computes_the_same(before, trained, rng):
     ]
     assert np.std(sums[0]) > 1
     np.testing.assert_array_equal(*sums)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "added"),
+    [
+        ({"architecture": "resnet20"}, {"reactnet": True}, r"stage_\d_\d[ab]_(shift|rprelu)"),
+        ({"architecture": "vgg_tiny"}, {"end_activation": "rprelu"}, "end_rprelu"),
+    ],
+)
+@pytest.mark.parametrize("removed", [False, True])
+def test_activations_that_are_added_begin_anew(before, after, added, removed, trained):
+    more, fewer = {**REAL, **before, **after}, {**REAL, **before}
+    folder, model = trained(**(more if removed else fewer))
+    usual = {name: Network.fields()[name].default for name in after}
+    config = continue_from(folder, **SIGNS, **(usual if removed else after))
+    other = build_model(config)
+    keras.utils.set_random_seed(7)
+    new = build_model(RunConfig(SAMPLE, config.network.replace(pretrained=None)))
+    found = set()
+    for name, layer in layers_with_weights(other).items():
+        is_added = name not in layers_with_weights(model)
+        found |= {name} if is_added else set()
+        source = (new if is_added else model).get_layer(name)
+        for one, two in zip(source.weights, layer.weights, strict=True):
+            np.testing.assert_array_equal(one, two)
+    assert all(re.fullmatch(added, name) for name in found)
+    assert bool(found) is not removed
 
 
 def test_the_clip_of_stage_two_is_a_setting(trained):
