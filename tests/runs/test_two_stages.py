@@ -164,7 +164,6 @@ def test_activations_that_are_added_begin_anew(before, after, added, removed, tr
     usual = {name: Network.fields()[name].default for name in after}
     config = continue_from(folder, **SIGNS, **(usual if removed else after))
     other = build_model(config)
-    keras.utils.set_random_seed(7)
     new = build_model(RunConfig(SAMPLE, config.network.replace(pretrained=None)))
     found = set()
     for name, layer in layers_with_weights(other).items():
