@@ -13,7 +13,7 @@ import tf_keras as keras
 from kbnn.runs import Data, Network, RunConfig, continue_from
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import build_model
-from kbnn.techniques import NoisySupervision, SelfBinarizing, SmoothSigns
+from kbnn.techniques import NoisySupervision, SelfBinarizing
 
 SAMPLE = Data("fashion_mnist_sample")
 DYING = [sys.executable, pathlib.Path(__file__).with_name("dying_run.py")]
@@ -183,7 +183,7 @@ def test_the_clip_of_stage_two_is_a_setting(trained):
 
 
 def test_quantizers_that_stay_keep_their_state_and_new_ones_begin_with_theirs(trained):
-    smooth = SelfBinarizing(SmoothSigns((1, 50)), SmoothSigns((1, 3)))
+    smooth = SelfBinarizing((1, 50), (1, 3))
     folder, model = trained(smooth, normalization="batch")
     for name in BINARY:
         layer = model.get_layer(name)
