@@ -44,15 +44,15 @@ def main() -> None:
         validation_data=validation,
         epochs=arguments.epochs,
         callbacks=[
-            # Sharp activations lose their gradients; kernels tolerate more. `hard_forward_from`
-            # makes the forward pass the hard sign; without it, it is the tanh.
-            kbnn.callbacks.SharpnessSchedule(1, 10, quantizers="kernel", hard_forward_from=0.0),
-            kbnn.callbacks.SharpnessSchedule(1, 3, quantizers="input", hard_forward_from=0.0),
+            # Sharp activations lose their gradients; kernels tolerate more. The forward pass is the
+            # tanh at first, and the hard sign in the last fifth of the training.
+            kbnn.callbacks.SharpnessSchedule(1, 100, quantizers="kernel", hard_forward_from=0.8),
+            kbnn.callbacks.SharpnessSchedule(1, 10, quantizers="input", hard_forward_from=0.8),
         ],
         verbose=2,
     )
 
-    # The network that training sees and the network that ships; the same with a hard forward pass.
+    # The network that training sees and the network that ships. At the end, both have hard signs.
     smooth = kbnn.techniques.smooth_network(model)
     for name, network in (("smooth", smooth), ("signs", model)):
         network.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
