@@ -9,6 +9,7 @@ from kbnn.cli.benchmark import benchmark
 from kbnn.cli.convert import convert
 from kbnn.cli.inspect import inspect
 from kbnn.cli.output import EXIT_CODES
+from kbnn.cli.recipes import recipes
 from kbnn.cli.settings import settings
 from kbnn.cli.train import train
 from kbnn.cli.verify import verify
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, settings, convert, verify, inspect, benchmark):
+for command in (train, recipes, settings, convert, verify, inspect, benchmark):
     app.command(epilog=EXIT_CODES)(command)
 
 

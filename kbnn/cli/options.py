@@ -70,6 +70,7 @@ Best = Annotated[
 _OTHER_OPTIONS = {
     "method": "--method",
     "pretrained": "--from",
+    "recipe": "--recipe",
     "resume": "--resume",
     "name": "--data",
     "input_shape": "--image-size",

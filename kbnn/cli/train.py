@@ -14,9 +14,12 @@ from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import epoch_progress
 from kbnn.runs.assignments import method_name
+from kbnn.runs.errors import InputError
 from kbnn.runs.folder import RunFolder
+from kbnn.runs.recipe import begin_recipe, recipe_names, train_recipe
 from kbnn.runs.resume import config_from_texts, remarks
 from kbnn.runs.run import train_run
+from kbnn.runs.run_config import RunConfig
 from kbnn.techniques import TECHNIQUES
 
 
@@ -55,6 +58,15 @@ def train(
             show_default=False,
         ),
     ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="Settings whose result was measured; `kbnn recipes` lists them. Other options "
+            "change its last training.",
+            metavar="|".join(recipe_names()),
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume an interrupted run with its settings.")
     ] = False,
@@ -69,25 +81,42 @@ def train(
     weights that it would have had without the interruption.
     """
     folder = RunFolder(run)
-    with options.setting_errors():
-        config = config_from_texts(
-            folder,
-            [name.replace("-", "_") for name in method or []],
-            options.assignments(assignments or [], texts),
-            first=first,
-            resume=resume,
-        )
-        if not resume:
-            for remark in remarks(config):
-                note(options.with_options(remark))
-    with (
-        options.setting_errors(),
-        _interruption(folder),
-        only_results_on_stdout(),
-        epoch_progress(config.fit.epochs) as progress,
-    ):
-        result = train_run(config, run, resume=resume, callbacks=[progress], note=note)
+    techniques = [name.replace("-", "_") for name in method or []]
+    with options.setting_errors(), _interruption(folder):
+        given = options.assignments(assignments or [], texts)
+        if recipe is not None or (resume and folder.recipe() is not None):
+            _check_recipe_options(recipe, first, resume, [*techniques, *given])
+            if not resume:
+                begin_recipe(folder, recipe, techniques, given)
+            result = train_recipe(folder, _train, note)
+        else:
+            config = config_from_texts(folder, techniques, given, first=first, resume=resume)
+            if not resume:
+                folder.check_new()
+                for remark in remarks(config):
+                    note(options.with_options(remark))
+            result = _train(config, folder.path, resume=resume)
     show(_table(result, folder), {"run": str(run), **result}, as_json=as_json)
+
+
+def _train(
+    config: RunConfig, path: pathlib.Path, *, resume: bool, test: bool = True
+) -> dict[str, Any]:
+    with only_results_on_stdout(), epoch_progress(config.fit.epochs) as progress:
+        return train_run(config, path, resume=resume, test=test, callbacks=[progress], note=note)
+
+
+def _check_recipe_options(
+    recipe: str | None, first: pathlib.Path | None, resume: bool, others: list[str]
+) -> None:
+    if first is not None:
+        raise InputError("Expected `recipe` or `pretrained`. Received: both")
+    if resume and (recipe is not None or others):
+        received = ["`recipe`"] if recipe is not None else [f"`{name}`" for name in others]
+        raise InputError(
+            "Expected no other options with `resume` for a run that a recipe began, which keeps "
+            f"its settings. Received: {', '.join(received)}"
+        )
 
 
 @contextlib.contextmanager
@@ -101,7 +130,7 @@ def _interruption(folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        if not folder.config_file.exists():
+        if not (folder.config_file.exists() or folder.recipe_file.exists()):
             raise KeyboardInterrupt("Interrupted before the run began.") from error
         raise KeyboardInterrupt(
             f"Interrupted. Go on with: kbnn train --resume --run {shlex.quote(str(folder.path))}"

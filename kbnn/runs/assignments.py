@@ -81,7 +81,7 @@ def assign(
     pending = dict(texts)
     assigned: dict[str, str] = {}
     while pending:
-        found = {name: _find(name, document) for name in pending}
+        found = {name: find_setting(name, document) for name in pending}
         # A choice is made before the settings that belong to it are looked for.
         choices = [name for name, setting in found.items() if setting and setting.field.kinds]
         name = (choices or list(pending))[0]
@@ -119,7 +119,7 @@ def _defaults_in(field: Field, kind: type[Settings]) -> dict[str, Field]:
     }
 
 
-def _find(name: str, document: dict[str, Any]) -> Setting | None:
+def find_setting(name: str, document: dict[str, Any]) -> Setting | None:
     """The setting of a name among those that the run has; None if there is none.
 
     Raises:

@@ -36,14 +36,23 @@ class RunFolder:
         self.result_file = self.path / "result.json"
         self.latest = self.path / "checkpoints" / "latest"
         self.best_file = self.path / "checkpoints" / "best.keras"
+        self.recipe_file = self.path / "recipe.json"
+        self.stages = self.path / "stages"
+
+    def stage(self, name: str) -> "RunFolder":
+        """The folder of a training that comes before the run's own in a recipe."""
+        return RunFolder(self.stages / name)
 
     def check_new(self) -> None:
         """Raise InputError unless a new run may be written here."""
         if not self.path.exists():
             return
-        # A process killed before it wrote config.json leaves no run behind.
+        # A process killed before it wrote config.json leaves no run behind. A recipe writes its
+        # first trainings before its last one begins.
+        beside = (self.recipe_file.name, self.stages.name)
         if self.path.is_dir() and all(
-            entry.name.startswith(UNFINISHED) for entry in self.path.iterdir()
+            entry.name.startswith(UNFINISHED) or entry.name in beside
+            for entry in self.path.iterdir()
         ):
             return
         if self.config_file.exists():
@@ -65,6 +74,26 @@ class RunFolder:
             "versions": versions(),
         }
         write_json(self.config_file, content)
+
+    def create_recipe(self, content: dict[str, Any]) -> None:
+        """Begin a run by a recipe: make the folder and write `recipe.json`.
+
+        Raises:
+            InputError: as `check_new` does; or a recipe has begun here.
+        """
+        self.check_new()
+        if self.recipe_file.exists():
+            raise InputError(
+                f"Expected a folder that does not exist yet, or is empty. Received: --run "
+                f"{self.path}, which holds a run. Continue it with --resume, or choose another "
+                "folder."
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_json(self.recipe_file, {**content, "versions": versions()})
+
+    def recipe(self) -> dict[str, Any] | None:
+        """The content of `recipe.json`; None for a run without a recipe."""
+        return _read_json(self.recipe_file) if self.recipe_file.exists() else None
 
     def config(self) -> RunConfig:
         """The run's settings.
