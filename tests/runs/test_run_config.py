@@ -173,7 +173,7 @@ def test_every_setting_says_what_it_does():
 
 
 def test_options_have_the_settings_of_data_network_and_fit():
-    assert len(flags()) == 15
+    assert len(flags()) == 16
     names = [found.field.name for part in ("data", "network", "fit") for found in settings_of(part)]
     assert len(set(names)) == len(names)
     assert set(names) & set(TECHNIQUES) == set()
