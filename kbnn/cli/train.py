@@ -86,7 +86,7 @@ def train(
         given = options.assignments(assignments or [], texts)
         if recipe is not None or (resume and folder.recipe() is not None):
             _check_recipe_options(recipe, first, resume, [*techniques, *given])
-            if not resume:
+            if recipe is not None:
                 begin_recipe(folder, recipe, techniques, given)
             result = train_recipe(folder, _train, note)
         else:

@@ -75,6 +75,8 @@ class Recipe:
         folder: RunFolder,
         techniques: Sequence[str] = (),
         texts: Mapping[str, str] | None = None,
+        *,
+        is_check: bool = False,
     ) -> RunConfig:
         """The settings of one training.
 
@@ -84,6 +86,7 @@ class Recipe:
             techniques: Names of further techniques for the last training.
             texts: Settings as `kbnn.runs.assignments.assign` takes them. The data, the seed and
                 the precision are for all trainings, the others for the last one.
+            is_check: Whether networks of earlier trainings may be missing.
 
         Raises:
             ValueError: A setting that is not valid.
@@ -98,14 +101,14 @@ class Recipe:
         content = assign(content, techniques if is_last else (), given)
         seed = content["fit"].get("seed", 0)
         content["data"].setdefault("split_seed", seed)
+        checksum = {"sha256": "unknown"} if is_check else {}
         if stage.begins_with is not None:
-            content["network"]["pretrained"] = self._place(folder, stage.begins_with)
+            place = str(folder.stage(stage.begins_with).path)
+            content["network"]["pretrained"] = {"directory": place, **checksum}
         if stage.teacher is not None:
-            content["techniques"]["distillation"]["teacher"] = self._place(folder, stage.teacher)
+            place = str(folder.stage(stage.teacher).path)
+            content["techniques"]["distillation"]["teacher"] = {"directory": place, **checksum}
         return RunConfig.from_dict(content)
-
-    def _place(self, folder: RunFolder, stage: str) -> dict[str, str]:
-        return {"directory": str(folder.stage(stage).path)}
 
 
 def recipe_names() -> list[str]:
@@ -149,9 +152,7 @@ def begin_recipe(
     found = load_recipe(recipe)
     folder.check_new()
     for stage in found.stages:
-        alone = dataclasses.replace(stage, begins_with=None, teacher=None)
-        if stage.teacher is None:
-            found.config(alone, folder, techniques if stage is found.stages[-1] else (), texts)
+        found.config(stage, folder, techniques, texts, is_check=True)
     folder.create_recipe(
         {
             "recipe": recipe,
@@ -183,6 +184,8 @@ def train_recipe(
         InputError: The recipe has changed since the run began, or the run cannot go on.
     """
     begun = folder.recipe()
+    if begun is None:
+        raise InputError(f"Expected a run that a recipe began. Received: none in {folder.path}")
     recipe = load_recipe(begun["recipe"])
     if recipe.version != begun["version"]:
         raise InputError(
