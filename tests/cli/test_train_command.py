@@ -146,7 +146,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         (["--data", "fasion_mnist"], "Expected --data to be one of fashion_mnist"),
         ([*SAMPLE, "--model", "resnet"], "--model to be one of vgg_tiny, vgg_small, resnet20"),
         ([*SAMPLE, "--optimizer", "lion"], "adam, sgd"),
-        ([*SAMPLE, "--schedule", "step"], "cosine, constant"),
+        ([*SAMPLE, "--schedule", "step"], "cosine, linear, constant"),
         ([*SAMPLE, "--augment", "mixup"], "none, crop, flip, both"),
         ([*SAMPLE, "--input-quantizer", "relu"], "ste_sign, approx_sign"),
         ([*SAMPLE, "--kernel-quantizer", "int8"], "magnitude_aware_sign"),
@@ -385,7 +385,7 @@ def test_a_test_loss_that_is_not_finite_is_no_result(tmp_path):
     folder = RunFolder(tmp_path)
     folder.write_log([{"epoch": 1, "seconds": 1.0}])
     with pytest.raises(RunFailed, match="Expected a finite loss on the test images"):
-        run._finish(model, test, RunConfig(Data("mnist")), folder)
+        run._finish(model, {}, test, RunConfig(Data("mnist")), folder)
     assert not folder.result_file.exists()
 
 
