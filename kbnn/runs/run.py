@@ -100,7 +100,7 @@ def _train(
     result_of = _result_copier(model)
     steps = config.fit.epochs * len(splits.train)
     with input_errors():
-        trainer = trainer_of(config.techniques, model.prepared, steps)
+        trainer = trainer_of(config.techniques, model.prepared, steps, config.data.describe())
         if not resume:
             run.create(config)
     with run.lock():

@@ -7,6 +7,7 @@ that have these names. A `Technique` has all its settings, for `kbnn.runs`.
 from kbnn.techniques.contrastive.contrastable_layers import contrastable_layers
 from kbnn.techniques.contrastive.negatives import EmbeddingQueue, MemoryBank, SameBatch
 from kbnn.techniques.contrastive.settings import Contrastive
+from kbnn.techniques.contrastive.teacher_settings import FeatureContrast, ReleasedCode
 from kbnn.techniques.contrastive.with_contrast import with_contrast
 from kbnn.techniques.distillation.settings import Distillation
 from kbnn.techniques.latent_weights.settings import Gradient, LatentWeights, Mixture, Twin
@@ -22,12 +23,14 @@ __all__ = [
     "Contrastive",
     "Distillation",
     "EmbeddingQueue",
+    "FeatureContrast",
     "Gradient",
     "LatentWeights",
     "MemoryBank",
     "Mixture",
     "NoisySupervision",
     "Random",
+    "ReleasedCode",
     "Residual",
     "SameBatch",
     "SelfBinarizing",

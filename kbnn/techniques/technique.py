@@ -33,6 +33,10 @@ class Technique(Settings):
     def with_index(self) -> bool:
         return False
 
+    def for_data(self, data: data.DataInfo) -> "Technique":
+        """The technique with the settings that it takes from the training data."""
+        return self
+
     def builder_arguments(self) -> dict[str, Any]:
         """Arguments for the functions of `kbnn.models` that build a model with the technique.
 
@@ -93,8 +97,15 @@ class Technique(Settings):
         return False
 
 
-def trainer_of(techniques: Sequence[Technique], model: keras.Model, steps: int) -> keras.Model:
+def trainer_of(
+    techniques: Sequence[Technique],
+    model: keras.Model,
+    steps: int,
+    data: data.DataInfo | None = None,
+) -> keras.Model:
     """What to call `compile` and `fit` on: the model, or the trainer of one of the techniques."""
+    if data is not None:
+        techniques = [technique.for_data(data) for technique in techniques]
     with_index = any(technique.with_index for technique in techniques)
     # A trainer of two paths does everything that a plain trainer does.
     for technique in sorted(techniques, key=lambda each: not each.has_two_paths):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from kbnn.graph.roles import ROLES
-from kbnn.techniques import Gradient, LatentWeights, Mixture, Twin
+from kbnn.techniques import FeatureContrast, Gradient, LatentWeights, Mixture, Twin
 from research.experiments.baselines import FASHION, FASHION_SIGNS, TWICE_THE_EPOCHS
 from research.experiments.experiment import Experiment, Settings, group
 
@@ -28,7 +28,7 @@ def twin(
 STEM = ("stem",)
 
 
-def teacher_experiment(name: str, **terms: float) -> dict[str, Experiment]:
+def teacher_experiment(name: str, **terms: Any) -> dict[str, Experiment]:
     """Return the experiment that learns from the real-valued network by these terms."""
     return group(
         "fashion-teacher-",
@@ -48,7 +48,9 @@ EXPERIMENTS = {
     **teacher_experiment("w1-t1", distillation_weight=1, temperature=1),
     **teacher_experiment("w1-t4", distillation_weight=1, temperature=4),
     **teacher_experiment("w3-t1", distillation_weight=3, temperature=1),
-    **teacher_experiment("contrast0.1", distillation_weight=0.0, teacher_contrast_weight=0.1),
+    **teacher_experiment(
+        "contrast0.1", distillation_weight=0.0, teacher_contrast=FeatureContrast()
+    ),
     **group(
         "fashion-latent-",
         FASHION,

@@ -67,14 +67,20 @@ def test_a_trained_network_goes_on_with_a_term(run_kbnn, finished, tmp_path):
 
 def test_settings_reach_the_term_and_the_bank_has_a_row_for_each_image():
     technique = Contrastive(
-        MemoryBank(count=9), 2.0, temperature=0.3, embedding=7, layers="all", decay=0.25
+        MemoryBank(count=9),
+        2.0,
+        temperature=0.3,
+        embedding=7,
+        train_heads=False,
+        layers="all",
+        decay=0.25,
     )
     model = kbnn.models.vgg_tiny(width=8)
     prepared = technique.prepare(model, kbnn.data.describe(SAMPLE))
     terms = [prepared.get_layer(f"conv_{i}").input_quantizer.contrast for i in (1, 2, 3)]
     assert [term.weight for term in terms] == [0.125, 0.5, 2.0]
     term = terms[-1]
-    assert (term.temperature, term.embedding) == (0.3, 7)
+    assert (term.temperature, term.embedding, term.train_heads) == (0.3, 7, False)
     assert term.negatives == MemoryBank(5000, 9)
     assert trainer_of([technique], prepared, 1).with_index
     assert not trainer_of([Contrastive()], prepared, 1).with_index

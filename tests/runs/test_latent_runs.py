@@ -8,7 +8,7 @@ import tf_keras as keras
 import kbnn
 from kbnn.graph.roles import ROLES
 from kbnn.runs.folder import RunFolder
-from kbnn.techniques import Gradient, LatentWeights, Mixture, Twin
+from kbnn.techniques import FeatureContrast, Gradient, LatentWeights, Mixture, Twin
 
 METHOD = ("--method", "latent-weights")
 
@@ -46,6 +46,7 @@ def test_latent_weights_train_and_the_network_alone_ships(
         (["--set", "share="], "to be names with commas between them"),
         (["--set", "way=gradient", "--set", "weight=-1"], "--set weight to be a number of at"),
         (["--set", "way=mixture", "--set", "temperature=2"], "way.temperature with --set way=twin"),
+        (["--set", "teacher_contrast=released_code"], "to be feature_contrast or none"),
         (["--set", "way=sideways"], "--set way to be one of twin, mixture, gradient"),
     ],
 )
@@ -61,7 +62,8 @@ def test_latent_weights_help_until_a_share_of_the_training():
     def made(way):
         return LatentWeights(way).trainer(kbnn.models.vgg_tiny(width=8), steps=100)
 
-    twin = made(Twin(0.4, until=0.5, feature_weight=2.0, teacher_contrast_weight=0.6))
+    contrast = FeatureContrast(0.6)
+    twin = made(Twin(0.4, until=0.5, feature_weight=2.0, teacher_contrast=contrast))
     for term, first in zip(twin.supervision, (0.4, 0.3, 2.0, 0.6), strict=True):
         weights = [float(term.weight_at(step)) for step in (0, 25, 50, 99)]
         assert weights == pytest.approx([first, first / 2, 0, 0]), term.name

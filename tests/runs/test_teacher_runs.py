@@ -6,10 +6,12 @@ import shutil
 import pytest
 import tf_keras as keras
 
+from kbnn import data
+from kbnn.losses import TeacherContrast
 from kbnn.runs import Data, Fit, InputError, Network, RunConfig
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.resume import check_teachers
-from kbnn.techniques import Distillation
+from kbnn.techniques import Distillation, FeatureContrast, ReleasedCode, SameBatch
 
 METHOD = ("--method", "distillation")
 
@@ -58,13 +60,55 @@ def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, move_first_ru
 def test_the_terms_of_a_teacher(finished):
     (term,) = Distillation(finished[0]).terms(100)
     assert (term.name, term.weight, term.temperature) == ("distillation", 1.0, 1.0)
-    weights = {"feature_weight": 2.0, "teacher_contrast_weight": 0.2}
-    terms = Distillation(finished[0], distillation_weight=0.3, **weights).terms(100)
+    settings = {"feature_weight": 2.0, "teacher_contrast": FeatureContrast(0.2, 0.4, 9, False)}
+    terms = Distillation(finished[0], distillation_weight=0.3, **settings).terms(100)
     assert [(term.name, term.weight) for term in terms] == [
         ("distillation", 0.3),
         ("feature_alignment", 2.0),
         ("teacher_contrast", 0.2),
     ]
+    (contrast,) = terms[-1].trainable_layers
+    assert contrast.negatives == SameBatch()
+    assert (contrast.temperature, contrast.embedding, contrast.train_heads) == (0.4, 9, False)
+
+
+def test_the_released_codes_setting_is_one_setting(finished, images):
+    technique = Distillation(finished[0], teacher_contrast=ReleasedCode())
+    assert technique.with_index
+    assert not Distillation(finished[0], teacher_contrast=FeatureContrast()).with_index
+    # Its loss has no distillation of class outputs.
+    distillation, _ = technique.for_data(data.describe("fashion_mnist")).terms(100)
+    assert distillation.weight == technique.distillation_weight == 0
+    both = Distillation(finished[0], distillation_weight=0.5, teacher_contrast=ReleasedCode())
+    assert both.distillation_weight == 0.5
+    filled = technique.for_data(data.describe("fashion_mnist"))
+    info = data.describe("fashion_mnist")
+    assert filled.teacher_contrast == ReleasedCode(info.train_size, 10)
+    own = TeacherContrast.released_code(info.train_size, 10)
+    term = filled.terms(100)[-1]
+    assert term.weight == own.weight == 3.2
+    options = [each.trainable_layers[0].options() for each in (term, own)]
+    assert options[0] == options[1]
+    assert options[0]["negatives"]["count"] == 4551
+    with pytest.raises(ValueError, match=r"Expected `rows` and `classes`.*ReleasedCode\(rows="):
+        technique.terms(100)
+    config = taught(finished, images, teacher_contrast=ReleasedCode())
+    assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "epochs"), [(["--set", "per_anchor=true"], 2), (["--set", "feature_weight=1"], 1)]
+)
+def test_a_run_with_the_released_codes_setting(
+    run_kbnn, settings, finished, tmp_path, options, epochs
+):
+    command = ("train", *settings(epochs=epochs), *METHOD, "--set", f"teacher={finished[0]}")
+    command += ("--set", "teacher_contrast=released_code", *options)
+    process = run_kbnn(*command, "--run", tmp_path / "run")
+    assert process.returncode == 0, process.stderr
+    log = RunFolder(tmp_path / "run").log()
+    assert all(row["teacher_contrast"] > 0 and row["distillation"] == 0 for row in log)
+    assert run_kbnn("convert", tmp_path / "run").returncode == 0
 
 
 def test_weights_depend_on_the_teacher_and_not_on_its_place(finished, images):
@@ -84,7 +128,7 @@ def test_weights_depend_on_the_teacher_and_not_on_its_place(finished, images):
         (["--set", "real_weight=1"], "real_weight with --method latent-weights --set way=twin"),
         (
             ["--set", "distillation_weight=0"],
-            "--set distillation_weight, --set feature_weight, --set teacher_contrast_weight above",
+            "--set distillation_weight, --set feature_weight above 0, or --set teacher_contrast.",
         ),
         (["--set", "temperature=0"], "--set temperature to be a number above 0"),
         (["--set", "distillation_weight=-1"], "--set distillation_weight to be a number of at"),

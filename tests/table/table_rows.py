@@ -98,8 +98,11 @@ QUANTIZERS = [
         lacks=NOT_ELEMENTWISE,
     ),
     contrastive_sign(kbnn.techniques.SameBatch(), pooling="flatten"),
-    contrastive_sign(kbnn.techniques.EmbeddingQueue(count=20)),
-    contrastive_sign(kbnn.techniques.MemoryBank(40, 10, momentum=0.25, per_anchor=True, seed=2)),
+    contrastive_sign(kbnn.techniques.EmbeddingQueue(20, head_momentum=0.9), normalize=True),
+    contrastive_sign(
+        kbnn.techniques.MemoryBank(40, 10, momentum=0.25, per_anchor=True, seed=2),
+        train_heads=False,
+    ),
     QuantizerRow(
         "ste_sign",
         make=lambda: lq.quantizers.SteSign(clip_value=1.3),

@@ -30,7 +30,7 @@ class ContrastiveSign(lq.quantizers.Quantizer):
     Args:
         base: q: a Larq quantizer, its alias or its config, or a `SmoothSign`.
         **contrast: The arguments of `kbnn.layers.ContrastiveTerm`, with its defaults: `negatives`,
-            `weight`, `temperature`, `embedding`, `pooling`.
+            `weight`, `temperature`, `embedding`, `pooling`, `train_heads`, `normalize`.
 
     Attributes:
         base: q.

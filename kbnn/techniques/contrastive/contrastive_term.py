@@ -14,16 +14,10 @@ from kbnn.techniques.contrastive.contrast_metrics import (
     distinct_codes_share,
     mean_metrics,
 )
-from kbnn.techniques.contrastive.embedding_head import POOLINGS, EmbeddingHead
+from kbnn.techniques.contrastive.embedding_head import POOLINGS, EmbeddingHead, MomentumHead
 from kbnn.techniques.contrastive.embedding_queue import EmbeddingQueueLayer
-from kbnn.techniques.contrastive.losses import (
-    check_temperature,
-    info_nce_loss,
-    log_mean_exp,
-    nce_loss,
-)
+from kbnn.techniques.contrastive.losses import check_temperature
 from kbnn.techniques.contrastive.memory_bank import MemoryBankLayer, to_sample_indices
-from kbnn.techniques.contrastive.negative_embeddings import NegativeEmbeddings
 from kbnn.techniques.contrastive.negatives import (
     EmbeddingQueue,
     MemoryBank,
@@ -33,6 +27,12 @@ from kbnn.techniques.contrastive.negatives import (
     resolve_negatives,
 )
 from kbnn.techniques.contrastive.replicas import all_gather_batch, scale_gradient_for_replicas
+from kbnn.techniques.contrastive.scoring import (
+    EmbeddedBatch,
+    score_with_bank,
+    score_with_batch,
+    score_with_queue,
+)
 from kbnn.training import batch_context
 
 DEFAULT_WEIGHT = 0.1
@@ -64,6 +64,9 @@ class ContrastiveTerm(keras.layers.Layer):
         temperature: tau, at least 0.001.
         embedding: The size of the embeddings.
         pooling: How the heads treat positions: "average" or "flatten".
+        train_heads: Whether the heads are trained. If not, they stay random projections.
+        normalize: Whether each head batch-normalizes its pooled input, by the mean and the variance
+            of the batch.
 
     A `kbnn.trainers.Trainer` passes the labels to the layer. Samples with equal labels are then not
     negatives of each other. Plain `fit` does not pass them. Under a distribution strategy the batch
@@ -88,8 +91,8 @@ class ContrastiveTerm(keras.layers.Layer):
         (True, 0.0)
 
     Source: CMIM (kbnn/techniques/contrastive/README.md). From its code: the loss with a memory
-    bank, its size and its momentum. Departures: the code has a weight of 3.2 and a temperature of
-    0.1, and does not train the heads. The other two sources of negatives are kbnn's.
+    bank, its positives, size and momentum. Departures: the code has a weight of 3.2 and a
+    temperature of 0.1, and does not train the heads. The other two sources of negatives are kbnn's.
     """
 
     def __init__(
@@ -99,6 +102,8 @@ class ContrastiveTerm(keras.layers.Layer):
         temperature: float = 0.3,
         embedding: int = 128,
         pooling: str = "average",
+        train_heads: bool = True,
+        normalize: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -108,17 +113,31 @@ class ContrastiveTerm(keras.layers.Layer):
         self.temperature = float(temperature)
         self.embedding = _checks.positive_int("embedding", embedding)
         self.pooling = _checks.one_of("pooling", pooling, POOLINGS)
-        self.binary_head = EmbeddingHead(self.embedding, self.pooling, name="binary_head")
-        self.real_head = EmbeddingHead(self.embedding, self.pooling, name="real_head")
+        self.train_heads = _checks.boolean("train_heads", train_heads)
+        self.normalize = _checks.boolean("normalize", normalize)
+        form: dict[str, Any] = {
+            "units": self.embedding,
+            "pooling": self.pooling,
+            "normalize": self.normalize,
+            "is_trained": self.train_heads,
+        }
+        self.binary_head = EmbeddingHead(**form, name="binary_head")
+        self.real_head = EmbeddingHead(**form, name="real_head")
+        self.momentum_heads: list[MomentumHead] = []
         self.memory: EmbeddingQueueLayer | MemoryBankLayer | None = None
         if isinstance(self.negatives, EmbeddingQueue):
             self.memory = EmbeddingQueueLayer(self.negatives, self.embedding, name="queue")
+            self.momentum_heads = [
+                MomentumHead(**{**form, "is_trained": False}, name=f"{view}_momentum_head")
+                for view in ("binary", "real")
+            ]
         elif isinstance(self.negatives, MemoryBank):
             self.memory = MemoryBankLayer(self.negatives, self.embedding, name="bank")
 
     def build(self, input_shape: Any) -> None:
         binary, real = input_shape
         parts = [(self.binary_head, binary), (self.real_head, real)]
+        parts += zip(self.momentum_heads, (binary, real), strict=False)
         for part, shape in [*parts, *([] if self.memory is None else [(self.memory, None)])]:
             with tf.name_scope(part.name):
                 part.build(shape)
@@ -166,11 +185,14 @@ class ContrastiveTerm(keras.layers.Layer):
             indices = to_sample_indices(indices, tf.convert_to_tensor(binary).shape[0])
         distinct_codes = distinct_codes_share(binary)
         views = self.binary_head(binary), self.real_head(real)
-        gathered = all_gather_batch(*views, batch_context.classes(labels), indices)
-        loss, is_scored = self._score(*gathered)
+        keys = self._keys(binary, real)
+        batch = EmbeddedBatch(
+            *all_gather_batch(*views, *keys, batch_context.classes(labels), indices)
+        )
+        loss, is_scored = self._score(batch)
         self.sums.assign_add(
             batch_sums(
-                *gathered[:2],
+                *(batch.binary, batch.real),
                 temperature=self.temperature,
                 distinct_codes=distinct_codes,
                 loss=loss,
@@ -200,56 +222,29 @@ class ContrastiveTerm(keras.layers.Layer):
             binary, real = tf.stop_gradient(binary), tf.stop_gradient(real)
         return self.weight * self.batch_loss(binary, real, batch.labels, batch.indices)
 
-    def _score(
-        self, binary: tf.Tensor, real: tf.Tensor, labels: Any, indices: Any
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Return the loss of the joint batch, and whether it had anything to compare with.
+    def _keys(self, binary: Any, real: Any) -> list[tf.Tensor | None]:
+        """Update the momentum heads. Return their embeddings of both views; None without them."""
+        if not isinstance(self.negatives, EmbeddingQueue):
+            return [None, None]
+        heads = (self.binary_head, self.real_head)
+        for momentum_head, head in zip(self.momentum_heads, heads, strict=True):
+            momentum_head.follow(head, self.negatives.head_momentum)
+        return [
+            tf.stop_gradient(momentum_head(view))
+            for momentum_head, view in zip(self.momentum_heads, (binary, real), strict=True)
+        ]
 
-        The memory takes the batch after it has been scored.
-        """
+    def _score(self, batch: EmbeddedBatch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the loss of the joint batch, and whether it had anything to compare with."""
         is_scored = tf.constant(True)
         if isinstance(self.memory, EmbeddingQueueLayer):
-            others = self.memory.negatives(tf.shape(binary)[0], labels)
             is_scored = self.memory.written > 0
-            losses = info_nce_loss(
-                *(binary, real),
-                binary_negatives=others.binary,
-                real_negatives=others.real,
-                keep=others.keep,
-                temperature=self.temperature,
-            )
-            self.memory.write(binary, real, labels)
+            losses = score_with_queue(batch, self.temperature, self.memory)
         elif isinstance(self.memory, MemoryBankLayer):
-            is_first = tf.equal(self.memory.draws, 0)
-            others = self.memory.negatives(indices, labels)
-            log_scale = tf.where(is_first, self._first_scale(binary, real, others), self.log_scale)
-            self.log_scale.assign(log_scale)
-            losses = nce_loss(
-                *(binary, real, others.binary, others.real),
-                keep=others.keep,
-                temperature=self.temperature,
-                log_scale=log_scale,
-            )
-            self.memory.write(indices, binary, real, labels)
+            losses = score_with_bank(batch, self.temperature, self.memory, self.log_scale)
         else:
-            losses = info_nce_loss(binary, real, labels, temperature=self.temperature)
+            losses = score_with_batch(batch, self.temperature)
         return tf.reduce_mean(losses), is_scored
-
-    def _first_scale(
-        self, binary: tf.Tensor, real: tf.Tensor, others: NegativeEmbeddings
-    ) -> tf.Tensor:
-        """Return log c for both anchors, which stays constant after the first batch."""
-        positive = tf.reduce_sum(binary * real, axis=-1) / self.temperature
-        return tf.stack(
-            [
-                log_mean_exp(
-                    positive,
-                    tf.matmul(anchor, negatives, transpose_b=True) / self.temperature,
-                    others.keep,
-                )
-                for anchor, negatives in ((binary, others.real), (real, others.binary))
-            ]
-        )
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         return ()
@@ -262,6 +257,8 @@ class ContrastiveTerm(keras.layers.Layer):
             "temperature": self.temperature,
             "embedding": self.embedding,
             "pooling": self.pooling,
+            "train_heads": self.train_heads,
+            "normalize": self.normalize,
         }
 
     def get_config(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from kbnn.techniques.contrastive.negatives import EmbeddingQueue
 
 @keras.utils.register_keras_serializable(package="kbnn", name="EmbeddingQueue")
 class EmbeddingQueueLayer(keras.layers.Layer):
-    """Keeps the most recent embeddings of both views, and their classes.
+    """Keeps the most recent embeddings of both views by the momentum heads, and their classes.
 
     It starts empty. When it is full, new embeddings replace the oldest. The weights are saved and
     not trained, and no gradient reaches them. Under a distribution strategy every replica has to
@@ -85,9 +85,16 @@ class EmbeddingQueueLayer(keras.layers.Layer):
         self.written.assign_add(count)
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "rows": self.rows, "units": self.units}
+        return {
+            **super().get_config(),
+            "rows": self.rows,
+            "head_momentum": self.settings.head_momentum,
+            "units": self.units,
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "EmbeddingQueueLayer":
         config = dict(config)
-        return cls(EmbeddingQueue(count=config.pop("rows")), **config)
+        names = {"rows": "count", "head_momentum": "head_momentum"}
+        options = {names[name]: config.pop(name) for name in names if name in config}
+        return cls(EmbeddingQueue(**options), **config)

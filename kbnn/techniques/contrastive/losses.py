@@ -16,6 +16,8 @@ def nce_loss(
     binary_negatives: Any,
     real_negatives: Any,
     *,
+    binary_positives: Any = None,
+    real_positives: Any = None,
     keep: Any = None,
     temperature: float = 0.1,
     log_scale: Any = None,
@@ -36,6 +38,9 @@ def nce_loss(
         real: Embeddings of the real-valued views of the same samples, in the same shape.
         binary_negatives: Embeddings of the binary views of other samples, `(negatives, size)`.
         real_negatives: Embeddings of the real-valued views of other samples.
+        binary_positives: Embeddings that replace `binary` as the positives of the real anchors,
+            in the same shape, such as the samples' rows in a memory.
+        real_positives: Embeddings that replace `real` as the positives of the binary anchors.
         keep: Booleans `(batch, negatives)`: which negatives an anchor has. By default it has all.
             N is counted for each anchor, and an anchor without negatives has the loss 0.
         temperature: tau, at least 0.001.
@@ -47,7 +52,8 @@ def nce_loss(
         The loss of each sample, float32 `(batch,)`.
 
     Raises:
-        ValueError: There are no negatives, or the temperature is below 0.001.
+        ValueError: There are no negatives, only one of the two kinds of positives is given, or the
+            temperature is below 0.001.
 
     Example:
         The result is 2 (log 8 + 7 log(8 / 7)).
@@ -65,7 +71,7 @@ def nce_loss(
     binary, real, binary_negatives, real_negatives = (
         tf.cast(value, tf.float32) for value in (binary, real, binary_negatives, real_negatives)
     )
-    positive = _pair_similarity(binary, real)
+    positives = _pair_similarities(binary, real, binary_positives, real_positives)
     scales: Any = (None, None)
     if log_scale is not None:
         scales = tf.unstack(tf.cast(log_scale, tf.float32) + tf.zeros(2))
@@ -78,8 +84,8 @@ def nce_loss(
                 temperature=temperature,
                 log_scale=scale,
             )
-            for anchor, negatives, scale in zip(
-                (binary, real), (real_negatives, binary_negatives), scales, strict=True
+            for positive, anchor, negatives, scale in zip(
+                positives, (binary, real), (real_negatives, binary_negatives), scales, strict=True
             )
         ]
     )
@@ -92,6 +98,8 @@ def info_nce_loss(
     *,
     binary_negatives: Any = None,
     real_negatives: Any = None,
+    binary_positives: Any = None,
+    real_positives: Any = None,
     keep: Any = None,
     temperature: float = 0.1,
 ) -> tf.Tensor:
@@ -111,6 +119,8 @@ def info_nce_loss(
         binary_negatives: Embeddings of the binary views of other samples, `(negatives, size)`. By
             default the batch provides the negatives.
         real_negatives: Embeddings of the real-valued views of other samples.
+        binary_positives: As in `nce_loss`.
+        real_positives: As in `nce_loss`.
         keep: Booleans `(batch, negatives)` for given negatives: which ones an anchor has. An anchor
             without negatives has the loss 0.
         temperature: tau, at least 0.001.
@@ -119,8 +129,9 @@ def info_nce_loss(
         The loss of each sample, float32 `(batch,)`.
 
     Raises:
-        ValueError: Only one of the two kinds of negatives is given, there are none, `labels` come
-            with given negatives, `keep` comes without, or the temperature is below 0.001.
+        ValueError: Only one of the two kinds of negatives or of positives is given, there are no
+            negatives, `labels` come with given negatives, `keep` comes without, or the temperature
+            is below 0.001.
 
     Example:
         >>> import kbnn
@@ -134,18 +145,15 @@ def info_nce_loss(
     2018). Its use between binary and real activations is kbnn's.
     """
     check_temperature(temperature)
-    if (binary_negatives is None) != (real_negatives is None):
-        raise ValueError(
-            "Expected `binary_negatives` and `real_negatives`, or neither. Received: one of them"
-        )
+    _check_both_or_neither("negatives", binary_negatives, real_negatives)
     binary, real = tf.cast(binary, tf.float32), tf.cast(real, tf.float32)
-    positive = _pair_similarity(binary, real)
+    positives = _pair_similarities(binary, real, binary_positives, real_positives)
     if binary_negatives is None:
         if keep is not None:
             raise ValueError("Expected `keep` only with negatives. Received: `keep` without them")
         binary_negatives, real_negatives = binary, real
         own = tf.eye(tf.shape(binary)[0], dtype=tf.bool)
-        keep = ~own if labels is None else ~own & ~_have_same_label(labels, positive.shape[0])
+        keep = ~own if labels is None else ~own & ~_have_same_label(labels, binary.shape[0])
     elif labels is not None:
         raise ValueError("Expected `keep` with given negatives. Received: `labels`")
     negatives = (tf.cast(real_negatives, tf.float32), tf.cast(binary_negatives, tf.float32))
@@ -157,7 +165,7 @@ def info_nce_loss(
                 keep=keep,
                 temperature=temperature,
             )
-            for anchor, others in zip((binary, real), negatives, strict=True)
+            for positive, anchor, others in zip(positives, (binary, real), negatives, strict=True)
         ]
     )
 
@@ -229,14 +237,30 @@ def _divide_by_temperature(
     return positive, negative, keep
 
 
-def _pair_similarity(binary: tf.Tensor, real: tf.Tensor) -> tf.Tensor:
-    """Return the inner product of the two views of each sample."""
-    if binary.shape.rank != 2 or not binary.shape.is_compatible_with(real.shape):
+def _pair_similarities(
+    binary: tf.Tensor, real: tf.Tensor, binary_positives: Any, real_positives: Any
+) -> list[tf.Tensor]:
+    """Return the similarity of each binary and of each real anchor to its positive."""
+    _check_both_or_neither("positives", binary_positives, real_positives)
+    if binary_positives is None:
+        binary_positives, real_positives = binary, real
+    similarities = []
+    for anchor, positive in ((binary, real_positives), (real, binary_positives)):
+        positive = tf.cast(positive, tf.float32)
+        if anchor.shape.rank != 2 or not anchor.shape.is_compatible_with(positive.shape):
+            raise ValueError(
+                "Expected embeddings of two views, both `(batch, size)`. "
+                f"Received: shapes {anchor.shape} and {positive.shape}"
+            )
+        similarities.append(tf.reduce_sum(anchor * positive, axis=-1))
+    return similarities
+
+
+def _check_both_or_neither(kind: str, binary: Any, real: Any) -> None:
+    if (binary is None) != (real is None):
         raise ValueError(
-            "Expected embeddings of two views, both `(batch, size)`. "
-            f"Received: shapes {binary.shape} and {real.shape}"
+            f"Expected `binary_{kind}` and `real_{kind}`, or neither. Received: one of them"
         )
-    return tf.reduce_sum(binary * real, axis=-1)
 
 
 def _have_same_label(labels: Any, batch: int | None) -> tf.Tensor:

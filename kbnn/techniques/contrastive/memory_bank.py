@@ -30,12 +30,13 @@ class MemoryBankLayer(keras.layers.Layer):
     $$v_i \leftarrow \frac{m\, v_i + (1 - m)\, e_i}{\| m\, v_i + (1 - m)\, e_i \|}$$
 
     They start uniform in $(-a, a)$ with $a = \sqrt{3 / \mathrm{units}}$, so that their length is
-    about 1. The weights are saved and not trained, and no gradient reaches them. A step writes only
-    the rows of its batch. The drawn negatives depend on the seed and on a saved counter. Under a
-    distribution strategy every replica has to write the same rows: the batch of all replicas.
+    about 1. A sample's rows are random until its first visit. The weights are saved and not
+    trained, and no gradient reaches them. A step writes only the rows of its batch. The drawn
+    negatives depend on the seed and on a saved counter. Under a distribution strategy every replica
+    has to write the same rows: the batch of all replicas.
 
     If a batch contains a sample twice, its first embedding is written. An out-of-range index raises
-    an error. XLA cannot raise; there the sample is skipped.
+    an error. XLA cannot raise; there the sample has no negatives, and is not written.
 
     Args:
         settings: A `MemoryBank` with `rows`.
@@ -72,6 +73,17 @@ class MemoryBankLayer(keras.layers.Layer):
         )
         self.draws = self.add_weight("draws", (), dtype="int64", initializer="zeros", **kept)
         super().build(input_shape)
+
+    def positives(self, indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Return the binary and the real rows of samples, each `(batch, units)`.
+
+        Args:
+            indices: The indices of the samples, `(batch,)`.
+        """
+        if not self.built:
+            self.build(None)
+        places = tf.clip_by_value(self._check_rows(indices), 0, self.rows - 1)
+        return gather_rows(self.binary_rows, places), gather_rows(self.real_rows, places)
 
     def negatives(self, indices: tf.Tensor, labels: tf.Tensor | None = None) -> NegativeEmbeddings:
         """Draw negatives for a batch of samples, and count the draw.
@@ -123,15 +135,7 @@ class MemoryBankLayer(keras.layers.Layer):
             real: Embeddings of the real-valued views.
             labels: The classes of the samples, int64 `(batch,)`, or None.
         """
-        indices = to_sample_indices(indices)
-        check = tf.debugging.assert_equal(
-            self._is_row(indices),
-            True,
-            f"Expected sample indices from 0 to {self.rows - 1}, the rows of the memory bank.",
-        )
-        # The check is None in eager mode, where it has raised, and an operation in graphs.
-        with tf.control_dependencies([] if check is None else [check]):
-            indices = tf.identity(indices)
+        indices = self._check_rows(indices)
         momentum = self.settings.momentum
         if momentum < 1:
             places, first = self._rows_to_write(indices)
@@ -154,7 +158,7 @@ class MemoryBankLayer(keras.layers.Layer):
         self, indices: tf.Tensor, labels: tf.Tensor | None, drawn: tf.Tensor, others: tf.Tensor
     ) -> tf.Tensor:
         """Return which rows are not a sample's own and not known to have its class."""
-        is_other = tf.cast(indices, tf.int64)[:, None] != drawn[None, :]
+        is_other = (indices[:, None] != drawn[None, :]) & self._is_row(indices)[:, None]
         return is_other & has_other_class(labels, others, tf.shape(indices)[0])
 
     def _draw_rows(self, key: tf.Tensor) -> tf.Tensor:
@@ -163,6 +167,18 @@ class MemoryBankLayer(keras.layers.Layer):
             return tf.range(self.rows, dtype=tf.int64)
         order = _random_integers([self.rows], key)
         return tf.cast(tf.math.top_k(order, self.settings.count).indices, tf.int64)
+
+    def _check_rows(self, indices: Any) -> tf.Tensor:
+        """Return sample indices after a check that each is a row."""
+        indices = to_sample_indices(indices)
+        check = tf.debugging.assert_equal(
+            self._is_row(indices),
+            True,
+            f"Expected sample indices from 0 to {self.rows - 1}, the rows of the memory bank.",
+        )
+        # The check is None in eager mode, where it has raised, and an operation in graphs.
+        with tf.control_dependencies([] if check is None else [check]):
+            return tf.identity(indices)
 
     def _is_row(self, indices: tf.Tensor) -> tf.Tensor:
         return (indices >= 0) & (indices < self.rows)

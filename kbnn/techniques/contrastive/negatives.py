@@ -30,27 +30,40 @@ class SameBatch(Settings):
 class EmbeddingQueue(Settings):
     """The negatives of a sample are the most recent embeddings of earlier batches.
 
-    The loss is `kbnn.losses.info_nce_loss`. The first batch finds an empty queue and has a loss of
-    0. This source needs no sample indices. Its alias is "queue".
+    The loss is `kbnn.losses.info_nce_loss`. Each head has a momentum head, a moving average of its
+    weights over the training steps, which is not trained. The momentum heads compute the embeddings
+    in the queue, and also the positives, which get no gradient. Without them, the critic could tell
+    new embeddings from old ones instead of one sample from another. The features in front of the
+    heads are those of the step that stored them.
+
+    The first batch finds an empty queue and has a loss of 0. This source needs no sample indices.
+    Its alias is "queue".
 
     Args:
         {settings}
 
     Raises:
-        ValueError: `count` is not a positive integer.
+        ValueError: An argument is out of range.
 
     Example:
         >>> import kbnn
         >>> queue = kbnn.techniques.EmbeddingQueue(count=256)
         >>> model = kbnn.techniques.with_contrast(kbnn.models.vgg_tiny(width=8), negatives=queue)
 
-    Source: the queue of "Momentum Contrast" (He et al., 2020), without its momentum encoder. Its
-    use between binary and real activations is kbnn's.
+    Source: the queue and the momentum encoder of "Momentum Contrast" (He et al., 2020). Departures:
+    only the heads have a moving average, not the network in front of them. The use between binary
+    and real activations is kbnn's.
     """
 
     source: ClassVar[str] = "queue"
 
     count: int = setting(4096, "the number of embeddings that the queue keeps", least=1)
+    head_momentum: float = setting(
+        0.99,
+        "the share of a momentum head's weights that stays in a training step",
+        least=0,
+        most=0.9999,
+    )
 
 
 @document_settings
@@ -58,8 +71,13 @@ class EmbeddingQueue(Settings):
 class MemoryBank(Settings):
     """The negatives of a sample are drawn from running embeddings of all training samples.
 
-    The loss is `kbnn.losses.nce_loss`. A bank needs the sample indices, which a
-    `kbnn.trainers.Trainer(model, with_index=True)` passes to it. Its alias is "bank".
+    The loss is `kbnn.losses.nce_loss`. The positive of a sample's binary anchor is the sample's
+    *real* row, and the positive of its real anchor is its *binary* row, so positives and negatives
+    are equally old. When the training sees a sample for the first time, its rows are random, and so
+    is its positive.
+
+    A bank needs the sample indices, which a `kbnn.trainers.Trainer(model, with_index=True)` passes
+    to it. Its alias is "bank".
 
     Args:
         {settings}
@@ -73,8 +91,8 @@ class MemoryBank(Settings):
         >>> model = kbnn.techniques.with_contrast(kbnn.models.vgg_tiny(width=8), negatives=bank)
         >>> trainer = kbnn.trainers.Trainer(model, with_index=True)
 
-    Source: the CMIM code, whose memory comes from "Contrastive Representation Distillation" (Tian
-    et al., 2020). It draws per anchor; one draw for the batch is kbnn's.
+    Source: the CMIM code, the positives included. Its memory comes from "Contrastive Representation
+    Distillation" (Tian et al., 2020). It draws per anchor; one draw for the batch is kbnn's.
     """
 
     source: ClassVar[str] = "bank"

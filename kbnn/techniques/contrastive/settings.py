@@ -46,6 +46,10 @@ class Contrastive(Technique):
     embedding: int = setting(
         default_of(ContrastiveTerm, "embedding"), "size of the embeddings", least=1
     )
+    train_heads: bool = setting(
+        default_of(ContrastiveTerm, "train_heads"),
+        "whether the embedding heads are trained; if not, they stay random projections",
+    )
     layers: str | tuple[str, ...] = setting(
         default_of(with_contrast, "layers"),
         "layers whose inputs get the term",
@@ -74,6 +78,7 @@ class Contrastive(Technique):
             weight=self.weight,
             temperature=self.temperature,
             embedding=self.embedding,
+            train_heads=self.train_heads,
             negatives=negatives,
         )
 

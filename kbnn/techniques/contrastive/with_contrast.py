@@ -48,7 +48,7 @@ def with_contrast(
         weight: lambda.
         name: The name of the new model. By default it is the old name.
         **contrast: The other arguments of `kbnn.layers.ContrastiveTerm`: `negatives`,
-            `temperature`, `embedding`, `pooling`.
+            `temperature`, `embedding`, `pooling`, `train_heads`, `normalize`.
 
     Returns:
         A new model with the same layer names, not compiled. The given model does not change.

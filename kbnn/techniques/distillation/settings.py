@@ -5,7 +5,9 @@ from typing import ClassVar
 
 import tf_keras as keras
 
+from kbnn import data
 from kbnn._settings import document_settings, setting
+from kbnn.techniques.contrastive.teacher_settings import ReleasedCode
 from kbnn.techniques.distillation.distillation_trainer import DistillationTrainer
 from kbnn.techniques.latent_weights.supervision_settings import SupervisionSettings
 from kbnn.techniques.technique import Technique
@@ -23,7 +25,8 @@ class Distillation(SupervisionSettings, Technique):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid; all weights 0; a folder without a finished run.
+        ValueError: A value that is not valid; 0 as the weight of all that it teaches; a folder
+            without a finished run.
 
     Example:
         >>> import kbnn
@@ -38,9 +41,26 @@ class Distillation(SupervisionSettings, Technique):
     teacher: TrainedRun = setting(help="folder of the finished run", form="RUN")
     _: dataclasses.KW_ONLY
     distillation_weight: float = setting(
-        1.0, "weight of the distillation from its class outputs", least=0
+        None,
+        "weight of the distillation from its class outputs",
+        least=0,
+        unset="1, or 0 with teacher_contrast=released_code",
     )
     temperature: float = setting(1.0, "temperature of the distillation", above=0)
+
+    def __post_init__(self) -> None:
+        if self.distillation_weight is None:
+            is_released = isinstance(self.teacher_contrast, ReleasedCode)
+            self._keep("distillation_weight", 0.0 if is_released else 1.0)
+        super().__post_init__()
+
+    @property
+    def with_index(self) -> bool:
+        return self.teacher_contrast is not None and self.teacher_contrast.with_index
+
+    def for_data(self, data: data.DataInfo) -> "Distillation":
+        contrast = self.teacher_contrast
+        return self if contrast is None else self.replace(teacher_contrast=contrast.for_data(data))
 
     def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:
         return DistillationTrainer(
@@ -48,5 +68,5 @@ class Distillation(SupervisionSettings, Technique):
             self.teacher.load(),
             self.terms(steps),
             label_weight=self.label_weight,
-            with_index=with_index,
+            with_index=with_index or self.with_index,
         )

@@ -10,6 +10,7 @@ from kbnn._settings import Settings, default_of, document_settings, setting
 from kbnn.graph.larq_quantizers import has_binary_kernel
 from kbnn.graph.layers import layers_of
 from kbnn.graph.roles import ROLES
+from kbnn.techniques.contrastive.teacher_settings import FeatureContrast
 from kbnn.techniques.latent_weights.latent_gradient_trainer import LatentGradientTrainer
 from kbnn.techniques.latent_weights.latent_mixture_trainer import LatentMixtureTrainer
 from kbnn.techniques.latent_weights.latent_weight_trainer import LatentWeightTrainer
@@ -29,7 +30,7 @@ class Twin(SupervisionSettings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid; all weights 0.
+        ValueError: A value that is not valid; 0 as the weight of all that it teaches.
     """
 
     real_weight: float = setting(1.0, "weight of the twin's own loss", least=0)
@@ -42,6 +43,10 @@ class Twin(SupervisionSettings):
         f"real-valued layers that both networks share: any of {', '.join(ROLES)}, or none",
     )
     until: float | None = setting(None, _UNTIL, above=0, most=1, unset="never")
+    _: dataclasses.KW_ONLY
+    teacher_contrast: FeatureContrast | None = setting(
+        None, "contrastive term with the twin's features"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from kbnn._settings import Settings, setting
-from kbnn.techniques.contrastive.teacher_contrast import TeacherContrast
+from kbnn.techniques.contrastive.teacher_settings import FeatureContrast, ReleasedCode
 from kbnn.techniques.latent_weights.terms import (
     Distillation,
     FeatureAlignment,
@@ -30,20 +30,23 @@ class SupervisionSettings(Settings):
     )
     temperature: float = setting(4.0, "temperature of the distillation", above=0)
     feature_weight: float = setting(0.0, "weight of the alignment with its features", least=0)
-    teacher_contrast_weight: float = setting(
-        0.0, "weight of a contrastive term with its features", least=0
+    teacher_contrast: FeatureContrast | ReleasedCode | None = setting(
+        None, "contrastive term with its features"
     )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not any(self.weights.values()):
+        if not any(self.weights.values()) and self.teacher_contrast is None:
             names = ", ".join(f"`{name}`" for name in self.weights)
-            raise ValueError(f"Expected one of {names} above 0. Received: 0 for all of them")
+            raise ValueError(
+                f"Expected one of {names} above 0, or `teacher_contrast`. "
+                "Received: 0 for all of them, and no `teacher_contrast`"
+            )
 
     @property
     def weights(self) -> dict[str, float]:
-        """The weights of what it teaches, by the names of their settings."""
-        names = ("distillation_weight", "feature_weight", "teacher_contrast_weight")
+        """The weights of what it teaches that may be 0, by the names of their settings."""
+        names = ("distillation_weight", "feature_weight")
         return {name: getattr(self, name) for name in names}
 
     def terms(self, steps: int) -> list[LatentSupervision]:
@@ -53,8 +56,9 @@ class SupervisionSettings(Settings):
         ]
         if self.feature_weight:
             found.append(FeatureAlignment(self.weight_at(self.feature_weight, steps)))
-        if self.teacher_contrast_weight:
-            found.append(TeacherContrast(self.weight_at(self.teacher_contrast_weight, steps)))
+        if self.teacher_contrast is not None:
+            weight = self.weight_at(self.teacher_contrast.weight, steps)
+            found.append(self.teacher_contrast.term(weight))
         return found
 
     def weight_at(self, first: float, steps: int) -> Any:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tf_keras as keras
 
-from kbnn.techniques.contrastive.embedding_head import EmbeddingHead
+from kbnn.techniques.contrastive.embedding_head import EmbeddingHead, MomentumHead
 
 
 @pytest.mark.parametrize("pooling", ["average", "flatten"])
@@ -17,6 +17,31 @@ def test_it_is_a_linear_map_of_length_one(rng, pooling):
     expected = (x.mean(axis=(1, 2)) if pooling == "average" else x.reshape(4, -1)) @ kernel + bias
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(head(x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_batch_normalization_takes_away_scale_and_offset(rng):
+    head = EmbeddingHead(5, normalize=True)
+    x = rng.normal(size=(40, 3, 3, 6)).astype("f")
+    pooled = x.mean(axis=(1, 2))
+    head.build(x.shape)
+    expected = (pooled - pooled.mean(0)) / np.sqrt(pooled.var(0) + 1e-5) @ head.kernel.numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(head(x), expected, rtol=1e-4, atol=1e-5)
+    scale, offset = rng.uniform(1, 9, 6).astype("f"), rng.normal(size=6).astype("f")
+    np.testing.assert_allclose(head(scale * x + offset), expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_momentum_head_starts_at_the_head_and_then_lags_behind_it(rng):
+    head, average = EmbeddingHead(5), MomentumHead(5, is_trained=False)
+    x = rng.normal(size=(4, 6)).astype("f")
+    head(x), average(x)
+    assert average.trainable_weights == []
+    average.follow(head, 0.9)
+    np.testing.assert_allclose(average(x), head(x), rtol=1e-4, atol=1e-6)
+    first = head.kernel.numpy()
+    head.kernel.assign(-first)
+    average.follow(head, 0.9)
+    np.testing.assert_allclose(average.kernel, (0.9 * 0.1 - 0.1) * first, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("pooling", ["average", "flatten"])
@@ -46,6 +71,9 @@ def test_it_stays_in_float32_under_mixed_precision():
         keras.mixed_precision.set_global_policy("float32")
     copy = EmbeddingHead.from_config(head.get_config())
     assert (copy.units, copy.pooling, copy.dtype) == (5, "average", "float32")
+    assert (copy.normalize, copy.is_trained) == (False, True)
+    copy = EmbeddingHead.from_config(EmbeddingHead(5, "flatten", True, False).get_config())
+    assert (copy.pooling, copy.normalize, copy.is_trained) == ("flatten", True, False)
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,22 @@ def test_both_anchors_are_scored_against_the_other_views_memory(rng):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_positives_of_a_memory_replace_those_of_the_batch(rng):
+    b, r, pb, pr = (unit(rng, 5, 8) for _ in range(4))
+    mb, mr = unit(rng, 9, 8), unit(rng, 9, 8)
+    memory = {"binary_positives": pb, "real_positives": pr}
+    found = kbnn.losses.nce_loss(b, r, mb, mr, log_scale=[0.5, -0.5], **memory)
+    expected = ratio_form((b * pr).sum(1), b @ mr.T, log_scale=0.5, size=100)
+    expected += ratio_form((r * pb).sum(1), r @ mb.T, log_scale=-0.5, size=100)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    found = kbnn.losses.info_nce_loss(b, r, binary_negatives=mb, real_negatives=mr, **memory)
+    expected = 0
+    for positive, negative in (((b * pr).sum(1), b @ mr.T), ((r * pb).sum(1), r @ mb.T)):
+        own = np.exp(positive / TAU)
+        expected -= np.log(own / (own + np.exp(negative / TAU).sum(1)))
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 def test_without_a_scale_that_of_the_similarities_is_taken_as_a_constant(rng):
     positive, negative = rng.uniform(-1, 1, 6), rng.uniform(-1, 1, (6, 9))
     keep = rng.random((6, 9)) < 0.5
@@ -228,6 +244,8 @@ def test_arrays_of_another_shape_are_refused():
     for call in (lambda: info_nce(view, one), lambda: nce(view, one, view, view)):
         with pytest.raises(ValueError, match="Expected embeddings of two views"):
             call()
+    with pytest.raises(ValueError, match="Expected embeddings of two views"):
+        nce(view, view, view, view, binary_positives=one, real_positives=one)
     for labels in ([3], [[0], [1], [2], [3]], view):
         with pytest.raises(ValueError, match=r"Expected `labels` to be `\(4,\)`"):
             info_nce(view, view, labels)
@@ -241,6 +259,8 @@ def test_arguments_that_contradict_each_other_are_refused():
     memory = {"binary_negatives": view, "real_negatives": view}
     with pytest.raises(ValueError, match="`binary_negatives` and `real_negatives`"):
         kbnn.losses.info_nce_loss(view, view, binary_negatives=view)
+    with pytest.raises(ValueError, match="`binary_positives` and `real_positives`"):
+        kbnn.losses.nce_loss(view, view, view, view, real_positives=view)
     with pytest.raises(ValueError, match=r"`keep` only with negatives. Received: `keep` without"):
         kbnn.losses.info_nce_loss(view, view, keep=np.ones((2, 2), bool))
     with pytest.raises(ValueError, match="Received: `labels`"):

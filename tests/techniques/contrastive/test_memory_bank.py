@@ -105,6 +105,29 @@ def test_under_xla_such_a_sample_is_not_written(index):
         np.testing.assert_array_equal(old, new)
 
 
+@pytest.mark.parametrize("per_anchor", [False, True])
+def test_positives_are_the_samples_rows(per_anchor):
+    made = bank(per_anchor=per_anchor)
+    binary, real = made.positives(int64(7, 0, 7))
+    np.testing.assert_array_equal(binary, made.binary_rows.numpy()[[7, 0, 7]])
+    np.testing.assert_array_equal(real, made.real_rows.numpy()[[7, 0, 7]])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="indices from 0 to 19"):
+        made.positives(int64(3, 20))
+    for index in (-1, 20, 10**12):
+
+        @tf.function(jit_compile=True)
+        def compiled(index):
+            return made.positives(index), made.negatives(index).keep
+
+        (binary, real), keep = compiled(int64(index, 3))
+        np.testing.assert_array_equal(binary[1], made.binary_rows[3])
+        assert np.isfinite(binary).all()
+        assert np.isfinite(real).all()
+        # A sample that is no row has nothing to compare with, and so no loss.
+        assert not keep.numpy()[0].any()
+        assert keep.numpy()[1].any()
+
+
 def drawn(made, indices, labels=None, negatives=None):
     """Return the rows that are negatives of each sample."""
     found = (negatives or made.negatives)(indices, labels)

@@ -17,6 +17,7 @@ from kbnn.techniques import EmbeddingQueue, MemoryBank, SameBatch
     [
         (EmbeddingQueue, {"count": 0}, "`count` to be a positive integer. Received: count=0"),
         (EmbeddingQueue, {"count": 1.5}, "`count` to be a positive integer"),
+        (EmbeddingQueue, {"head_momentum": 1.0}, "`head_momentum` to be a number from 0 to 0.9999"),
         (MemoryBank, {"rows": 0}, "`rows` to be a positive integer"),
         (MemoryBank, {"rows": True}, "`rows` to be a positive integer"),
         (MemoryBank, {"count": 0}, "`count` to be a positive integer"),
@@ -66,7 +67,7 @@ def test_what_is_neither_says_what_is_expected():
 
 
 @pytest.mark.parametrize(
-    "negatives", [SameBatch(), EmbeddingQueue(7), MemoryBank(9, 5, 0.25, True, 2)]
+    "negatives", [SameBatch(), EmbeddingQueue(7, 0.5), MemoryBank(9, 5, 0.25, True, 2)]
 )
 def test_a_config_keeps_them(negatives):
     for made in (ContrastiveTerm(negatives), ContrastiveSign(negatives=negatives)):
