@@ -41,18 +41,13 @@ def train_and_measure(
         callbacks=[clock],
         note=print,
     )
-    row = Row(
-        *(bench.name, arm, seed, config.fit.epochs),
+    row = make_row(
+        *(bench, arm, config, folder),
         validation_accuracy=result["validation_accuracy"],
         validation_accuracy_before=result.get("validation_accuracy_before_recalibration"),
-        **(_NOT_MEASURED if bench.arms[arm].is_tuning else measure_file(config, folder)),
         cpu_seconds=clock.seconds(folder, config.fit.epochs),
         train_seconds=result["seconds"],
-        settings=bench_table.settings_json(config),
-        versions=json.dumps(folder.versions()),
         machine=provenance.machine(),
-        commit=provenance.commit(),
-        date=provenance.today(),
     )
     logs = file.parent / training_logs.FILE.name
     training_logs.merge(folder.log_file, (bench.name, arm, seed), logs)
@@ -60,7 +55,35 @@ def train_and_measure(
     return row
 
 
-def measure_file(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+def make_row(
+    bench: Bench,
+    arm: str,
+    config: RunConfig,
+    folder: RunFolder,
+    *,
+    validation_accuracy: float,
+    validation_accuracy_before: float | None,
+    cpu_seconds: float,
+    train_seconds: float,
+    machine: str,
+) -> Row:
+    """Return the row of a trained run, whose file is converted and measured unless it is tuning."""
+    return Row(
+        *(bench.name, arm, config.fit.seed, config.fit.epochs),
+        validation_accuracy=validation_accuracy,
+        validation_accuracy_before=validation_accuracy_before,
+        **(_NOT_MEASURED if bench.arms[arm].is_tuning else _measure_file(config, folder)),
+        cpu_seconds=cpu_seconds,
+        train_seconds=train_seconds,
+        settings=bench_table.settings_json(config),
+        versions=json.dumps(folder.versions()),
+        machine=machine,
+        commit=provenance.commit(),
+        date=provenance.today(),
+    )
+
+
+def _measure_file(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
     """Convert a finished run, and compare file and model on the test images."""
     model = keras.models.load_model(folder.model_file, compile=False)
     test = load_data(config).test

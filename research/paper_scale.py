@@ -1,8 +1,8 @@
-"""Trains an experiment on a machine with JAX and a GPU but without TensorFlow.
+"""Trains an arm of a bench on a machine with JAX and a GPU but without TensorFlow.
 
-    python -m research.paper_scale export fashion-ste_sign --seed 0 --out step --tool TOOL
+    python -m research.paper_scale export cifar_resnet20 plain --out step --tool TOOL
     # on that machine, in a copy of step/: the command that `export` printed
-    python -m research.paper_scale import fashion-ste_sign --seed 0 --from step --tool TOOL \\
+    python -m research.paper_scale import cifar_resnet20 plain --from step --tool TOOL \\
         --machine "a GPU"
 
 TOOL is a folder with export_step.py, which writes a compiled step and reads variables back, and
@@ -31,16 +31,16 @@ import typer
 from kbnn.runs import RunConfig
 from kbnn.runs.folder import RunFolder, versions, write_json
 from kbnn.runs.run_model import build_model, load_data
-from research import accuracy, accuracy_table, exported_step, provenance
-from research.experiments import EXPERIMENTS
-from research.experiments.run_config import run_config, settings_without_paths
+from research import bench, bench_run, bench_table, benches, exported_step, provenance
+from research.benches import Bench
 
 TOOL_FILES = ("export_step.py", "run_step.py", "train_loop.py")
 # The loop's arguments for kbnn's settings. It crops and flips, or does neither.
 _AUGMENT = {"none": ["--no-augment"], "both": []}
 _SCHEDULES = {"cosine": "cosine:{rate}:0", "constant": "linear:{rate}:{rate}"}
 
-Experiment = Annotated[str, typer.Argument(help="A name from research/experiments.")]
+BenchName = Annotated[str, typer.Argument(help="A bench of research/benches.")]
+ArmName = Annotated[str, typer.Argument(help="An arm of the bench.")]
 Seed = Annotated[int, typer.Option(help="Seed of the initial weights and of the validation split.")]
 DataDir = Annotated[pathlib.Path | None, typer.Option(help="Folder or file of the data.")]
 Tool = Annotated[pathlib.Path, typer.Option(help=f"A folder with {', '.join(TOOL_FILES)}.")]
@@ -50,7 +50,8 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_
 
 @app.command("export")
 def export_run(
-    experiment: Experiment,
+    name: BenchName,
+    arm: ArmName,
     out: Annotated[pathlib.Path, typer.Option(help="Folder for the steps and the images.")],
     tool: Tool,
     seed: Seed = 0,
@@ -59,12 +60,12 @@ def export_run(
         pathlib.Path | None,
         typer.Option(
             help="An .npz file with x_train, y_train, x_test and y_test for the loop; "
-            "by default the experiment's images are written."
+            "by default the bench's images are written."
         ),
     ] = None,
 ) -> None:
-    """Write the steps of an experiment and print the command that trains it."""
-    config = _config(experiment, seed, data_dir)
+    """Write the steps of an arm and print the command that trains it."""
+    config = _config(_load(name), arm, seed, data_dir)
     exporter = load_tool(tool)
     check_exportable(config)
     # In the order of a training run, so that the seed gives the same initial weights.
@@ -86,8 +87,9 @@ def export_run(
     )
     command = loop_command(config, data.name)
     content = {
-        "experiment": experiment,
-        "settings": settings_without_paths(config),
+        "bench": name,
+        "arm": arm,
+        "settings": bench_table.settings_json(config),
         "learning_rate": exported_step.LEARNING_RATE,
         "normalization": {
             "mean": normalization.mean.tolist(),
@@ -103,7 +105,8 @@ def export_run(
 
 @app.command("import")
 def import_run(
-    experiment: Experiment,
+    name: BenchName,
+    arm: ArmName,
     folder: Annotated[
         pathlib.Path,
         typer.Option("--from", help="The exported folder, with trained.npz and trained.csv."),
@@ -112,39 +115,42 @@ def import_run(
     machine: Annotated[str, typer.Option(help="Description of the machine that trained.")],
     seed: Seed = 0,
     data_dir: DataDir = None,
-    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
-    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = accuracy.RUNS,
+    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = bench_table.FILE,
+    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = bench.RUNS,
 ) -> None:
-    """Turn trained variables into a run, convert it, and add its row to results/accuracy.csv."""
-    config = _config(experiment, seed, data_dir)
+    """Turn trained variables into a run, convert it, and add its row to results/bench.csv."""
+    found = _load(name)
+    config = _config(found, arm, seed, data_dir)
     exporter = load_tool(tool)
     exported = json.loads((folder / "export.json").read_text())
-    if exported["settings"] != settings_without_paths(config):
+    if exported["settings"] != bench_table.settings_json(config):
         raise typer.BadParameter(
-            f"Expected {folder} to be an export of {experiment} with seed {seed}. "
-            f"Received: {exported['experiment']} with {exported['settings']}"
+            f"Expected {folder} to be an export of {name} {arm} with seed {seed}. "
+            f"Received: {exported['bench']} {exported['arm']} with {exported['settings']}"
         )
-    if (experiment, "final", seed) in {row.key for row in accuracy_table.read(file)}:
+    if (name, arm, seed) in {row.key for row in bench_table.read(file)}:
         raise typer.BadParameter(
-            f"Expected a run that is not in {file} yet. Received: {experiment}, seed {seed}"
+            f"Expected a run that is not in {file} yet. Received: {name} {arm}, seed {seed}"
         )
     seconds = training_seconds(folder / "trained.csv", config.fit.epochs)
     model = build_model(config)
     load_trained_variables(exporter, folder / "trained.npz", model)
-    run = RunFolder(runs / "final" / experiment / f"seed_{seed}")
+    run = RunFolder(benches.run_folder(runs, name, arm, seed))
     run.create(config)
     model.save(run.model_file)
     config.fit.compile(model, steps=1)
     validation = model.evaluate(load_data(config).validation, verbose=0, return_dict=True)
-    row = accuracy.measure(
-        *(experiment, config, "final", run.path),
+    row = bench_run.make_row(
+        *(found, arm, config, run),
         validation_accuracy=validation["accuracy"],
+        validation_accuracy_before=None,
+        cpu_seconds=seconds,
         train_seconds=seconds,
         machine=f"trained on {machine}, exported at {exported['commit']}; "
         f"converted on {provenance.machine()}",
     )
-    accuracy_table.append(row, file)
-    print(f"{experiment} final seed {seed}: {row.accuracy:.4f}")
+    bench_table.append(row, file)
+    print(f"{name} {arm} seed {seed}: {row.accuracy:.4f}")
 
 
 def load_tool(folder: pathlib.Path) -> ModuleType:
@@ -165,17 +171,17 @@ def check_exportable(config: RunConfig) -> None:
     """Raise typer.BadParameter if the loop cannot train with these settings."""
     if config.network.preprocessing != "inside":
         raise typer.BadParameter(
-            'Expected an experiment with preprocessing="inside", whose model takes bytes. '
+            'Expected an arm with preprocessing="inside", whose model takes bytes. '
             f"Received: preprocessing={config.network.preprocessing!r}"
         )
     if config.data.augment not in _AUGMENT:
         raise typer.BadParameter(
-            f"Expected an experiment with augment one of {', '.join(_AUGMENT)}. "
+            f"Expected an arm with augment one of {', '.join(_AUGMENT)}. "
             f"Received: augment={config.data.augment!r}"
         )
     if not config.data.validation:
         raise typer.BadParameter(
-            "Expected an experiment with a validation split, on which the loop measures. "
+            "Expected an arm with a validation split, on which the loop measures. "
             f"Received: validation={config.data.validation}"
         )
 
@@ -250,16 +256,21 @@ def load_trained_variables(exporter: ModuleType, file: pathlib.Path, model: kera
     exporter.load_variables(file, variables)
 
 
-def _config(name: str, seed: int, data_dir: pathlib.Path | None) -> RunConfig:
-    if name not in EXPERIMENTS:
-        raise typer.BadParameter(f"Expected {', '.join(EXPERIMENTS)}. Received: {name}")
-    experiment = EXPERIMENTS[name]
-    if experiment.fine_tunes is not None or experiment.teacher is not None:
+def _load(name: str) -> Bench:
+    try:
+        return benches.load(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _config(found: Bench, arm: str, seed: int, data_dir: pathlib.Path | None) -> RunConfig:
+    if arm not in found.arms:
+        raise typer.BadParameter(f"Expected {', '.join(found.arms)}. Received: {arm}")
+    if found.arms[arm].needs:
         raise typer.BadParameter(
-            f"Expected an experiment that starts from new weights and has no teacher. "
-            f"Received: {name}"
+            f"Expected an arm that starts from new weights and has no teacher. Received: {arm}"
         )
-    return run_config(experiment, "final", seed, accuracy.RUNS, data_dir)
+    return found.config(arm, seed, bench.RUNS, data_dir)
 
 
 if __name__ == "__main__":
