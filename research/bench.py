@@ -25,18 +25,20 @@ from rich.console import Console
 from rich.table import Table
 
 from research import bench_table, benches, provenance
-from research.bench_statistics import BenchResults, Difference
+from research.bench_results import BenchResults, check_settings
+from research.bench_summary import describe_spread, summarize
+from research.bench_table import Row
 from research.benches import Bench
 
 RUNS = provenance.ROOT / "runs"
-_WIDTH = 132  # of the summary, in a pipe too
+_WIDTH = 150  # of the summary, in a pipe too
 _ONE_THREAD = {
     name: "1" for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 }
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
-BenchName = Annotated[str, typer.Argument(help="A bench of research/benches.")]
+BenchName = Annotated[str, typer.Argument(help="A bench of research/benches, or a .toml file.")]
 DataDir = Annotated[pathlib.Path | None, typer.Option(help="Folder or file of the data.")]
 File = Annotated[pathlib.Path, typer.Option(help="The table.")]
 Runs = Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")]
@@ -57,19 +59,19 @@ def run(
     runs: Runs = RUNS,
 ) -> None:
     """Train arms, seed by seed, and the arms whose networks they need."""
-    chosen = _load(bench)
-    unknown = sorted(set(arms or []) - set(chosen.arms))
-    if unknown:
-        raise typer.BadParameter(f"Expected {', '.join(chosen.arms)}. Received: {unknown}")
-    done = {row.key for row in bench_table.read(file)}
+    chosen = load(bench)
+    for arm in arms or ():
+        check_arm(chosen, arm)
+    stages = list(_stages(chosen, arms or list(chosen.arms), _seeds(seeds)))
+    done = {row.key for row in read_rows(chosen, file)}
+    options: list[object] = ["--file", file.absolute(), "--runs", runs.absolute()]
+    options += [] if data_dir is None else ["--data-dir", data_dir.absolute()]
     failed = []
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         # All arms with one seed before the next seed, so that an unfinished series is of use.
-        for stage in _stages(chosen, arms or list(chosen.arms), _seeds(seeds)):
-            waiting = [key for key in stage if (bench, *key) not in done]
-            options = ["--file", file, "--runs", runs]
-            options += [] if data_dir is None else ["--data-dir", data_dir.absolute()]
-            outcomes = pool.map(lambda key, o=options: _run_process(bench, *key, o), waiting)
+        for stage in stages:
+            waiting = [key for key in stage if (chosen.name, *key) not in done]
+            outcomes = pool.map(lambda key: _run_process(bench, *key, options), waiting)
             failed += [key for key, code in zip(waiting, outcomes, strict=True) if code]
     if failed:
         print(f"Failed: {', '.join(f'{arm} seed {seed}' for arm, seed in failed)}", flush=True)
@@ -88,83 +90,79 @@ def one(
     """Train one run in this process."""
     from research.bench_run import train_and_measure
 
-    row = train_and_measure(_load(bench), arm, seed, runs=runs, data_dir=data_dir, file=file)
-    print(f"{bench} {arm} seed {seed}: {row.accuracy:.4f}", flush=True)
+    chosen = load(bench)
+    check_arm(chosen, arm)
+    try:
+        config = chosen.config(arm, seed, runs, data_dir)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    row = train_and_measure(chosen, arm, config, runs=runs, file=file)
+    print(f"{chosen.name} {arm} seed {seed}: {row.accuracy:.4f}", flush=True)
 
 
 @app.command()
 def summary(bench: BenchName, file: File = bench_table.FILE) -> None:
-    """Show mean and spread of each arm, its effect, and the effect at equal time."""
-    results = BenchResults(_load(bench), bench_table.read(file))
-    title = f"{results.bench.title}. Device file, test images; tuning: Keras, validation images."
+    """Show mean and spread of each arm, its effect, its power, and the effect at equal time."""
+    chosen = load(bench)
+    results = BenchResults(chosen, read_rows(chosen, file))
+    title = f"{chosen.title}. Device file, test images; tuning: Keras, validation images."
     table = Table(title=title, caption=_caption(results), caption_justify="left")
     for heading in ("arm", "runs", "accuracy", "effect (95 %)", "seen from", "time", "equal time"):
         table.add_column(heading, overflow="fold")
-    for arm in results.bench.arms:
-        if results.rows[arm]:
-            table.add_row(*summary_cells(results, arm))
+    for arm in results.arms:
+        cells = summarize(results, arm)
+        kind = " (tuning)" if chosen.arms[arm].is_tuning else ""
+        table.add_row(
+            *(f"{arm}{kind}", cells.runs, cells.accuracy, cells.effect, cells.least_seen),
+            *(cells.time, cells.equal_time),
+        )
     Console(width=_WIDTH).print(table)
 
 
-def summary_cells(results: BenchResults, arm: str) -> list[str]:
-    """Return the cells of an arm: name, runs, accuracy, effect, power, time, equal time."""
-    accuracies = results.accuracies(arm)
-    effect, equal = results.effect(arm), results.equal_time(arm)
-    kind = " (tuning)" if results.bench.arms[arm].is_tuning else ""
-    how = ""
-    if effect is not None:
-        how = " paired" if results.shares_networks(arm) else ""
-        how += "" if results.against(arm) == results.bench.baseline else f" {results.against(arm)}"
-    is_compared = equal is not None and equal.difference is not None
-    return [
-        f"{arm}{kind}",
-        str(len(accuracies)),
-        f"{100 * sum(accuracies) / len(accuracies):.2f}",
-        "" if effect is None else format_difference(effect) + how,
-        _percent(None if effect is None else effect.least_seen),
-        "" if equal is None else f"{equal.ratio:.2f}",
-        format_difference(equal.difference) + (" (beyond)" if equal.is_beyond else "")
-        if is_compared and effect is not None
-        else "",
-    ]
-
-
-def format_difference(found: Difference) -> str:
-    """Return a difference in points, with its interval."""
-    text = f"{100 * found.mean:+.2f}"
-    if found.low is None or found.high is None:
-        return text
-    return f"{text} [{100 * found.low:+.2f}, {100 * found.high:+.2f}]"
-
-
-def _caption(results: BenchResults) -> str:
-    return (
-        f"Spread over seeds, pooled over arms: {_percent(results.spread.deviation)} points "
-        f"({results.spread.degrees} degrees of freedom). Effect: against {results.bench.baseline}, "
-        "or the arm that is named. Seen from: the smallest effect found in 80 of 100 cases. Time: "
-        "processor time by the baseline's, needed networks included. Equal time: against plain "
-        "training that takes as long."
-    )
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else f"{100 * share:.2f}"
-
-
-def _load(name: str) -> Bench:
+def load(name: str) -> Bench:
+    """Read a bench; raises typer.BadParameter if there is none, or its file is not a bench."""
     try:
         return benches.load(name)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 
 
+def check_arm(bench: Bench, arm: str) -> None:
+    """Raise typer.BadParameter if the bench does not have an arm."""
+    if arm not in bench.arms:
+        raise typer.BadParameter(
+            f"Expected an arm of {bench.name}: {', '.join(bench.arms)}. Received: {arm}"
+        )
+
+
+def read_rows(bench: Bench, file: pathlib.Path) -> list[Row]:
+    """Read the table; raises typer.BadParameter if an arm of the bench has other settings now."""
+    rows = bench_table.read(file)
+    try:
+        check_settings(bench, rows)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    return rows
+
+
+def _caption(results: BenchResults) -> str:
+    return (
+        f"{describe_spread(results)} Effect: against {results.bench.baseline}, or the arm that is "
+        "named. Each interval is for one comparison: of twenty arms without an effect, one has an "
+        "interval that excludes 0. Seen from: the smallest effect that is found in 80 of 100 "
+        "cases. Time: processor time by the baseline's, needed networks included. Equal time: "
+        "against plain training that takes as long; beyond: longer than any that was measured."
+    )
+
+
 def _seeds(text: str | None) -> range | None:
     if text is None:
         return None
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
-    if match is None:
+    found = range(int(match[1]), int(match[2] or match[1]) + 1) if match else None
+    if not found:
         raise typer.BadParameter(f"Expected --seeds N or M-N. Received: {text}")
-    return range(int(match[1]), int(match[2] or match[1]) + 1)
+    return found
 
 
 def _stages(bench: Bench, arms: list[str], seeds: range | None) -> Iterator[list[tuple[str, int]]]:
@@ -188,7 +186,8 @@ def _add_levels(bench: Bench, arm: str, levels: dict[str, int]) -> int:
 
 
 def _run_process(bench: str, arm: str, seed: int, options: list[object]) -> int:
-    command = [sys.executable, "-m", "research.bench", "one", bench, arm, str(seed)]
+    name = str(pathlib.Path(bench).absolute()) if bench.endswith(".toml") else bench
+    command = [sys.executable, "-m", "research.bench", "one", name, arm, str(seed)]
     done = subprocess.run(
         [*command, *map(str, options)], env={**os.environ, **_ONE_THREAD}, cwd=provenance.ROOT
     )

@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import time
 from typing import Any
 
 import tf_keras as keras
@@ -14,6 +13,7 @@ from kbnn.runs.run_model import load_data
 from research import bench_table, benches, provenance, training_logs
 from research.bench_table import Row
 from research.benches import Bench
+from research.epoch_clock import EpochClock
 
 _NOT_MEASURED: dict[str, Any] = dict.fromkeys(
     ("keras_accuracy", "device_accuracy", "class_agreement", "file_bytes")
@@ -23,16 +23,15 @@ _NOT_MEASURED: dict[str, Any] = dict.fromkeys(
 def train_and_measure(
     bench: Bench,
     arm: str,
-    seed: int,
+    config: RunConfig,
     *,
     runs: pathlib.Path,
-    data_dir: pathlib.Path | None,
     file: pathlib.Path = bench_table.FILE,
 ) -> Row:
     """Train a run, or go on with it, and add its row and its log to the tables."""
-    config = bench.config(arm, seed, runs, data_dir)
+    seed = config.fit.seed
     folder = RunFolder(benches.run_folder(runs, bench.name, arm, seed))
-    clock = _EpochClock()
+    clock = EpochClock(folder.path)
     result = train_run(
         config,
         folder.path,
@@ -45,7 +44,7 @@ def train_and_measure(
         *(bench, arm, config, folder),
         validation_accuracy=result["validation_accuracy"],
         validation_accuracy_before=result.get("validation_accuracy_before_recalibration"),
-        cpu_seconds=clock.seconds(folder, config.fit.epochs),
+        cpu_seconds=clock.seconds(config.fit.epochs),
         train_seconds=result["seconds"],
         machine=provenance.machine(),
     )
@@ -95,30 +94,3 @@ def _measure_file(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
         "class_agreement": report.parity.class_agreement,
         "file_bytes": report.file_bytes,
     }
-
-
-class _EpochClock(keras.callbacks.Callback):
-    """Measures the processor time of epochs, validation included, in `cpu_seconds.csv`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._start = 0.0
-        self._epochs: list[float] = []
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._start = time.process_time()
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._epochs.append(time.process_time() - self._start)
-
-    def seconds(self, folder: RunFolder, epochs: int) -> float:
-        """Return the time of a training of so many epochs.
-
-        After an interruption it is estimated from the epochs since. A run that had been trained
-        before has the time that was measured then.
-        """
-        kept = folder.path / "cpu_seconds.txt"
-        if self._epochs:
-            mean = sum(self._epochs) / len(self._epochs)
-            kept.write_text(f"{mean * epochs:.1f}\n")
-        return float(kept.read_text())

@@ -2,13 +2,12 @@
 
 import csv
 import dataclasses
-import io
 import json
 import pathlib
 from typing import Any
 
 from kbnn.runs import RunConfig
-from research import provenance
+from research import provenance, tables
 
 FILE = provenance.ROOT / "results" / "bench.csv"
 
@@ -32,7 +31,8 @@ class Row:
         device_accuracy: test accuracy of the converted file, in LCE's interpreter.
         class_agreement: share of test images that get the same class from both.
         file_bytes: size of the file.
-        cpu_seconds: processor time of the epochs, validation included.
+        cpu_seconds: processor time of the epochs, validation included; wall time if a machine with
+            JAX trained the run (`research.paper_scale`).
         train_seconds: wall time of the epochs, on machines that also had other work.
         settings: all settings of the run, as JSON.
         versions: versions of the packages that the numbers depend on, as JSON.
@@ -92,21 +92,15 @@ def read(file: pathlib.Path = FILE) -> list[Row]:
 
 
 def append(row: Row, file: pathlib.Path = FILE) -> None:
-    """Add a row in one write, because several processes may add rows at the same time.
+    """Add a row. Several processes may do so at the same time.
 
     Raises:
         ValueError: the file already has a row for the run.
     """
-    if row.key in {other.key for other in read(file)}:
-        raise ValueError(f"Expected a run that is not in {file} yet. Received: {row.key}")
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _FIELDS, lineterminator="\n")
-    if not file.exists():
-        writer.writeheader()
-    writer.writerow(dataclasses.asdict(row))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", newline="") as lines:
-        lines.write(text.getvalue())
+    with tables.lock(file.parent):
+        if row.key in {other.key for other in read(file)}:
+            raise ValueError(f"Expected a run that is not in {file} yet. Received: {row.key}")
+        tables.append(row, file)
 
 
 def settings_json(config: RunConfig) -> str:

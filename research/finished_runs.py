@@ -17,7 +17,7 @@ def load(run: pathlib.Path) -> tuple[keras.Model, Splits]:
 
 
 def name(run: pathlib.Path) -> str:
-    """Return the name of a run in tables: mode, experiment and seed."""
+    """Return the name of a run in tables: bench, arm and seed."""
     return "/".join(run.parts[-3:])
 
 

@@ -1,15 +1,13 @@
 """Measures what learned signs are worth, and how many single signs are wrong.
 
-    python -m research.learned_signs compare runs/final/fashion-tuned-lns/seed_* \
-        --file results/learned_signs.csv
+    python -m research.learned_signs compare RUN ... --file results/learned_signs.csv
     python -m research.learned_signs summary results/learned_signs.csv
-    python -m research.learned_signs rates runs/final/fashion-pretrained/seed_* \
-        --file results/noise_rates.csv
+    python -m research.learned_signs rates RUN ... --file results/noise_rates.csv
 
 `compare` measures, for each run, the share of binary weights whose learned sign differs from the
 sign of the latent weight, and the validation accuracy with either signs. Both networks have their
 batch normalization recalibrated on training images (`kbnn.recalibrate_batch_norm`). `summary` shows
-the means of each experiment, and what the learned signs are worth with a 95 % interval.
+the means of each arm, and what the learned signs are worth with a 95 % interval.
 
 `rates` flips signs one at a time. For each layer of each run it gives the share of flips that lower
 the loss on training images (`kbnn.techniques.estimate_noise_rate`).
@@ -27,7 +25,7 @@ import typer
 import kbnn
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, latent_kernel, quantized_kernels
 from research import finished_runs, provenance, tables
-from research.accuracy_table import mean_difference
+from research.bench_statistics import mean_difference
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -40,7 +38,7 @@ class Comparison:
     """The learned signs of a run, and the signs of its latent weights.
 
     Attributes:
-        run: its folder: mode, experiment and seed.
+        run: its folder: bench, arm and seed.
         weights: number of its binary weights.
         decided: share of them whose learned sign differs from the latent weight's.
         learned: validation accuracy with the learned signs.
@@ -65,7 +63,7 @@ class Rate:
     """The share of a kernel's signs that are wrong.
 
     Attributes:
-        run: its folder: mode, experiment and seed.
+        run: its folder: bench, arm and seed.
         kernel: its name.
         rate: share of flips that lower the loss.
         low: lower end of its 95 % confidence interval.
@@ -101,19 +99,19 @@ def compare(
 
 @app.command()
 def summary(file: Annotated[pathlib.Path, typer.Argument(help="A table of `compare`.")]) -> None:
-    """Show the mean over each experiment's runs, in percent."""
-    of_experiments: dict[str, list[dict[str, str]]] = {}
+    """Show the mean over the runs of each arm, in percent."""
+    of_arms: dict[str, list[dict[str, str]]] = {}
     with file.open(newline="") as lines:
         for row in csv.DictReader(lines):
-            of_experiments.setdefault(row["run"].split("/")[-2], []).append(row)
-    for experiment, rows in of_experiments.items():
+            of_arms.setdefault("/".join(row["run"].split("/")[:-1]), []).append(row)
+    for arm, rows in of_arms.items():
         share = statistics.fmean(float(row["decided"]) for row in rows)
         worth = mean_difference([float(row["learned"]) - float(row["latent"]) for row in rows])
         interval = (
             "" if worth.low is None else f" [{100 * worth.low:+.2f}, {100 * worth.high:+.2f}]"
         )
         print(
-            f"{experiment}: {len(rows)} runs, {100 * share:.2f} decided, "
+            f"{arm}: {len(rows)} runs, {100 * share:.2f} decided, "
             f"worth {100 * worth.mean:+.2f}{interval}"
         )
 

@@ -34,7 +34,7 @@ class Row:
     """The mutual information of a run's activations.
 
     Attributes:
-        run: its folder: mode, experiment and seed.
+        run: its folder: bench, arm and seed.
         layer: the layer whose input is measured.
         bound: lower bound on the test images, in nats; mean over batches.
         bound_of_training: the same on the training images, which shows overfitting of the heads.

@@ -13,6 +13,9 @@ weights. The loop adds the order of the images, the augmentation and the schedul
 `kbnn train` in three details: it draws other random numbers, the border of a random crop has the
 mean colour instead of black, and a cosine schedule reaches 0 in the last step instead of one step
 later. The loop's test images are the validation images; the real test images are not exported.
+
+`import` measures the statistics of batch normalization anew, as `kbnn train` does. Arms whose
+training needs more than such a step are refused.
 """
 
 import csv
@@ -28,16 +31,24 @@ import tensorflow as tf
 import tf_keras as keras
 import typer
 
+import kbnn
 from kbnn.runs import RunConfig
 from kbnn.runs.folder import RunFolder, versions, write_json
 from kbnn.runs.run_model import build_model, load_data
+from kbnn.techniques import NoisySupervision
 from research import bench, bench_run, bench_table, benches, exported_step, provenance
 from research.benches import Bench
 
 TOOL_FILES = ("export_step.py", "run_step.py", "train_loop.py")
 # The loop's arguments for kbnn's settings. It crops and flips, or does neither.
 _AUGMENT = {"none": ["--no-augment"], "both": []}
-_SCHEDULES = {"cosine": "cosine:{rate}:0", "constant": "linear:{rate}:{rate}"}
+_SCHEDULES = {
+    "cosine": "cosine:{rate}:0",
+    "linear": "linear:{rate}:0",
+    "constant": "linear:{rate}:{rate}",
+}
+# Everything that it does in training is in the step; other techniques have trainers or schedules.
+_TECHNIQUES = (NoisySupervision,)
 
 BenchName = Annotated[str, typer.Argument(help="A bench of research/benches.")]
 ArmName = Annotated[str, typer.Argument(help="An arm of the bench.")]
@@ -65,7 +76,8 @@ def export_run(
     ] = None,
 ) -> None:
     """Write the steps of an arm and print the command that trains it."""
-    config = _config(_load(name), arm, seed, data_dir)
+    found = bench.load(name)
+    config = _config(found, arm, seed, data_dir)
     exporter = load_tool(tool)
     check_exportable(config)
     # In the order of a training run, so that the seed gives the same initial weights.
@@ -87,7 +99,7 @@ def export_run(
     )
     command = loop_command(config, data.name)
     content = {
-        "bench": name,
+        "bench": found.name,
         "arm": arm,
         "settings": bench_table.settings_json(config),
         "learning_rate": exported_step.LEARNING_RATE,
@@ -119,8 +131,9 @@ def import_run(
     runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = bench.RUNS,
 ) -> None:
     """Turn trained variables into a run, convert it, and add its row to results/bench.csv."""
-    found = _load(name)
+    found = bench.load(name)
     config = _config(found, arm, seed, data_dir)
+    name = found.name
     exporter = load_tool(tool)
     exported = json.loads((folder / "export.json").read_text())
     if exported["settings"] != bench_table.settings_json(config):
@@ -137,13 +150,12 @@ def import_run(
     load_trained_variables(exporter, folder / "trained.npz", model)
     run = RunFolder(benches.run_folder(runs, name, arm, seed))
     run.create(config)
+    validated = recalibrate(model, config)
     model.save(run.model_file)
-    config.fit.compile(model, steps=1)
-    validation = model.evaluate(load_data(config).validation, verbose=0, return_dict=True)
     row = bench_run.make_row(
         *(found, arm, config, run),
-        validation_accuracy=validation["accuracy"],
-        validation_accuracy_before=None,
+        validation_accuracy=validated[-1],
+        validation_accuracy_before=validated[0] if len(validated) > 1 else None,
         cpu_seconds=seconds,
         train_seconds=seconds,
         machine=f"trained on {machine}, exported at {exported['commit']}; "
@@ -178,6 +190,18 @@ def check_exportable(config: RunConfig) -> None:
         raise typer.BadParameter(
             f"Expected an arm with augment one of {', '.join(_AUGMENT)}. "
             f"Received: augment={config.data.augment!r}"
+        )
+    if config.fit.precision != "float32" or config.fit.warmup or config.fit.average_weights:
+        raise typer.BadParameter(
+            "Expected an arm in float32, without warm-up and averages of weights. Received: "
+            f"precision={config.fit.precision!r}, warmup={config.fit.warmup:g}, "
+            f"average_weights={config.fit.average_weights}"
+        )
+    others = [each.kind() for each in config.techniques if not isinstance(each, _TECHNIQUES)]
+    if others:
+        raise typer.BadParameter(
+            "Expected an arm without techniques, or with noisy supervision, which the exported "
+            f"step contains. Received: {', '.join(others)}"
         )
     if not config.data.validation:
         raise typer.BadParameter(
@@ -256,16 +280,24 @@ def load_trained_variables(exporter: ModuleType, file: pathlib.Path, model: kera
     exporter.load_variables(file, variables)
 
 
-def _load(name: str) -> Bench:
-    try:
-        return benches.load(name)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+def recalibrate(model: keras.Model, config: RunConfig) -> list[float]:
+    """Measure the statistics of batch normalization anew, if the settings say so.
+
+    Returns:
+        The validation accuracy before, and after if there is a difference.
+    """
+    splits = load_data(config)
+    config.fit.compile(model, steps=1)
+    found = [model.evaluate(splits.validation, verbose=0, return_dict=True)["accuracy"]]
+    if config.fit.recalibration:
+        kbnn.recalibrate_batch_norm(model, splits.train, steps=config.fit.recalibration)
+        config.fit.compile(model, steps=1)
+        found += [model.evaluate(splits.validation, verbose=0, return_dict=True)["accuracy"]]
+    return found
 
 
 def _config(found: Bench, arm: str, seed: int, data_dir: pathlib.Path | None) -> RunConfig:
-    if arm not in found.arms:
-        raise typer.BadParameter(f"Expected {', '.join(found.arms)}. Received: {arm}")
+    bench.check_arm(found, arm)
     if found.arms[arm].needs:
         raise typer.BadParameter(
             f"Expected an arm that starts from new weights and has no teacher. Received: {arm}"

@@ -1,7 +1,6 @@
 """Measures how much accuracy the moving statistics of a smooth network cost the network of signs.
 
-    python -m research.recalibration runs/final/fashion-smooth-tanh/seed_* \
-        --file results/recalibration.csv
+    python -m research.recalibration RUN ... --file results/recalibration.csv
 
 Batch normalization collects its statistics from the network that trains. If the signs of that
 network are smooth, the network that ships is another one. For each run, the table has the
@@ -26,7 +25,7 @@ class Row:
     """The validation accuracy of a run's networks.
 
     Attributes:
-        run: its folder: mode, experiment and seed.
+        run: its folder: bench, arm and seed.
         smooth: accuracy of the network as it trained.
         signs: accuracy of the network of signs, as it ships.
         recalibrated: accuracy of the network of signs after recalibration.

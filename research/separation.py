@@ -31,7 +31,7 @@ class Row:
     """How far apart the classes are in a run's network.
 
     Attributes:
-        run: its folder: mode, experiment and seed.
+        run: its folder: bench, arm and seed.
         scatter_ratio: trace of the scatter between classes, divided by the trace within classes.
         probe_accuracy: test accuracy of a linear probe.
         features: number of features.

@@ -1,9 +1,9 @@
 """Copies the model of a finished run and its device file to a folder, with a model card.
 
-    python -m research.ship fashion-ste_sign --real fashion-float --to examples/fashion_mnist
+    python -m research.ship fashion_vgg_tiny ste_sign --real float --to examples/fashion_mnist
 
 The model is always the model of seed 0, whatever the other seeds reached. The numbers on the card
-come from results/accuracy.csv.
+come from results/bench.csv.
 """
 
 import json
@@ -16,9 +16,9 @@ import tf_keras as keras
 import typer
 
 import kbnn
-from research import accuracy_table
-from research.accuracy_table import Row
-from research.provenance import ROOT
+from research import bench, bench_table, benches
+from research.bench_summary import format_accuracies, format_points
+from research.bench_table import Row
 
 SEED = 0
 
@@ -27,7 +27,7 @@ CARD = """# {title}
 This is a binary network for {dataset}: `{architecture}` with the input quantizer
 `{input_quantizer}` and the kernel quantizer `{kernel_quantizer}`. You need tf-keras, Larq and kbnn
 to load `model.keras`. `model.tflite` is for Larq Compute Engine.
-`python -m research.ship` wrote this folder from the experiment `{experiment}`, seed {seed}.
+`python -m research.ship` wrote this folder from the bench `{bench}`, arm `{arm}`, seed {seed}.
 
 | | |
 |---|---|
@@ -40,7 +40,7 @@ to load `model.keras`. `model.tflite` is for Larq Compute Engine.
 | size | {device_bytes:,} bytes; the real-valued network: {real_bytes:,} |
 | versions | {versions} |
 
-## Accuracy on the test images
+## Accuracy on the test images (%)
 
 | | this model | all {runs} seeds |
 |---|---|---|
@@ -48,8 +48,8 @@ to load `model.keras`. `model.tflite` is for Larq Compute Engine.
 | this network in Keras | {keras_accuracy} | {keras_spread} |
 | this network on the device (LCE's interpreter) | {device_accuracy} | {device_spread} |
 
-The share of images that get the same class from Keras and from the device file is {agreement}.
-`results/accuracy.csv` has the numbers for all seeds.
+Keras and the device file give {agreement} % of the images the same class.
+`results/bench.csv` has the numbers for all seeds.
 
 ## Use
 
@@ -67,31 +67,32 @@ On a device with kbnn-runtime, run `kbnn-run classify model.tflite photo.jpg`. I
 
 ## Limits
 
-The model was trained only on images of the data set, without augmentation. How it behaves on
-other images is unknown. The data set is Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017), MIT licence.
+The model was trained only on images of the data set ({augment}). How it behaves on other images is
+unknown. The data set is Fashion-MNIST (Xiao, Rasul, Vollgraf, 2017), MIT licence.
 """
 
 
 def main(
-    experiment: Annotated[str, typer.Argument(help="Experiment with finished final runs.")],
-    real: Annotated[str, typer.Option(help="The experiment of the real-valued network.")],
+    name: Annotated[str, typer.Argument(metavar="BENCH", help="A bench of research/benches.")],
+    arm: Annotated[str, typer.Argument(help="An arm with finished runs.")],
+    real: Annotated[str, typer.Option(help="The arm of the real-valued network.")],
     to: Annotated[pathlib.Path, typer.Option(help="The folder to write.")],
-    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = ROOT / "runs",
-    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = accuracy_table.FILE,
+    runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = bench.RUNS,
+    file: Annotated[pathlib.Path, typer.Option(help="The table.")] = bench_table.FILE,
 ) -> None:
     """Copy model and device file of a run, and write the model card and the sidecar."""
-    rows = [row for row in accuracy_table.read(file) if row.mode == "final"]
-    own, others = ([row for row in rows if row.experiment == name] for name in (experiment, real))
+    rows = [row for row in bench_table.read(file) if row.bench == name]
+    own, others = ([row for row in rows if row.arm == each] for each in (arm, real))
     shipped = next((row for row in own if row.seed == SEED), None)
     if shipped is None or not others:
         raise typer.BadParameter(
-            f"Expected final rows of {experiment} (with seed {SEED}) and of {real} in {file}. "
+            f"Expected rows of {name} {arm} (with seed {SEED}) and {real} in {file}. "
             f"Received: {len(own)} and {len(others)}"
         )
-    run = runs / "final" / experiment / f"seed_{SEED}"
+    run = benches.run_folder(runs, name, arm, SEED)
     to.mkdir(parents=True, exist_ok=True)
-    for name in ("model.keras", "model.tflite"):
-        shutil.copyfile(run / name, to / name)
+    for file_name in ("model.keras", "model.tflite"):
+        shutil.copyfile(run / file_name, to / file_name)
     model = keras.models.load_model(run / "model.keras", compile=False)
     (to / "README.md").write_text(card(model, shipped, own, others))
     settings = _settings(shipped)
@@ -109,7 +110,9 @@ def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> s
     return CARD.format(
         title=f"{info.name}: {settings['architecture']}",
         **{key: settings[key] for key in _SETTINGS},
-        experiment=shipped.experiment,
+        bench=shipped.bench,
+        arm=shipped.arm,
+        augment=_AUGMENTATIONS[settings["augment"]],
         seed=shipped.seed,
         epochs=shipped.epochs,
         normalize="none" if inside else "pipeline",
@@ -126,15 +129,21 @@ def card(model: keras.Model, shipped: Row, own: list[Row], real: list[Row]) -> s
         real_bytes=real[0].file_bytes,
         versions=", ".join(f"{k} {v}" for k, v in json.loads(shipped.versions).items()),
         runs=len(own),
-        real_accuracy=_format_spread([row.keras_accuracy for row in real]),
-        keras_accuracy=f"{shipped.keras_accuracy:.4f}",
-        keras_spread=_format_spread([row.keras_accuracy for row in own]),
-        device_accuracy=f"{shipped.device_accuracy:.4f}",
-        device_spread=_format_spread([row.device_accuracy for row in own]),
-        agreement=f"{shipped.class_agreement:.4f}",
+        real_accuracy=_format([row.keras_accuracy for row in real]),
+        keras_accuracy=format_points(shipped.keras_accuracy),
+        keras_spread=_format([row.keras_accuracy for row in own]),
+        device_accuracy=format_points(shipped.device_accuracy),
+        device_spread=_format([row.device_accuracy for row in own]),
+        agreement=format_points(shipped.class_agreement),
     )
 
 
+_AUGMENTATIONS = {
+    "none": "without augmentation",
+    "flip": "mirrored at random",
+    "crop": "cropped at random",
+    "both": "mirrored and cropped at random",
+}
 _SETTINGS = (
     "dataset",
     "architecture",
@@ -154,10 +163,9 @@ def _settings(row: Row) -> dict[str, Any]:
     return {**content["data"], **content["network"], **content["fit"]}
 
 
-def _format_spread(values: list[float | None]) -> str:
-    found = accuracy_table.spread([value for value in values if value is not None])
-    deviation = "" if found.deviation is None else f" +- {found.deviation:.4f}"
-    return f"{found.mean:.4f}{deviation}"
+def _format(accuracies: list[float | None]) -> str:
+    """Return mean and standard deviation, in percent; every run for shipping has an accuracy."""
+    return format_accuracies([value for value in accuracies if value is not None])
 
 
 if __name__ == "__main__":

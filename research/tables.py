@@ -2,8 +2,11 @@
 
 import csv
 import dataclasses
+import fcntl
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from kbnn._files import replace_file
@@ -43,6 +46,18 @@ def update(rows: Sequence[Any], file: pathlib.Path, *, by: Sequence[str]) -> Non
             kept = [record for record in reader if tuple(record[name] for name in by) not in keys]
     records = sorted([*kept, *new], key=lambda record: record[by[0]])
     _replace(records, file)
+
+
+@contextmanager
+def lock(folder: pathlib.Path) -> Iterator[None]:
+    """Let one process at a time change the tables in a folder, which is made if it is missing."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _text(value: Any) -> str:

@@ -1,55 +1,50 @@
-"""results/training_logs.csv.gz: what each run of the experiments logged, epoch by epoch.
+"""results/training_logs.csv.gz: what each run of the benches logged, epoch by epoch.
 
-    python -m research.training_logs fashion-ste_sign-lr0.005 --mode screening --seed 1
+    python -m research.training_logs cifar_vgg_tiny ste_sign --seed 1
 
-The table has a row for each number: experiment, mode, seed, epoch, measure, value. The command
-prints the log of one run as `kbnn train` wrote it, with a column for each measure.
+The table has a row for each number: bench, arm, seed, epoch, measure, value. The command prints the
+log of one run as `kbnn train` wrote it, with a column for each measure.
 """
 
 import csv
-import fcntl
 import gzip
 import io
-import os
 import pathlib
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 
 from kbnn._files import replace_file
-from research import provenance
+from research import provenance, tables
+from research.bench_table import Key
 
 FILE = provenance.ROOT / "results" / "training_logs.csv.gz"
 
-Key = tuple[str, str, int]
-"""Experiment, mode and seed of a run."""
 Log = list[dict[str, str]]
 """The epochs of a run, in order: the numbers as text, by measure; "epoch" comes first."""
 
-_COLUMNS = ["experiment", "mode", "seed", "epoch", "measure", "value"]
+_COLUMNS = ["bench", "arm", "seed", "epoch", "measure", "value"]
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
 
 
 @app.command()
 def main(
-    experiment: Annotated[str, typer.Argument(help="A name from research/experiments.")],
-    mode: Annotated[str, typer.Option(help="screening or final.")] = "final",
+    bench: Annotated[str, typer.Argument(help="The name of a bench.")],
+    arm: Annotated[str, typer.Argument(help="An arm of the bench.")],
     seed: Annotated[int, typer.Option(help="Seed of the run.")] = 0,
     file: Annotated[pathlib.Path, typer.Option(help="The table.")] = FILE,
 ) -> None:
     """Print the log of a run as CSV."""
     logs = read(file)
-    if (experiment, mode, seed) not in logs:
-        runs = [f"{mode} seed {seed}" for name, mode, seed in sorted(logs) if name == experiment]
+    if (bench, arm, seed) not in logs:
+        runs = [f"{arm} seed {seed}" for name, arm, seed in sorted(logs) if name == bench]
         raise typer.BadParameter(
-            f"Expected a run that {file.name} has. Received: {experiment}, {mode} seed {seed}. "
-            f"Runs of this experiment: {', '.join(runs) or 'none'}"
+            f"Expected a run that {file.name} has. Received: {bench} {arm}, seed {seed}. "
+            f"Runs of this bench: {', '.join(runs) or 'none'}"
         )
-    log = logs[experiment, mode, seed]
+    log = logs[bench, arm, seed]
     writer = csv.DictWriter(sys.stdout, log[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(log)
@@ -69,8 +64,8 @@ def read(file: pathlib.Path = FILE) -> dict[Key, Log]:
         header = next(rows, None)
         if header != _COLUMNS:
             raise ValueError(f"Expected {file} to have the columns {_COLUMNS}. Received: {header}")
-        for experiment, mode, seed, epoch, measure, value in rows:
-            log = logs.setdefault((experiment, mode, int(seed)), [])
+        for bench, arm, seed, epoch, measure, value in rows:
+            log = logs.setdefault((bench, arm, int(seed)), [])
             if not log or log[-1]["epoch"] != epoch:
                 log.append({"epoch": epoch})
             log[-1][measure] = value
@@ -84,8 +79,7 @@ def merge(log_file: pathlib.Path, key: Key, file: pathlib.Path = FILE) -> None:
     """
     with log_file.open(newline="") as lines:
         log = list(csv.DictReader(lines))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(file.parent):
+    with tables.lock(file.parent):
         write({**read(file), key: log}, file)
 
 
@@ -104,17 +98,6 @@ def write(logs: dict[Key, Log], file: pathlib.Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with replace_file(file) as temporary:
         temporary.write_bytes(content)
-
-
-@contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
-    """Let one process at a time change a table in a folder."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,143 @@
+"""A bench and its arms."""
+
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from kbnn.runs import RunConfig
+from kbnn.runs.folder import RunFolder
+from kbnn.runs.run_config import flatten_settings
+
+
+@dataclasses.dataclass(frozen=True)
+class Arm:
+    """A training that is repeated with several seeds.
+
+    Attributes:
+        name: its name in the bench.
+        label: what it is, for tables.
+        settings: settings of the run, by the parts of `RunConfig`.
+        seeds: number of seeds, counted from 0.
+        begins_with: the arm whose network of the same seed the run goes on with ("from").
+        teacher: the arm whose network of the same seed teaches the run.
+        against: the arm that it is compared with, instead of the bench's baseline.
+        is_tuning: whether it only helps to choose settings, on the validation images; the test
+            images are then left alone.
+    """
+
+    name: str
+    label: str
+    settings: dict[str, Any]
+    seeds: int
+    begins_with: str | None = None
+    teacher: str | None = None
+    against: str | None = None
+    is_tuning: bool = False
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The arms whose networks it takes."""
+        return tuple(arm for arm in (self.begins_with, self.teacher) if arm is not None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Arms that are compared with each other.
+
+    Attributes:
+        name: the name of its file.
+        title: network, data and number of epochs.
+        baseline: the arm that others are compared with.
+        time_curve: arms that are the baseline with other numbers of epochs.
+        arms: the arms, by name.
+    """
+
+    name: str
+    title: str
+    baseline: str
+    time_curve: tuple[str, ...]
+    arms: dict[str, Arm]
+
+    def config(
+        self, arm: str, seed: int, runs: pathlib.Path, data_dir: pathlib.Path | None = None
+    ) -> RunConfig:
+        """The settings of a run.
+
+        Args:
+            arm: the name of the arm.
+            seed: the seed of the run, and of the images that it holds out.
+            runs: the folder of all runs, where networks are that the run needs.
+            data_dir: the data, unless they are found by name.
+
+        Raises:
+            ValueError: a setting is not valid, or a network that the run needs is not trained.
+        """
+
+        def find(other: str) -> dict[str, Any]:
+            folder = run_folder(runs, self.name, other, seed)
+            if not RunFolder(folder).model_file.is_file():
+                raise ValueError(
+                    f"Expected the network of {other} with seed {seed}, which {arm} needs, in "
+                    f"{folder}. Received: none. Train it first: python -m research.bench run "
+                    f"{self.name} {other} --seeds {seed}"
+                )
+            return {"directory": str(folder)}
+
+        return self._config(arm, seed, find, data_dir)
+
+    def needed(self, arm: str) -> set[str]:
+        """Return the arms whose networks an arm needs, and those that these need in turn."""
+        direct = self.arms[arm].needs
+        return set(direct).union(*map(self.needed, direct))
+
+    def changes_since(self, arm: str, seed: int, settings: str) -> dict[str, tuple[Any, Any]]:
+        """Return the settings of an arm that have changed since a run.
+
+        Args:
+            arm: the name of the arm.
+            seed: the seed of the run.
+            settings: the settings of the run, as its row has them. Those that it lacks had their
+                defaults.
+
+        Returns:
+            The settings of the run and of the arm now, by their paths. Which networks the run
+            began with or learned from does not count.
+        """
+        content = json.loads(settings)
+        network = {"directory": "", "sha256": ""}
+        if content["network"].get("pretrained"):
+            content["network"]["pretrained"] = network
+        if "distillation" in content["techniques"]:
+            content["techniques"]["distillation"]["teacher"] = network
+        before = RunConfig.from_dict(content)
+        now = self._config(arm, seed, lambda other: network, None)
+        ours, theirs = (flatten_settings(each.to_dict(places=False)) for each in (before, now))
+        pairs = {name: (ours.get(name), theirs.get(name)) for name in {**ours, **theirs}}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def _config(
+        self,
+        arm: str,
+        seed: int,
+        find: Callable[[str], dict[str, Any]],
+        data_dir: pathlib.Path | None,
+    ) -> RunConfig:
+        chosen = self.arms[arm]
+        content = json.loads(json.dumps(chosen.settings))
+        content["data"] |= {"split_seed": seed}
+        content["fit"] |= {"seed": seed}
+        if data_dir is not None:
+            content["data"]["directory"] = str(data_dir)
+        if chosen.begins_with is not None:
+            content["network"]["pretrained"] = find(chosen.begins_with)
+        if chosen.teacher is not None:
+            teaching = content["techniques"].setdefault("distillation", {})
+            teaching["teacher"] = find(chosen.teacher)
+        return RunConfig.from_dict(content)
+
+
+def run_folder(runs: pathlib.Path, bench: str, arm: str, seed: int) -> pathlib.Path:
+    """Return the folder of a run."""
+    return runs / bench / arm / f"seed_{seed}"
