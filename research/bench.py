@@ -60,7 +60,7 @@ def run(
 ) -> None:
     """Train arms, seed by seed, and the arms whose networks they need."""
     chosen = load(bench)
-    for arm in arms or ():
+    for arm in arms or chosen.arms:
         check_arm(chosen, arm)
     stages = list(_stages(chosen, arms or list(chosen.arms), _seeds(seeds)))
     done = {row.key for row in read_rows(chosen, file)}
@@ -128,11 +128,15 @@ def load(name: str) -> Bench:
 
 
 def check_arm(bench: Bench, arm: str) -> None:
-    """Raise typer.BadParameter if the bench does not have an arm."""
+    """Raise typer.BadParameter if the bench does not have an arm, or not with valid settings."""
     if arm not in bench.arms:
         raise typer.BadParameter(
             f"Expected an arm of {bench.name}: {', '.join(bench.arms)}. Received: {arm}"
         )
+    try:
+        bench.check(arm)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def read_rows(bench: Bench, file: pathlib.Path) -> list[Row]:

@@ -10,6 +10,9 @@ from kbnn.runs import RunConfig
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_config import flatten_settings
 
+# In place of a network whose folder and checksum do not matter.
+_ANY_NETWORK = {"directory": "", "sha256": ""}
+
 
 @dataclasses.dataclass(frozen=True)
 class Arm:
@@ -87,6 +90,10 @@ class Bench:
 
         return self._config(arm, seed, find, data_dir)
 
+    def check(self, arm: str) -> None:
+        """Raise ValueError if a setting of an arm is not valid, whatever networks it needs."""
+        self._config(arm, 0, lambda other: dict(_ANY_NETWORK), None)
+
     def needed(self, arm: str) -> set[str]:
         """Return the arms whose networks an arm needs, and those that these need in turn."""
         direct = self.arms[arm].needs
@@ -106,13 +113,12 @@ class Bench:
             began with or learned from does not count.
         """
         content = json.loads(settings)
-        network = {"directory": "", "sha256": ""}
         if content["network"].get("pretrained"):
-            content["network"]["pretrained"] = network
+            content["network"]["pretrained"] = dict(_ANY_NETWORK)
         if "distillation" in content["techniques"]:
-            content["techniques"]["distillation"]["teacher"] = network
+            content["techniques"]["distillation"]["teacher"] = dict(_ANY_NETWORK)
         before = RunConfig.from_dict(content)
-        now = self._config(arm, seed, lambda other: network, None)
+        now = self._config(arm, seed, lambda other: dict(_ANY_NETWORK), None)
         ours, theirs = (flatten_settings(each.to_dict(places=False)) for each in (before, now))
         pairs = {name: (ours.get(name), theirs.get(name)) for name in {**ours, **theirs}}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -135,7 +141,10 @@ class Bench:
         if chosen.teacher is not None:
             teaching = content["techniques"].setdefault("distillation", {})
             teaching["teacher"] = find(chosen.teacher)
-        return RunConfig.from_dict(content)
+        try:
+            return RunConfig.from_dict(content)
+        except ValueError as error:
+            raise ValueError(f"{error} (in {self.name}.{arm})") from error
 
 
 def run_folder(runs: pathlib.Path, bench: str, arm: str, seed: int) -> pathlib.Path:

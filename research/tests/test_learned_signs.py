@@ -11,12 +11,11 @@ import kbnn
 from kbnn.runs import train_run
 from kbnn.techniques import NoisySupervision, Residual
 from research import finished_runs, learned_signs
-from research.experiments.experiment import make_config
+from research.tests.small_run import small_config
 
 
 def train(images, folder, **settings):
-    config = dict(dataset="folder", directory=str(images), width=8, batch_size=32, epochs=2)
-    return train_run(make_config(**config, **settings), folder, test=False)
+    return train_run(small_config(images, epochs=2, **settings), folder, test=False)
 
 
 def measure(command, folder, table, *options):
@@ -30,7 +29,7 @@ def measure(command, folder, table, *options):
 @pytest.fixture(scope="module")
 def learned_run(images, tmp_path_factory):
     """The folder and the result of a run whose mappings change signs."""
-    folder = tmp_path_factory.mktemp("runs") / "final" / "learned" / "seed_0"
+    folder = tmp_path_factory.mktemp("runs") / "small" / "learned" / "seed_0"
     result = train(images, folder, techniques=(NoisySupervision(start=Residual(1.0)),))
     return folder, result
 
@@ -39,7 +38,7 @@ def learned_run(images, tmp_path_factory):
 def test_signs_of_the_mappings_and_of_the_latent_weights(learned_run, tmp_path):
     folder, result = learned_run
     (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
-    assert row["run"] == "final/learned/seed_0"
+    assert row["run"] == "small/learned/seed_0"
     layers = [kbnn.models.vgg_tiny(width=8).get_layer(f"conv_{i}") for i in (1, 2, 3)]
     sizes = {layer.name: layer.count_params() for layer in layers}
     logged = {name: result["last_epoch"][f"{name}/kernel_disagreement"] for name in sizes}
@@ -72,7 +71,7 @@ def test_each_accuracy_is_of_its_own_signs(learned_run, tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_mappings_that_decide_nothing_are_worth_nothing(images, tmp_path):
-    folder = tmp_path / "runs" / "final" / "learned" / "seed_0"
+    folder = tmp_path / "runs" / "small" / "learned" / "seed_0"
     train(images, folder, techniques=(NoisySupervision(start=Residual(1e-9)),))
     (row,) = measure("compare", folder, tmp_path / "table.csv", "--batches", "3")
     assert (float(row["decided"]), row["learned"]) == (0.0, row["latent"])
@@ -81,21 +80,21 @@ def test_mappings_that_decide_nothing_are_worth_nothing(images, tmp_path):
 def test_a_summary_has_the_mean_and_its_interval(tmp_path):
     table = tmp_path / "table.csv"
     rows = [
-        *("run,decided,learned,latent", "final/one/seed_0,0.01,0.91,0.90"),
-        *("final/one/seed_1,0.03,0.93,0.90", "final/other/seed_0,0.5,0.8,0.9"),
+        *("run,decided,learned,latent", "small/one/seed_0,0.01,0.91,0.90"),
+        *("small/one/seed_1,0.03,0.93,0.90", "small/other/seed_0,0.5,0.8,0.9"),
     ]
     table.write_text("\n".join(rows) + "\n")
     done = CliRunner().invoke(learned_signs.app, ["summary", str(table)], catch_exceptions=False)
     # Student's t of one degree of freedom is 12.706; the error of the mean is 1.
     assert done.stdout.splitlines() == [
-        "one: 2 runs, 2.00 decided, worth +2.00 [-10.71, +14.71]",
-        "other: 1 runs, 50.00 decided, worth -10.00",
+        "small/one: 2 runs, 2.00 decided, worth +2.00 [-10.71, +14.71]",
+        "small/other: 1 runs, 50.00 decided, worth -10.00",
     ]
 
 
 @pytest.mark.slow
 def test_the_rates_of_each_layer(images, tmp_path):
-    folder = tmp_path / "runs" / "final" / "trained" / "seed_0"
+    folder = tmp_path / "runs" / "small" / "trained" / "seed_0"
     train(images, folder)
     options = ("--images", "20", "--samples", "5")
     rows = measure("rates", folder, tmp_path / "table.csv", *options)

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from kbnn.runs import train_run
 from kbnn.techniques import Contrastive, MemoryBank
 from research import mutual_information
-from research.experiments.experiment import make_config
+from research.tests.small_run import small_config
 
 BUDGET = {"steps": 300, "batch_size": 64, "temperature": 0.1, "embedding": 16}
 MEASURED = {"batch_size": 64, "temperature": 0.1}
@@ -50,10 +50,10 @@ def test_codes_are_counted():
 @pytest.mark.slow
 @pytest.mark.parametrize("normalization", ["batch", "binary"])
 def test_runs_are_measured(normalization, images, tmp_path):
-    settings = dict(dataset="folder", directory=str(images), width=8, batch_size=32, epochs=1)
-    folder = tmp_path / "runs" / "final" / "run"
+    folder = tmp_path / "small" / "plain" / "seed_0"
     bank = (Contrastive(MemoryBank()),)
-    config = make_config(**settings, techniques=bank, normalization=normalization)
+    network = {"normalization": normalization}
+    config = small_config(images, epochs=1, techniques=bank, network=network)
     train_run(config, folder, test=False)
     arguments = [str(folder), "--file", str(tmp_path / "table.csv"), "--steps", "20"]
     result = CliRunner().invoke(mutual_information.app, arguments, catch_exceptions=False)
@@ -61,5 +61,5 @@ def test_runs_are_measured(normalization, images, tmp_path):
     with (tmp_path / "table.csv").open(newline="") as lines:
         (row,) = csv.DictReader(lines)
     assert row["layer"] == ("conv_3" if normalization == "batch" else "conv_2_bn")
-    assert (row["run"], row["test_images"], row["steps"]) == ("runs/final/run", "40", "20")
+    assert (row["run"], row["test_images"], row["steps"]) == ("small/plain/seed_0", "40", "20")
     assert float(row["bound"]) < np.log(40)

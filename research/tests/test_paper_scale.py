@@ -1,4 +1,4 @@
-"""Export and import of an experiment, and with the tool and JAX the training between them.
+"""Export and import of an arm, and with the tool and JAX the training between them.
 
 The environment variables KBNN_XLA_TOOL (the folder with export_step.py) and KBNN_JAX_PYTHON (a
 Python with JAX, which needs another NumPy than Larq Compute Engine) enable the latter.
@@ -16,11 +16,10 @@ import tf_keras as keras
 import typer
 from typer.testing import CliRunner
 
-from kbnn.runs import RunConfig
 from kbnn.runs.run_model import build_model, load_data
-from research import accuracy_table, experiments, exported_step, paper_scale
-from research.experiments import Experiment
-from research.experiments.experiment import make_config
+from kbnn.techniques import NoisySupervision, Residual
+from research import bench_table, benches, exported_step, paper_scale
+from research.tests.small_run import small_config
 
 TOOL, JAX = os.environ.get("KBNN_XLA_TOOL"), os.environ.get("KBNN_JAX_PYTHON")
 needs_jax = pytest.mark.skipif(
@@ -57,13 +56,36 @@ print(json.dumps(losses))
 """
 
 
+TOML = """
+title = "a network on some images"
+seeds = 1
+baseline = "plain"
+[data]
+dataset = "folder"
+batch_size = 32
+augment = "both"
+[network]
+width = 8
+[fit]
+epochs = 3
+recalibration = 2
+[arms.plain]
+label = "plain signs"
+{changes}
+[arms.tuned]
+label = "tuned"
+from = "plain"
+[arms.taught]
+label = "taught"
+teacher = "plain"
+"""
+
+
 @pytest.fixture
-def config(images, monkeypatch):
-    config = make_config(
-        dataset="folder", directory=str(images), width=8, batch_size=32, epochs=3, augment="both"
-    )
-    monkeypatch.setitem(experiments.EXPERIMENTS, "small", Experiment(config))
-    return config
+def config(images, tmp_path):
+    """The settings of the arm `plain`."""
+    (tmp_path / "small.toml").write_text(TOML.format(changes=""))
+    return benches.load(str(tmp_path / "small.toml")).config("plain", 0, tmp_path, images)
 
 
 @pytest.fixture
@@ -80,8 +102,15 @@ def tool(tmp_path):
     return tool
 
 
-def invoke(command, *arguments):
-    return CliRunner().invoke(paper_scale.app, [command, "small", *map(str, arguments)])
+@pytest.fixture
+def invoke(tmp_path, images):
+    """A function that calls a command for an arm of the bench."""
+
+    def call(command, *arguments, arm="plain"):
+        words = [command, tmp_path / "small.toml", arm, *arguments, "--data-dir", images]
+        return CliRunner().invoke(paper_scale.app, [*map(str, words)])
+
+    return call
 
 
 def message(result):
@@ -92,7 +121,7 @@ def message(result):
 def import_arguments(tmp_path, tool):
     return (
         *("--from", tmp_path / "step", "--tool", tool, "--machine", "a GPU"),
-        *("--file", tmp_path / "accuracy.csv", "--runs", tmp_path / "runs"),
+        *("--file", tmp_path / "bench.csv", "--runs", tmp_path / "runs"),
     )
 
 
@@ -104,7 +133,7 @@ def write_log(folder, epochs):
 
 
 @pytest.mark.slow
-def test_what_is_exported_comes_back_as_a_run_with_its_row(config, tool, tmp_path):
+def test_what_is_exported_comes_back_as_a_run_with_its_row(config, tool, invoke, tmp_path):
     folder = tmp_path / "step"
     tool = tool()
     exported = invoke("export", "--out", folder, "--tool", tool)
@@ -116,20 +145,26 @@ def test_what_is_exported_comes_back_as_a_run_with_its_row(config, tool, tmp_pat
     imported = invoke("import", *import_arguments(tmp_path, tool))
     assert imported.exit_code == 0, imported.output
 
-    model = keras.models.load_model(tmp_path / "runs/final/small/seed_0/model.keras", compile=False)
+    model = keras.models.load_model(tmp_path / "runs/small/plain/seed_0/model.keras", compile=False)
     values = [value for name, value in trained.items() if name.startswith("model/")]
-    for own, value in zip(model.get_weights(), values, strict=True):
-        np.testing.assert_array_equal(own, value)
+    for variable, own, value in zip(model.weights, model.get_weights(), values, strict=True):
+        # The statistics of batch normalization are measured anew.
+        assert np.array_equal(own, value) != ("moving_" in variable.name), variable.name
     expected = build_model(config)
     expected.set_weights(values)
-    test_images, _ = next(iter(load_data(config).test))
-    np.testing.assert_array_equal(model(test_images), expected(test_images))
+    config.fit.compile(expected, steps=1)
+    validation = load_data(config).validation
+    before = expected.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
 
-    (row,) = accuracy_table.read(tmp_path / "accuracy.csv")
-    assert row.key == ("small", "final", 0)
+    (row,) = bench_table.read(tmp_path / "bench.csv")
+    assert row.key == ("small", "plain", 0)
+    assert row.validation_accuracy_before == before
+    config.fit.compile(model, steps=1)
+    after = model.evaluate(validation, verbose=0, return_dict=True)["accuracy"]
+    assert row.validation_accuracy == after
     assert row.machine.startswith("trained on a GPU, exported at ")
     assert row.device_accuracy == row.keras_accuracy
-    assert (row.epochs, row.train_seconds) == (3, 4.0)
+    assert (row.epochs, row.train_seconds, row.cpu_seconds) == (3, 4.0, 4.0)
     again = invoke("import", *import_arguments(tmp_path, tool))
     assert again.exit_code == 2
     assert "Expected a run that is not in" in message(again)
@@ -145,75 +180,79 @@ def test_the_loop_gets_the_training_images_and_those_held_out(config, tmp_path):
         assert data["y_test"].dtype == np.int64
 
 
-def test_the_command_says_what_the_experiment_says():
-    config = make_config(dataset="fashion_mnist", epochs=7, learning_rate=0.25, seed=3)
+def test_the_command_says_what_the_arm_says(images):
+    config = small_config(images, epochs=7, learning_rate=0.25, seed=3)
     command = paper_scale.loop_command(config, "data.npz")
     assert "--schedule learning_rate=cosine:0.25:0 --no-augment" in " ".join(command)
     assert "--epochs 7 --seed 3" in " ".join(command)
-    constant = make_config(
-        dataset="fashion_mnist", schedule="constant", learning_rate=0.25, augment="both"
-    )
-    command = paper_scale.loop_command(constant, "data.npz")
-    assert command[-1] == "learning_rate=linear:0.25:0.25"
+    for schedule, expected in (("constant", "linear:0.25:0.25"), ("linear", "linear:0.25:0")):
+        config = small_config(
+            images, schedule=schedule, learning_rate=0.25, data={"augment": "both"}
+        )
+        command = paper_scale.loop_command(config, "data.npz")
+        assert command[-1] == f"learning_rate={expected}"
 
 
 @pytest.mark.parametrize(
-    ("part", "setting", "value"),
+    ("changes", "received"),
     [
-        ("network", "preprocessing", "pipeline"),
-        ("data", "augment", "crop"),
-        ("data", "validation", 0),
+        ('network = { preprocessing = "pipeline" }', "preprocessing='pipeline'"),
+        ('data = { augment = "crop" }', "augment='crop'"),
+        ("data = { validation = 0 }", "validation=0"),
+        ('fit = { precision = "bfloat16" }', "precision='bfloat16'"),
+        ("fit = { warmup = 1 }", "precision='float32', warmup=1,"),
+        ("fit = { average_weights = 0.9 }", "average_weights=0.9"),
+        ("techniques = { latent_weights = {} }", "latent_weights"),
     ],
 )
-def test_what_the_loop_cannot_do_is_refused(
-    config, tool, tmp_path, monkeypatch, part, setting, value
-):
-    content = config.to_dict()
-    content[part][setting] = value
-    changed = RunConfig.from_dict(content)
-    monkeypatch.setitem(experiments.EXPERIMENTS, "small", Experiment(changed))
+def test_what_the_loop_cannot_do_is_refused(tool, invoke, tmp_path, changes, received):
+    (tmp_path / "small.toml").write_text(TOML.format(changes=changes))
     result = invoke("export", "--out", tmp_path / "step", "--tool", tool())
     assert result.exit_code == 2
-    assert f"Received: {setting}={value!r}" in message(result)
+    assert f"Received: {received}" in message(result)
     assert not (tmp_path / "step").exists()
 
 
-def test_a_folder_that_is_not_the_tool_is_refused(config, tmp_path):
+def test_noisy_supervision_is_in_the_step(images):
+    config = small_config(images, techniques=(NoisySupervision(start=Residual(1.0)),))
+    paper_scale.check_exportable(config)
+
+
+def test_a_folder_that_is_not_the_tool_is_refused(config, invoke, tmp_path):
     result = invoke("export", "--out", tmp_path / "step", "--tool", tmp_path)
     assert result.exit_code == 2
     assert "without export_step.py, run_step.py" in message(result)
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("arm", "expected"),
     [
-        ("no-such", "fashion-ste_sign"),
-        ("fashion-tuned-lns", "starts from new weights"),
-        ("fashion-teacher-w1-t1", "starts from new weights"),
+        ("no-such", "Expected an arm of small: plain"),
+        ("tuned", "starts from new weights"),
+        ("taught", "starts from new weights"),
     ],
 )
-def test_other_experiments_are_refused(tool, tmp_path, name, expected):
-    arguments = ["export", name, "--out", str(tmp_path / "step"), "--tool", str(tool())]
-    result = CliRunner().invoke(paper_scale.app, arguments)
+def test_other_arms_are_refused(config, tool, invoke, tmp_path, arm, expected):
+    result = invoke("export", "--out", tmp_path / "step", "--tool", tool(), arm=arm)
     assert result.exit_code == 2
     assert expected in message(result)
 
 
-def test_variables_that_the_loop_could_not_tell_apart_are_refused(config, tool, tmp_path):
+def test_variables_that_the_loop_could_not_tell_apart_are_refused(config, tool, invoke, tmp_path):
     result = invoke("export", "--out", tmp_path / "step", "--tool", tool(["var_7"]))
     assert result.exit_code == 1
     assert "Received: ['var_7']" in str(result.exception)
 
 
-def test_an_export_with_other_settings_is_refused(config, tool, tmp_path):
+def test_an_export_with_other_settings_is_refused(config, tool, invoke, tmp_path):
     (tmp_path / "step").mkdir()
     settings = config.to_dict()
     settings["fit"]["epochs"] = 4
-    content = {"experiment": "small", "settings": settings}
+    content = {"bench": "small", "arm": "plain", "settings": json.dumps(settings)}
     (tmp_path / "step" / "export.json").write_text(json.dumps(content))
     result = invoke("import", *import_arguments(tmp_path, tool()))
     assert result.exit_code == 2
-    assert "to be an export of small" in message(result)
+    assert "to be an export of small plain" in message(result)
 
 
 def test_a_training_that_was_cut_short_is_refused(tmp_path):
@@ -233,14 +272,10 @@ def test_a_file_without_the_models_variables_is_refused(config, tool, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("quantizer", ["none", "ste_sign"])
 def test_three_steps_in_jax_are_three_steps_in_keras(images, tmp_path, quantizer):
-    config = make_config(
-        dataset="folder",
-        directory=str(images),
-        width=8,
-        batch_size=32,
+    config = small_config(
+        images,
         schedule="constant",
-        input_quantizer=quantizer,
-        kernel_quantizer=quantizer,
+        network={"input_quantizer": quantizer, "kernel_quantizer": quantizer},
     )
     keras.utils.set_random_seed(0)
     model = build_model(config)
@@ -272,7 +307,7 @@ def test_three_steps_in_jax_are_three_steps_in_keras(images, tmp_path, quantizer
 
 @needs_jax
 @pytest.mark.slow
-def test_the_loop_trains_what_was_exported(config, tmp_path):
+def test_the_loop_trains_what_was_exported(config, invoke, tmp_path):
     folder = tmp_path / "step"
     exported = invoke("export", "--out", folder, "--tool", TOOL)
     assert exported.exit_code == 0, exported.output
@@ -282,8 +317,9 @@ def test_the_loop_trains_what_was_exported(config, tmp_path):
     assert done.returncode == 0, done.stderr
     imported = invoke("import", *import_arguments(tmp_path, TOOL))
     assert imported.exit_code == 0, imported.output
-    (row,) = accuracy_table.read(tmp_path / "accuracy.csv")
+    (row,) = bench_table.read(tmp_path / "bench.csv")
     last = done.stdout.splitlines()[-1].split()
     # The loop's own measure, on 24 images: the trained model is the one that came back.
-    assert row.validation_accuracy == pytest.approx(float(last[last.index("test") + 1]), abs=1e-4)
+    measured = float(last[last.index("test") + 1])
+    assert row.validation_accuracy_before == pytest.approx(measured, abs=1e-4)
     assert row.device_accuracy == row.keras_accuracy

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from kbnn.runs import train_run
 from research import separation
-from research.experiments.experiment import make_config
+from research.tests.small_run import small_config
 
 
 def test_the_scatter_ratio_of_a_known_cloud():
@@ -29,10 +29,9 @@ def test_the_probe_sees_what_is_linear(rng):
 
 @pytest.mark.slow
 def test_runs_are_measured_and_drawn(images, tmp_path):
-    settings = dict(dataset="folder", directory=str(images), width=8, batch_size=32)
-    runs = [tmp_path / "runs" / "final" / name for name in ("short", "long")]
+    runs = [tmp_path / "small" / name / "seed_0" for name in ("short", "long")]
     for folder, epochs in zip(runs, (1, 6), strict=True):
-        train_run(make_config(**settings, epochs=epochs), folder, test=False)
+        train_run(small_config(images, epochs=epochs), folder, test=False)
     arguments = ["--file", str(tmp_path / "table.csv"), "--picture", str(tmp_path / "a.png")]
     result = CliRunner().invoke(
         separation.app, [*map(str, runs), *arguments, "--shown", "40"], catch_exceptions=False
@@ -40,6 +39,6 @@ def test_runs_are_measured_and_drawn(images, tmp_path):
     assert result.exit_code == 0
     with (tmp_path / "table.csv").open(newline="") as lines:
         short, long = csv.DictReader(lines)
-    assert (short["run"], long["test_images"]) == ("runs/final/short", "40")
+    assert (short["run"], long["test_images"]) == ("small/short/seed_0", "40")
     assert float(long["scatter_ratio"]) > float(short["scatter_ratio"]) > 0
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")

@@ -19,7 +19,7 @@ def files(tmp_path):
 
 
 def test_logs_read_back_as_they_were_whatever_their_order(files, tmp_path):
-    keys = [("b", "final", 10), ("a", "screening", 0)]
+    keys = [("b", "plain", 10), ("a", "float", 0)]
     tables = [tmp_path / "one" / "logs.csv.gz", tmp_path / "two" / "logs.csv.gz"]
     for table, runs in zip(tables, ([0, 1], [1, 0]), strict=True):
         for run in runs:
@@ -27,13 +27,13 @@ def test_logs_read_back_as_they_were_whatever_their_order(files, tmp_path):
     assert tables[0].read_bytes() == tables[1].read_bytes()
     assert list(training_logs.read(tables[0])) == sorted(keys)
     for key, text in zip(keys, (FIRST, SECOND), strict=True):
-        options = ["--mode", key[1], "--seed", str(key[2]), "--file", str(tables[0])]
-        result = CliRunner().invoke(training_logs.app, [key[0], *options])
+        options = ["--seed", str(key[2]), "--file", str(tables[0])]
+        result = CliRunner().invoke(training_logs.app, [*key[:2], *options])
         assert result.stdout == text.replace("\r\n", "\n")
 
 
 def test_a_run_that_is_repeated_replaces_its_log(files, tmp_path):
-    table, key = tmp_path / "logs.csv.gz", ("a", "final", 0)
+    table, key = tmp_path / "logs.csv.gz", ("a", "plain", 0)
     for file in files:
         training_logs.merge(file, key, table)
     expected = {key: [{"epoch": "1", "loss": "0.5", "kernel_flips": "0.25"}]}
@@ -42,10 +42,10 @@ def test_a_run_that_is_repeated_replaces_its_log(files, tmp_path):
 
 def test_an_unknown_run_is_answered_with_the_known_ones(files, tmp_path):
     table = tmp_path / "logs.csv.gz"
-    training_logs.merge(files[0], ("a", "final", 3), table)
-    result = CliRunner().invoke(training_logs.app, ["a", "--file", str(table)])
+    training_logs.merge(files[0], ("a", "plain", 3), table)
+    result = CliRunner().invoke(training_logs.app, ["a", "plain", "--file", str(table)])
     assert result.exit_code == 2
-    assert "final seed 3" in " ".join(result.stderr.split())
+    assert "plain seed 3" in " ".join(result.stderr.split())
 
 
 def test_other_columns_are_refused(tmp_path):
