@@ -50,7 +50,9 @@ _SCHEDULES = {
 # Everything that it does in training is in the step; other techniques have trainers or schedules.
 _TECHNIQUES = (NoisySupervision,)
 
-BenchName = Annotated[str, typer.Argument(help="A bench of research/benches.")]
+BenchName = Annotated[
+    str, typer.Argument(metavar="BENCH", help="A bench of research/benches, or a .toml file.")
+]
 ArmName = Annotated[str, typer.Argument(help="An arm of the bench.")]
 Seed = Annotated[int, typer.Option(help="Seed of the initial weights and of the validation split.")]
 DataDir = Annotated[pathlib.Path | None, typer.Option(help="Folder or file of the data.")]

@@ -137,7 +137,7 @@ def test_a_bench_is_read_by_its_name_or_from_a_file(tmp_path):
     )
     assert benches.load(str(tmp_path / "other.toml")).name == "other"
     for name in ("no_such", str(tmp_path / "no_such.toml")):
-        with pytest.raises(ValueError, match="bench of cifar_vgg_tiny"):
+        with pytest.raises(ValueError, match="or a bench of cifar_resnet20, "):
             benches.load(name)
 
 

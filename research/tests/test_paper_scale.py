@@ -199,9 +199,12 @@ def test_the_command_says_what_the_arm_says(images):
         ('network = { preprocessing = "pipeline" }', "preprocessing='pipeline'"),
         ('data = { augment = "crop" }', "augment='crop'"),
         ("data = { validation = 0 }", "validation=0"),
-        ('fit = { precision = "bfloat16" }', "precision='bfloat16'"),
-        ("fit = { warmup = 1 }", "precision='float32', warmup=1,"),
-        ("fit = { average_weights = 0.9 }", "average_weights=0.9"),
+        ('fit = { precision = "bfloat16" }', "precision='bfloat16', warmup=0"),
+        ("fit = { warmup = 1 }", "precision='float32', warmup=1"),
+        (
+            "fit = { average_weights = 0.9 }",
+            "precision='float32', warmup=0, average_weights=0.9",
+        ),
         ("techniques = { latent_weights = {} }", "latent_weights"),
     ],
 )
