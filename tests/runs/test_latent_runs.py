@@ -41,6 +41,15 @@ def test_latent_weights_train_and_the_network_alone_ships(
         (["--set", "real_weight=-1"], "--set real_weight to be a number of at least 0"),
         (["--kernel-quantizer", "none"], "binary layer"),
         (["--set", "real_weight=0", "--set", "distillation_weight=0"], "above 0"),
+        (["--set", "label_weight=-1"], "--set label_weight to be a number of at least 0"),
+        (
+            ["--set", "label_weight=0", "--set", "distillation_weight=0"],
+            "Expected --set label_weight above 0, or a weight above 0 of a term that compares",
+        ),
+        (
+            ["--set", "label_weight=0", "--set", "until=0.5"],
+            "--set label_weight above 0 with --set until, after which only the labels train",
+        ),
         (["--set", "way=mixture", "--set", "until=0"], "--set until to be a number above 0"),
         (["--set", "share=stem,end"], "names of stem, shortcuts, classifier"),
         (["--set", "share="], "to be names with commas between them"),
@@ -91,6 +100,14 @@ def test_what_the_twin_shares_and_whether_its_gradient_is_balanced():
         kernel = trainer.model.get_layer("conv_2").kernel
         sizes.append(np.abs(tape.gradient(outputs, kernel)).mean())
     assert sizes[0] == pytest.approx(sizes[1] * np.abs(kernel).mean(), rel=1e-3)
+
+
+def test_the_weight_of_the_labels_is_that_of_the_settings():
+    model = kbnn.models.vgg_tiny(width=8)
+    for weight in (1.0, 0.25, 0.0):
+        trainer = LatentWeights(Twin(label_weight=weight)).trainer(model, steps=100)
+        assert trainer.label_weight == weight
+    assert LatentWeights().trainer(model, steps=100).label_weight == 1.0
 
 
 def test_the_terms_of_a_twin_are_those_of_the_settings():

@@ -11,6 +11,7 @@ from kbnn.losses import TeacherContrast
 from kbnn.runs import Data, Fit, InputError, Network, RunConfig
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.resume import check_teachers
+from kbnn.runs.run_model import load_data
 from kbnn.techniques import Distillation, FeatureContrast, ReleasedCode, SameBatch
 
 METHOD = ("--method", "distillation")
@@ -45,9 +46,12 @@ def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, move_first_ru
     assert names <= set(log[0])
     # The teacher stays as it is, and knows what it knew.
     assert log[0]["val_real_loss"] == log[1]["val_real_loss"]
-    known = RunFolder(first).log()[-1]
-    assert log[0]["val_real_loss"] == pytest.approx(known["val_loss"], rel=1e-5)
-    assert log[0]["val_real_accuracy"] == pytest.approx(known["val_accuracy"])
+    teacher = keras.models.load_model(first / "model.keras", compile=False)
+    config.fit.compile(teacher, steps=1)
+    known = teacher.evaluate(load_data(config).validation, verbose=0, return_dict=True)
+    assert log[0]["val_real_loss"] == pytest.approx(known["loss"], rel=1e-5)
+    assert log[0]["val_real_accuracy"] == pytest.approx(known["accuracy"])
+    assert known["accuracy"] == RunFolder(first).result()["validation_accuracy"]
     assert run_kbnn("convert", folder.path).returncode == 0
     of_teacher, of_run = (
         keras.models.load_model(path / "model.keras", compile=False).count_params()
@@ -111,6 +115,21 @@ def test_a_run_with_the_released_codes_setting(
     assert run_kbnn("convert", tmp_path / "run").returncode == 0
 
 
+def test_a_run_learns_from_the_teacher_only(run_kbnn, settings, finished, tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    options = ("--set", f"teacher={finished[0]}", "--set", "label_weight=0")
+    process = run_kbnn("train", *settings(epochs=2), *METHOD, *options, "--run", folder.path)
+    assert process.returncode == 0, process.stderr
+    (technique,) = folder.config().techniques
+    assert technique == Distillation(finished[0], label_weight=0)
+    for row in folder.log():
+        assert row["loss"] == pytest.approx(row["distillation"], rel=1e-5)
+    # Of the labels, though training does not use them.
+    assert folder.log()[-1]["val_loss"] > folder.log()[-1]["val_distillation"]
+    result = folder.result()
+    assert result["test_loss"] > 0
+
+
 def test_weights_depend_on_the_teacher_and_not_on_its_place(finished, images):
     config = taught(finished, images)
     content = config.to_dict()
@@ -130,6 +149,7 @@ def test_weights_depend_on_the_teacher_and_not_on_its_place(finished, images):
             ["--set", "distillation_weight=0"],
             "--set distillation_weight, --set feature_weight above 0, or --set teacher_contrast.",
         ),
+        (["--set", "label_weight=-1"], "--set label_weight to be a number of at least 0"),
         (["--set", "temperature=0"], "--set temperature to be a number above 0"),
         (["--set", "distillation_weight=-1"], "--set distillation_weight to be a number of at"),
     ],
