@@ -15,7 +15,10 @@ import tf_keras as keras
 
 
 class Recorder(keras.Model):
-    """Learns one number, and remembers the indices of every share of a batch it is trained on."""
+    """Learns one number, and remembers the indices of every batch that it is trained on.
+
+    On several devices, it remembers the indices of each device's part of a batch.
+    """
 
     def __init__(self):
         super().__init__()
@@ -29,6 +32,9 @@ class Recorder(keras.Model):
         images, labels, index = data
         tf.py_function(lambda value: self.seen.append(value.numpy()), [index], [])
         return super().train_step((images, labels))
+
+    def test_step(self, data):
+        return super().test_step(data[:2])
 
 
 def main(scope, out):
@@ -48,7 +54,7 @@ def main(scope, out):
         initial_epoch=2,
         epochs=4,
         callbacks=[kbnn.callbacks.ShuffleEpoch(train)],
-        validation_data=validation.map(lambda image, label, index: (image, label)),
+        validation_data=validation,
         verbose=0,
     )
     np.save(out, np.concatenate(model.seen))

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,26 +7,8 @@ import tensorflow as tf
 import tf_keras as keras
 
 import kbnn
-
-
-class Recorder(keras.Model):
-    """Learns one number, and remembers the indices of every batch it is trained on."""
-
-    def __init__(self):
-        super().__init__()
-        self.dense = keras.layers.Dense(1)
-        self.seen = []
-
-    def call(self, images):
-        return self.dense(tf.reshape(images, [-1, 784]))
-
-    def train_step(self, data):
-        images, labels, index = data
-        tf.py_function(lambda value: self.seen.append(value.numpy()), [index], [])
-        return super().train_step((images, labels))
-
-    def test_step(self, data):
-        return super().test_step(data[:2])
+from tests.data import mirrored_order
+from tests.data.mirrored_order import Recorder
 
 
 def load(**options):
@@ -184,9 +165,8 @@ def test_refuses_other_datasets(train):
 @pytest.mark.parametrize("scope", ["inside", "outside"])
 def test_two_devices(uninterrupted, scope, tmp_path):
     # One strategy per process: a second one in the same process dies.
-    script = Path(__file__).with_name("mirrored_order.py")
     out = tmp_path / "order.npy"
-    subprocess.run([sys.executable, script, scope, out], check=True, timeout=300)
+    subprocess.run([sys.executable, mirrored_order.__file__, scope, out], check=True, timeout=300)
     mirrored = np.load(out)
     # The replicas share out each batch, and run in any order.
     batches = np.sort(mirrored.reshape(-1, 9, 500))

@@ -13,12 +13,18 @@ def chain(seed=1, **options):
     return kbnn.models.vgg_tiny(SHAPE, CLASSES, width=8, **options)
 
 
-def learnable_images():
+def nest(model, name="inner"):
+    """Return a model around another one, whose input may have another name."""
+    image = keras.Input(SHAPE, name=name)
+    return keras.Model(image, model(image))
+
+
+def learnable_images(count=128):
     """Return images of noise with a bright line at the row of their class, and the classes."""
     rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, 128)
-    images = rng.normal(0, 0.5, (128, *SHAPE)).astype(np.float32)
-    images[np.arange(128), labels * 3, :, 0] += 2
+    labels = rng.integers(0, CLASSES, count)
+    images = rng.normal(0, 0.5, (count, *SHAPE)).astype(np.float32)
+    images[np.arange(count), labels * 3, :, 0] += 2
     return images, labels
 
 

@@ -9,17 +9,12 @@ import tf_keras as keras
 import kbnn
 from kbnn.quantizers import ContrastiveSign, LearnedSign, SmoothSign
 from kbnn.techniques import MemoryBank
-
-SHAPE, CLASSES = (12, 12, 1), 3
+from tests.techniques.short_training import CLASSES, SHAPE, learnable_images
 
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, 64)
-    images = rng.normal(0, 0.5, (64, *SHAPE)).astype(np.float32)
-    images[np.arange(64), labels * 3, :, 0] += 2
-    return images, labels
+    return learnable_images(64)
 
 
 @pytest.mark.parametrize(

@@ -17,22 +17,12 @@ from kbnn.techniques import (
     with_contrast,
 )
 from kbnn.trainers import Trainer
-
-SHAPE, CLASSES = (12, 12, 1), 3
+from tests.techniques.short_training import SHAPE, chain, learnable_images
 
 
 @pytest.fixture(scope="module")
 def data():
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, CLASSES, 64)
-    images = rng.normal(0, 0.5, (64, *SHAPE)).astype(np.float32)
-    images[np.arange(64), labels * 3, :, 0] += 2
-    return images, labels
-
-
-def chain(**options):
-    keras.utils.set_random_seed(1)
-    return kbnn.models.vgg_tiny(SHAPE, CLASSES, 8, **options)
+    return learnable_images(64)
 
 
 def term_weights(model):

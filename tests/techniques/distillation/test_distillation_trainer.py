@@ -1,9 +1,5 @@
 """A network that learns from a separately trained one, which stays as it is."""
 
-import pathlib
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,6 +8,7 @@ import tf_keras as keras
 import kbnn
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.trainers import DistillationTrainer, LatentWeightTrainer, Trainer
+from tests.techniques import trainer_checks
 from tests.techniques.short_training import (
     CLASSES,
     SHAPE,
@@ -20,6 +17,7 @@ from tests.techniques.short_training import (
     differences,
     fit,
     learnable_images,
+    nest,
 )
 
 REAL = {"input_quantizer": None, "kernel_quantizer": None}
@@ -252,22 +250,10 @@ def test_checkpoints_leave_the_teacher_out(data, tmp_path):
 
 
 def test_what_ships_is_the_model_to_the_byte(data, tmp_path):
-    model = chain()
-    config, names = model.get_config(), [weight.name for weight in model.weights]
-    trainer = compiled(
-        DistillationTrainer(model, teacher_of(), [Distillation(), FeatureAlignment()])
-    )
-    fit(trainer, data)
-    assert (model.get_config(), [weight.name for weight in model.weights]) == (config, names)
-    plain = chain()
-    plain.set_weights(model.get_weights())
-    for network, name in ((model, "model.tflite"), (plain, "plain.tflite")):
-        report = kbnn.converters.convert(network, tmp_path / name, verify_data=data).report
-        assert report.parity.class_agreement == 1.0
-    assert (tmp_path / "model.tflite").read_bytes() == (tmp_path / "plain.tflite").read_bytes()
-    trainer.save(tmp_path / "saved.keras")
-    loaded = keras.models.load_model(tmp_path / "saved.keras")
-    assert max(differences(loaded, model)) == 0.0
+    def make_trainer(model):
+        return DistillationTrainer(model, teacher_of(), [Distillation(), FeatureAlignment()])
+
+    trainer_checks.check_what_ships(make_trainer, data, tmp_path)
 
 
 def test_a_good_teacher_makes_a_better_student(data):
@@ -370,15 +356,10 @@ def test_a_term_of_ones_own_may_take_features_of_other_shapes(data):
 
 def test_both_are_in_the_logs(data):
     model, teacher = chain(), teacher_of()
-    top = keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")
-    terms = [Distillation(), FeatureAlignment()]
-    trainer = compiled(DistillationTrainer(model, teacher, terms), metrics=["accuracy", top])
-    # The last batch is a small one.
-    some = [array[:100] for array in data]
-    history = fit(trainer, some, epochs=2, validation_data=data, class_weight={0: 2.0, 1: 1, 2: 1})
-    usual = {"loss", "accuracy", "top_2"}
-    names = usual | {f"real_{name}" for name in usual} | {"distillation", "feature_alignment"}
-    assert set(history) == names | {f"val_{name}" for name in names}
+    trainer = DistillationTrainer(model, teacher, [Distillation(), FeatureAlignment()])
+    history = trainer_checks.check_logs(
+        trainer, data, terms={"distillation", "feature_alignment"}, epochs=2
+    )
     for network, prefix in ((model, "val_"), (teacher, "val_real_")):
         measured = compiled(network).evaluate(*data, verbose=0, return_dict=True)
         for name in ("accuracy", "loss"):
@@ -411,44 +392,18 @@ def test_weights_may_follow_a_schedule(data):
 
 def test_an_interrupted_training_goes_on(data, tmp_path):
     teacher = teacher_of()
-
-    def trained(callbacks):
-        trainer = compiled(
-            DistillationTrainer(chain(), teacher, [Distillation(), FeatureAlignment()])
-        )
-        options = {"batch_size": 32, "epochs": 3, "verbose": 0, "shuffle": False}
-        keras.utils.set_random_seed(2)
-        trainer.fit(*data, callbacks=callbacks, **options)
-        return trainer
-
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    whole = trained([])
-    backup = [keras.callbacks.BackupAndRestore(tmp_path / "backup")]
-    with pytest.raises(KeyboardInterrupt):
-        trained([*backup, Stop()])
-    resumed = trained(backup)
-    assert max(differences(whole, resumed)) == 0.0
-    assert whole.optimizer.iterations == resumed.optimizer.iterations == 12
+    trainer_checks.check_interrupted_training_goes_on(
+        lambda: DistillationTrainer(chain(), teacher, [Distillation(), FeatureAlignment()]),
+        data,
+        tmp_path,
+    )
 
 
 def test_mixed_precision_and_several_steps_at_once(data):
     teacher = teacher_of()
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    try:
-        trainer = compiled(
-            DistillationTrainer(chain(), teacher, [Distillation(), FeatureAlignment()]),
-            steps_per_execution=2,
-        )
-        history = fit(trainer, data, epochs=4)
-    finally:
-        keras.mixed_precision.set_global_policy(before)
-    assert history["loss"][-1] < history["loss"][0]
-    assert isinstance(trainer.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    trainer_checks.check_mixed_precision(
+        lambda: DistillationTrainer(chain(), teacher, [Distillation(), FeatureAlignment()]), data
+    )
 
 
 def test_xla(batch):
@@ -470,46 +425,22 @@ def test_xla(batch):
 
 @pytest.mark.slow
 def test_two_replicas_do_one_step_of_the_whole_batch():
-    program = pathlib.Path(__file__).parents[1] / "mirrored_supervision.py"
-    result = subprocess.run(
-        [sys.executable, str(program), "teacher"], capture_output=True, text=True, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
-
-
-def in_a_shell(model, name="inner"):
-    """The model nested in another one, whose input has another name."""
-    image = keras.Input(SHAPE, name=name)
-    return keras.Model(image, model(image))
+    trainer_checks.check_two_replicas("teacher")
 
 
 MODELS = {
     "real": lambda: chain(**REAL),
-    "nested": lambda: in_a_shell(chain()),
-    "requantized": lambda: kbnn.requantize(
-        chain(), kernel_quantizer=kbnn.quantizers.LearnedSign(), input_quantizer="smooth_sign"
-    ),
-    "binary normalization": lambda: chain(
-        input_quantizer="smooth_sign", kernel_quantizer="smooth_sign", normalization="binary"
-    ),
-    "resnet": lambda: kbnn.models.resnet((1, 1), SHAPE, CLASSES, width=4),
-    "reactnet": lambda: kbnn.models.resnet(
-        (1, 1), SHAPE, CLASSES, width=4, downsampling="padding", reactnet=True
-    ),
+    "nested": lambda: nest(chain()),
+    **trainer_checks.MODELS,
 }
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_models_of_all_kinds_train(name, data):
     model = MODELS[name]()
-    trainer = DistillationTrainer(model, in_a_shell(teacher_of(), "photograph"))
+    trainer = DistillationTrainer(model, nest(teacher_of(), "photograph"))
     compiled(trainer, run_eagerly=name != "nested")
-    before = [weight.numpy() for weight in model.trainable_weights]
-    history = fit(trainer, [array[:32] for array in data], epochs=2)
-    assert np.isfinite(history["loss"]).all()
-    after = [weight.numpy() for weight in model.trainable_weights]
-    moved = [(a != b).any() for a, b in zip(before, after, strict=True)]
-    assert sum(moved) > 0.7 * len(moved)
+    trainer_checks.check_training_moves_weights(trainer, data)
 
 
 def test_features_of_residual_networks(data):
@@ -524,7 +455,7 @@ def test_features_of_residual_networks(data):
 
 def test_a_batch_by_input_names_reaches_the_teacher_too(data):
     images, labels = data
-    teacher = in_a_shell(teacher_of(), "photograph")
+    teacher = nest(teacher_of(), "photograph")
     trainer = compiled(DistillationTrainer(chain(), teacher))
     history = fit(trainer, ({"image": images}, labels), epochs=1)
     expected = compiled(teacher, run_eagerly=True).evaluate(images, labels, verbose=0)
@@ -583,7 +514,7 @@ RESCALING = keras.layers.Rescaling
         (lambda: sized(classes=4), r"with the model's outputs, \(None, 3\).*\(None, 4\)"),
         (lambda: sized(before=[RESCALING(1 / 255)]), "a teacher that starts with a Rescaling"),
         (
-            lambda: in_a_shell(sized(before=[RESCALING(1 / 255)])),
+            lambda: nest(sized(before=[RESCALING(1 / 255)])),
             "a teacher that starts with a Rescaling",
         ),
     ],
@@ -623,7 +554,7 @@ def test_bad_arguments():
         DistillationTrainer(model, LatentWeightTrainer(chain()))
     with pytest.raises(TypeError, match="its `model`"):
         DistillationTrainer(LatentWeightTrainer(model), teacher)
-    for same in (model, keras.Model(model.input, model.output), in_a_shell(model)):
+    for same in (model, keras.Model(model.input, model.output), nest(model)):
         with pytest.raises(ValueError, match="shares no weights with the model"):
             DistillationTrainer(model, same)
     with pytest.raises(ValueError, match="Received: 'real_path', the loss of the teacher"):
@@ -649,14 +580,8 @@ def test_a_callback_looks_at_the_model_alone(data):
     signs = {"input_quantizer": "smooth_sign", "kernel_quantizer": "smooth_sign"}
     teacher = teacher_of(**signs)
     trainer = compiled(DistillationTrainer(chain(**signs), teacher))
-    callbacks = [
-        kbnn.callbacks.SharpnessSchedule(1, 10),
-        kbnn.callbacks.BinarizationMonitor(data[0][:8]),
-        kbnn.callbacks.SmoothValidation(data),
-    ]
     before = teacher.get_weights()
-    history = fit(trainer, data, validation_data=data, callbacks=callbacks)
-    assert {"sharpness", "conv_2/kernel_flip_ratio", "val_smooth_accuracy"} <= set(history)
+    trainer_checks.check_callbacks_see_the_model(trainer, data)
     # A teacher's own sharpness stays, too.
     for one, other in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

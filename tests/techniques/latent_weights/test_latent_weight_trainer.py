@@ -1,9 +1,5 @@
 """A binary network and its real-valued twin on the same latent weights."""
 
-import pathlib
-import subprocess
-import sys
-
 import larq as lq
 import numpy as np
 import pytest
@@ -14,6 +10,7 @@ import kbnn
 from kbnn.graph.roles import ROLES
 from kbnn.losses import Distillation, FeatureAlignment, LatentSupervision, RealPathLoss
 from kbnn.trainers import LatentGradientTrainer, LatentMixtureTrainer, LatentWeightTrainer, Trainer
+from tests.techniques import trainer_checks
 from tests.techniques.short_training import (
     CLASSES,
     SHAPE,
@@ -22,6 +19,7 @@ from tests.techniques.short_training import (
     differences,
     fit,
     learnable_images,
+    nest,
 )
 
 TERMS = (RealPathLoss, Distillation, FeatureAlignment)
@@ -185,21 +183,11 @@ def test_the_statistics_of_each_path_are_its_own(data):
 
 
 def test_what_ships_is_the_model_to_the_byte(data, tmp_path):
-    model = chain()
-    config, names = model.get_config(), [weight.name for weight in model.weights]
-    trainer = compiled(LatentWeightTrainer(model, [term() for term in TERMS]))
-    fit(trainer, data)
-    assert (model.get_config(), [weight.name for weight in model.weights]) == (config, names)
+    def make_trainer(model):
+        return LatentWeightTrainer(model, [term() for term in TERMS])
+
+    model = trainer_checks.check_what_ships(make_trainer, data, tmp_path)
     assert model.get_layer("conv_2").output.shape == (None, 3, 3, 16)
-    plain = chain()
-    plain.set_weights(model.get_weights())
-    for network, name in ((model, "model.tflite"), (plain, "plain.tflite")):
-        report = kbnn.converters.convert(network, tmp_path / name, verify_data=data).report
-        assert report.parity.class_agreement == 1.0
-    assert (tmp_path / "model.tflite").read_bytes() == (tmp_path / "plain.tflite").read_bytes()
-    trainer.save(tmp_path / "saved.keras")
-    loaded = keras.models.load_model(tmp_path / "saved.keras")
-    assert max(differences(loaded, model)) == 0.0
 
 
 def test_the_real_path_alone_learns(data):
@@ -213,27 +201,14 @@ def test_the_real_path_alone_learns(data):
 
 def test_both_paths_are_in_the_logs(data):
     model = chain()
-    trainer = compiled(
-        LatentWeightTrainer(model, [term() for term in TERMS]),
-        metrics=["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2, name="top_2")],
-    )
-    # The last batch is a small one.
-    some = [array[:100] for array in data]
-    history = fit(trainer, some, epochs=3, validation_data=data, class_weight={0: 2.0, 1: 1, 2: 1})
-    usual = {"loss", "accuracy", "top_2"}
-    names = (
-        usual
-        | {f"real_{name}" for name in usual}
-        | {"real_path", "distillation", "feature_alignment"}
-    )
-    assert set(history) == names | {f"val_{name}" for name in names}
+    trainer = LatentWeightTrainer(model, [term() for term in TERMS])
+    terms = {"real_path", "distillation", "feature_alignment"}
+    history = trainer_checks.check_logs(trainer, data, terms=terms, epochs=3)
     assert history["real_path"] == pytest.approx(history["real_loss"], rel=1e-5)
     measured = compiled(model).evaluate(*data, verbose=0, return_dict=True)
     assert history["val_accuracy"][-1] == pytest.approx(measured["accuracy"])
     assert history["val_loss"][-1] == pytest.approx(measured["loss"], rel=1e-5)
-    with_terms = sum(
-        np.array(history[name]) for name in ("real_path", "distillation", "feature_alignment")
-    )
+    with_terms = sum(np.array(history[name]) for name in sorted(terms))
     assert (np.array(history["loss"]) > with_terms).all()
     values = trainer.evaluate(*data, verbose=0)
     by_name = trainer.evaluate(*data, verbose=0, return_dict=True)
@@ -315,19 +290,9 @@ def nested():
 LINEAR = keras.optimizers.schedules.PolynomialDecay(0.0, 6, 1.0)
 MODELS = {
     "nested": nested,
-    "requantized": lambda: kbnn.requantize(
-        chain(), kernel_quantizer=kbnn.quantizers.LearnedSign(), input_quantizer="smooth_sign"
-    ),
-    "binary normalization": lambda: chain(
-        input_quantizer="smooth_sign", kernel_quantizer="smooth_sign", normalization="binary"
-    ),
+    **trainer_checks.MODELS,
     "binary ends": lambda: chain(binary_stem=True, binary_classifier=True),
     "vgg_small": lambda: kbnn.models.vgg_small((16, 16, 1), CLASSES, width=4),
-    # Two stages: the second one has a shortcut that downsamples.
-    "resnet": lambda: kbnn.models.resnet((1, 1), SHAPE, CLASSES, width=4),
-    "reactnet": lambda: kbnn.models.resnet(
-        (1, 1), SHAPE, CLASSES, width=4, downsampling="padding", reactnet=True
-    ),
     "plain shortcuts": lambda: kbnn.models.resnet((1, 1), SHAPE, CLASSES, 4, shortcuts="plain"),
 }
 
@@ -344,12 +309,7 @@ def test_models_of_all_kinds_train(name, kind, data):
     }[kind]
     # Tracing takes most of the time of a short training; one model is traced for each trainer.
     trainer = compiled(make(), run_eagerly=name != "nested")
-    before = [weight.numpy() for weight in model.trainable_weights]
-    history = fit(trainer, (images[:32], data[1][:32]), epochs=2)
-    assert np.isfinite(history["loss"]).all()
-    after = [weight.numpy() for weight in model.trainable_weights]
-    moved = [(a != b).any() for a, b in zip(before, after, strict=True)]
-    assert sum(moved) > 0.7 * len(moved)
+    trainer_checks.check_training_moves_weights(trainer, (images, data[1]))
     ids = [id(weight) for weight in trainer.trainable_weights]
     assert len(ids) == len(set(ids))
 
@@ -384,25 +344,9 @@ def test_what_is_shared_is_a_choice():
 
 
 def test_an_interrupted_training_goes_on(data, tmp_path):
-    def trained(callbacks, epochs=3):
-        trainer = compiled(LatentWeightTrainer(chain()))
-        keras.utils.set_random_seed(2)
-        trainer.fit(
-            *data, batch_size=32, epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks
-        )
-        return trainer
-
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 2:
-                raise KeyboardInterrupt
-
-    whole = trained([])
-    backup = [keras.callbacks.BackupAndRestore(tmp_path / "backup")]
-    with pytest.raises(KeyboardInterrupt):
-        trained([*backup, Stop()])
-    resumed = trained(backup)
-    assert max(differences(whole, resumed)) == 0.0
+    trainer_checks.check_interrupted_training_goes_on(
+        lambda: LatentWeightTrainer(chain()), data, tmp_path
+    )
 
 
 @pytest.mark.parametrize("name", ["weights", "weights.weights.h5"])
@@ -416,17 +360,9 @@ def test_weights_of_the_whole_trainer_are_saved(name, data, tmp_path):
 
 
 def test_mixed_precision_and_several_steps_at_once(data):
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_float16")
-    try:
-        trainer = compiled(
-            LatentWeightTrainer(chain(), [term() for term in TERMS]), steps_per_execution=2
-        )
-        history = fit(trainer, data, epochs=4)
-    finally:
-        keras.mixed_precision.set_global_policy(before)
-    assert history["loss"][-1] < history["loss"][0]
-    assert isinstance(trainer.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    trainer_checks.check_mixed_precision(
+        lambda: LatentWeightTrainer(chain(), [term() for term in TERMS]), data
+    )
 
 
 def test_gradient_clipping_and_xla(data):
@@ -452,11 +388,7 @@ def test_gradient_clipping_and_xla(data):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["twin", "mixture", "gradient"])
 def test_two_replicas_do_one_step_of_the_whole_batch(kind):
-    program = pathlib.Path(__file__).parents[1] / "mirrored_supervision.py"
-    result = subprocess.run(
-        [sys.executable, str(program), kind], capture_output=True, text=True, timeout=300
-    )
-    assert result.returncode == 0, result.stderr
+    trainer_checks.check_two_replicas(kind)
 
 
 class _Scale(keras.layers.Layer):
@@ -548,16 +480,11 @@ def test_regularizers_and_added_losses_are_the_models_own(data):
     assert trainer.test_on_batch(x, y)[0] == pytest.approx(expected, rel=1e-5)
 
 
-def inside(model):
-    image = keras.Input(SHAPE)
-    return keras.Model(image, model(image))
-
-
 @pytest.mark.parametrize(
     ("make", "softmax"),
     [
         (chain, True),
-        (lambda: inside(chain()), True),
+        (lambda: nest(chain()), True),
         (lambda: with_dropout(activation=tf.nn.softmax), True),
         (lambda: chain(classifier_activation=None), False),
     ],
@@ -640,7 +567,7 @@ def test_models_that_no_twin_can_be_made_of_are_refused():
         with pytest.raises(ValueError, match=r"'mine'.*_OwnBinary"):
             make(own)
     with pytest.raises(ValueError, match="Received: layers=None"):
-        LatentWeightTrainer(inside(chain()), [FeatureAlignment()])
+        LatentWeightTrainer(nest(chain()), [FeatureAlignment()])
     with pytest.raises(ValueError, match="the model's layer 'conv_2'"):
         LatentWeightTrainer(
             chain(), replace=lambda layer: layer if layer.name == "conv_2" else None
@@ -674,13 +601,7 @@ def test_terms_have_the_names_that_were_said(data):
 def test_callbacks_look_at_the_model(data):
     model = chain(input_quantizer="smooth_sign", kernel_quantizer="smooth_sign")
     trainer = compiled(LatentWeightTrainer(model))
-    callbacks = [
-        kbnn.callbacks.SharpnessSchedule(1, 10),
-        kbnn.callbacks.BinarizationMonitor(data[0][:8]),
-        kbnn.callbacks.SmoothValidation(data),
-    ]
-    history = fit(trainer, data, validation_data=data, callbacks=callbacks)
-    assert {"sharpness", "conv_2/kernel_flip_ratio", "val_smooth_accuracy"} <= set(history)
+    trainer_checks.check_callbacks_see_the_model(trainer, data)
     with pytest.raises(ValueError, match="Expected `images`"):
         fit(trainer, data, callbacks=[kbnn.callbacks.BinarizationMonitor(np.zeros((4, 3)))])
 
