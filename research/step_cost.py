@@ -1,7 +1,8 @@
 """Measures the time and the peak memory of training steps against a plain Larq step.
 
-    python -m research.step_cost run                        # writes results/step_cost.csv
+    python -m research.step_cost run                        # writes to results/step_cost.csv
     python -m research.step_cost run residual-reactnet      # shows some
+    python -m research.step_cost run resnet18-latent_twin --group latent    # writes some
     python -m research.step_cost memory chain-ste_sign
 
 Time: the variants take turns in one process, and each turn is divided by the baseline's turn in
@@ -13,7 +14,8 @@ gradients, the batch), with a fresh process for each variant. Operations run one
 that the order of threads does not matter; the number repeats to about 5 %. The resident memory of
 the process would say little, because most of it is TensorFlow and the tracing of the graph.
 
-All rows of a table come from one run, so the next run replaces the file.
+All rows of a group come from one run, and the next run of that group replaces them. The table has a
+group for each set of options that variants are measured with.
 """
 
 import dataclasses
@@ -39,6 +41,7 @@ from research.step_timing import Turn
 from research.step_variants import USUAL, VARIANTS, with_baselines
 
 FILE = provenance.ROOT / "results" / "step_cost.csv"
+USUAL_GROUP = "usual"
 # Rows of the memory bank in a variant.
 _SAMPLES = 60_000
 _MEMORY_STEPS = 10
@@ -52,6 +55,7 @@ class Row:
     """The cost of a variant's step.
 
     Attributes:
+        group: the run that the row comes from.
         variant: its name in `step_variants.VARIANTS`.
         baseline: the variant by which it is divided; a baseline is divided by itself.
         cpu_ratio: processor time, divided by the baseline's; median of the rounds.
@@ -73,6 +77,7 @@ class Row:
         date: day of the run.
     """
 
+    group: str
     variant: str
     baseline: str
     cpu_ratio: float
@@ -103,12 +108,19 @@ def run(
     rounds: Annotated[int, typer.Option(min=2, help="Turns of each variant.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Timed steps in a turn.")] = 5,
     batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 128,
-    file: Annotated[
-        pathlib.Path | None,
-        typer.Option(help="The table; by default results/step_cost.csv, if none is named."),
+    group: Annotated[
+        str | None,
+        typer.Option(
+            help="The group whose rows of the table are replaced; by default usual, if no variant "
+            "is named. Without a group nothing is written."
+        ),
     ] = None,
+    file: Annotated[
+        pathlib.Path,
+        typer.Option(help="The table. (default: results/step_cost.csv)", show_default=False),
+    ] = FILE,
 ) -> None:
-    """Measure variants and their baselines, and show the table."""
+    """Measure variants and their baselines, show their rows, and write those of a group."""
     _check_names(variants or [])
     names = with_baselines(variants or USUAL)
     # TensorFlow takes the models for one function that is traced again and again, and warns.
@@ -124,9 +136,11 @@ def run(
     shapes = {
         name: "x".join(map(str, model_of(model).input_shape[1:])) for name, model in models.items()
     }
-    table = rows(turns, peaks, shapes, steps=steps, batch_size=batch_size)
-    if file or names == USUAL:
-        tables.write(table, file or FILE)
+    if group is None and not variants:
+        group = USUAL_GROUP
+    table = rows(turns, peaks, shapes, group=group or "", steps=steps, batch_size=batch_size)
+    if group is not None:
+        tables.update(table, file, by=["group"])
     Console(width=_WIDTH).print(_render(table))
 
 
@@ -169,10 +183,11 @@ def rows(
     peaks: dict[str, int],
     shapes: dict[str, str],
     *,
+    group: str,
     steps: int,
     batch_size: int,
 ) -> list[Row]:
-    """Return the rows of the table."""
+    """Return the rows of a group."""
     measured_on = {
         "versions": json.dumps(versions()),
         "machine": provenance.machine(),
@@ -184,6 +199,7 @@ def rows(
         baseline = VARIANTS[name].baseline or name
         table.append(
             Row(
+                group=group,
                 variant=name,
                 baseline=baseline,
                 **_ratio_columns("cpu", own, turns[baseline]),
@@ -226,8 +242,6 @@ def _measure_peak(name: str, batch_size: int) -> int:
         "research.step_cost",
         "memory",
         name,
-        "--batch-size",
-        str(batch_size),
     ]
     done = subprocess.run(
         [*command, "--batch-size", str(batch_size)],

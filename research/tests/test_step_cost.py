@@ -1,6 +1,7 @@
 """The cost of a step: rows are divided by their baseline, and every variant's step runs."""
 
 import csv
+import dataclasses
 import math
 
 import pytest
@@ -17,13 +18,18 @@ TURNS = {
 }
 
 
+def read(file):
+    with file.open(newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
 @pytest.fixture
 def rows(monkeypatch):
     monkeypatch.setitem(VARIANTS, "plain", Variant(None))
     monkeypatch.setitem(VARIANTS, "new", Variant(None, "plain"))
     shapes = dict.fromkeys(TURNS, "8x8x1")
     peaks = {"plain": 1000, "new": 1500}
-    return step_cost.rows(TURNS, peaks, shapes, steps=5, batch_size=4)
+    return step_cost.rows(TURNS, peaks, shapes, group="few", steps=5, batch_size=4)
 
 
 def test_rows_are_divided_by_their_baseline(rows):
@@ -35,15 +41,32 @@ def test_rows_are_divided_by_their_baseline(rows):
     assert (new.wall_milliseconds, new.rounds, new.steps) == (300.0, 3, 5)
 
 
-def test_a_run_replaces_the_file(rows, tmp_path):
+def test_a_run_replaces_the_rows_of_its_group(rows, tmp_path):
     file = tmp_path / "results" / "step_cost.csv"
-    tables.write(rows, file)
-    tables.write(rows[1:], file)
-    with file.open(newline="") as lines:
-        (row,) = csv.DictReader(lines)
-    assert (row["variant"], row["wall_ratio"], row["image_shape"]) == ("new", "3.0", "8x8x1")
+    others = [dataclasses.replace(row, group="other") for row in rows]
+    for table in (rows, others, rows[1:]):
+        tables.update(table, file, by=["group"])
+    row, *kept = read(file)
+    assert (row["group"], row["variant"], row["wall_ratio"]) == ("few", "new", "3.0")
+    assert row["image_shape"] == "8x8x1"
     assert row["commit"]
     assert "tensorflow" in row["versions"]
+    assert [one["group"] for one in kept] == ["other", "other"]
+    assert [one["variant"] for one in kept] == ["plain", "new"]
+
+
+def test_each_group_of_the_table_is_one_run_with_its_baselines():
+    table = read(step_cost.FILE)
+    columns = [field.name for field in dataclasses.fields(step_cost.Row)]
+    assert all(list(row) == columns for row in table)
+    assert {row["variant"] for row in table} <= set(VARIANTS)
+    groups = {row["group"] for row in table}
+    assert step_cost.USUAL_GROUP in groups
+    for group in groups:
+        own = [row for row in table if row["group"] == group]
+        assert with_baselines([row["variant"] for row in own]) == [row["variant"] for row in own]
+        for column in ("rounds", "steps", "batch_size", "versions", "machine", "commit", "date"):
+            assert len({row[column] for row in own}) == 1, (group, column)
 
 
 def test_a_baseline_has_the_same_architecture_and_none_of_its_own():
@@ -84,10 +107,11 @@ def test_every_step_trains(name, monkeypatch):
 def test_a_run_of_some_variants_shows_them(tmp_path):
     file = tmp_path / "some.csv"
     small = ["--rounds", "2", "--steps", "1", "--batch-size", "2"]
-    result = CliRunner().invoke(step_cost.app, ["run", "chain-float", "--file", str(file), *small])
+    written = ["--group", "few", "--file", str(file)]
+    result = CliRunner().invoke(step_cost.app, ["run", "chain-float", *written, *small])
     assert result.exit_code == 0, result.output
     assert "chain-float" in result.output
-    with file.open(newline="") as lines:
-        table = list(csv.DictReader(lines))
+    table = read(file)
     assert [row["variant"] for row in table] == ["chain-ste_sign", "chain-float"]
+    assert {row["group"] for row in table} == {"few"}
     assert all(int(row["peak_bytes"]) > 1_000_000 for row in table)
