@@ -8,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Collection
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -21,10 +22,14 @@ class ChildProcess:
     Args:
         module: The module. It reads a request from each line of standard input, and writes a line
             with the answer to standard output.
+        arguments: Its arguments on the command line.
+        without: Names of variables that its environment does not have.
     """
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *arguments: str, without: Collection[str] = ()) -> None:
         self._module = module
+        self._arguments = arguments
+        self._without = without
         self._process: subprocess.Popen[str] | None = None
 
     def call(self, **request: Any) -> Any:
@@ -54,8 +59,11 @@ class ChildProcess:
     def _running(self) -> "subprocess.Popen[str]":
         if self._process is None:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", self._module],
+                [sys.executable, "-m", self._module, *self._arguments],
                 cwd=ROOT,
+                env={
+                    name: value for name, value in os.environ.items() if name not in self._without
+                },
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,

@@ -1,7 +1,6 @@
 """The columns of the table. Each is a function that raises an error if the row fails."""
 
 from tests.table import callback_columns as callbacks
-from tests.table import device_columns as device
 from tests.table import file_columns as files
 from tests.table import formula_columns as formulas
 from tests.table import training_columns as training
@@ -22,8 +21,8 @@ FOR_MODELS = {
     "mirrored": training.check_mirrored,
     "determinism": training.check_determinism,
     "bop": training.check_bop,
-    "freeze": device.check_freeze,
-    "convert": device.check_convert,
+    "freeze": files.check_freeze,
+    "convert": files.check_convert,
 }
 
 COLUMNS = {

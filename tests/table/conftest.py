@@ -5,7 +5,6 @@ import pytest
 pytest.register_assert_rewrite(
     "tests.table.callback_columns",
     "tests.table.description",
-    "tests.table.device_columns",
     "tests.table.file_columns",
     "tests.table.formula_columns",
     "tests.table.training_columns",

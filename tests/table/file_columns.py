@@ -1,4 +1,4 @@
-"""The columns of saving, loading and copying."""
+"""The columns of what a network becomes: files, copies, frozen networks and device files."""
 
 import pathlib
 import tempfile
@@ -8,6 +8,7 @@ import larq as lq
 import numpy as np
 import tf_keras as keras
 
+from kbnn import converters
 from kbnn.graph.larq_quantizers import quantizers_of
 from tests.table.description import assert_same, describe, plain_attributes, plain_config
 from tests.table.fresh_process import call_in_fresh_process
@@ -63,9 +64,17 @@ def _check_file(row: ModelRow, name: str) -> None:
         description = pathlib.Path(folder, "description.npz")
         model.save(path)
         np.savez(description, **describe(model))
-        call_in_fresh_process(
-            "load", module=row.module, path=str(path), description=str(description)
-        )
+        call_in_fresh_process(load, row=row, path=str(path), description=str(description))
+
+
+def load(row: ModelRow, path: str, description: str) -> None:
+    """Load a model without custom_objects and compare it with its description.
+
+    The row is not used. That its module is imported registers the classes of the tests.
+    """
+    model = keras.models.load_model(path)
+    with np.load(description) as before:
+        assert_same(describe(model), dict(before))
 
 
 def check_weights_file(row: ModelRow) -> None:
@@ -92,3 +101,29 @@ def check_clone_model(row: ModelRow) -> None:
     clone = keras.models.clone_model(model)
     clone.set_weights(model.get_weights())
     assert_same(describe(clone), describe(model))
+
+
+def check_freeze(row: ModelRow) -> None:
+    """The frozen network computes the same, with layers of Keras and Larq only."""
+    model = moved_network(row)
+    frozen = converters.freeze(model)
+    x, _ = images()
+    np.testing.assert_allclose(frozen(x), model(x), rtol=1e-4, atol=1e-4)
+    conv = frozen.get_layer("conv")
+    assert type(conv.input_quantizer) is lq.quantizers.SteSign
+    magnitudes = np.abs(conv.get_weights()[0])
+    assert (magnitudes == magnitudes[0, 0, 0]).all()
+    packages = {type(layer).__module__.split(".")[0] for layer in frozen.submodules}
+    assert packages <= {"tf_keras", "larq"}, packages
+
+
+def check_convert(row: ModelRow) -> None:
+    """The convolution becomes a binary operator, and the file computes the same as the network."""
+    model = moved_network(row)
+    x, _ = images(64)
+    labels = model(x).numpy().argmax(axis=1)
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.tflite")
+        report = converters.convert(model, path, verify_data=(x, labels)).report
+    (operator,) = (layer.operator for layer in report.layers if layer.layer == "conv")
+    assert operator == "LceBconv2d"

@@ -8,11 +8,22 @@ import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow.python.framework.config import disable_op_determinism  # not in tf.config
 
 from kbnn.graph.larq_quantizers import quantizers_of, weights_without_quantizers
 from tests.table.rows import LayerRow, ModelRow, QuantizerRow
 
 CLASSES = 3
+
+
+@contextlib.contextmanager
+def deterministic_operations() -> Iterator[None]:
+    """Make TensorFlow's operations deterministic inside the block."""
+    tf.config.experimental.enable_op_determinism()
+    try:
+        yield
+    finally:
+        disable_op_determinism()
 
 
 @contextlib.contextmanager
@@ -137,17 +148,18 @@ def images(count: int = 32) -> tuple[np.ndarray, np.ndarray]:
 def train(
     model: keras.Model,
     *,
+    optimizer: keras.optimizers.Optimizer | None = None,
     metrics: list[keras.metrics.Metric] | None = None,
     jit_compile: bool = False,
     **fit_options: Any,
 ) -> keras.callbacks.History:
-    """Train for two epochs of two steps.
+    """Train for two epochs of two steps, by default with SGD, which is traced quickly.
 
     The optimizer and the metrics have their variables before the first step. Otherwise Keras would
     trace the step twice.
     """
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    optimizer = keras.optimizers.SGD(0.1)
+    optimizer = optimizer or keras.optimizers.SGD(0.1)
     model.compile(optimizer, loss, metrics=metrics, jit_compile=jit_compile)
     model.optimizer.build(model.trainable_variables)
     x, y = images()

@@ -3,7 +3,9 @@
 import pytest
 
 from tests.table.columns import COLUMNS
+from tests.table.fresh_process import call_in_fresh_process
 from tests.table.table_rows import ROWS
+from tests.table.training_columns import check_jit_compile_as_usual, check_repetition
 
 # Each test takes more than ten seconds.
 SLOW_COLUMNS = ["resume"]
@@ -24,6 +26,15 @@ CASES = [
 @pytest.mark.parametrize(("row", "check"), CASES)
 def test_row_passes_in_column(row, check):
     check(row)
+
+
+def test_xla_at_its_usual_optimization_level():
+    """The tests set XLA_FLAGS, so that XLA compiles quickly. Users do not."""
+    call_in_fresh_process(check_jit_compile_as_usual, row=ROWS["learned_sign"])
+
+
+def test_determinism_of_a_process_from_its_start():
+    call_in_fresh_process(check_repetition, is_deterministic=True, row=ROWS["learned_sign"])
 
 
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)

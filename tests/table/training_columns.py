@@ -1,24 +1,35 @@
 """The columns of `fit`: plain, mixed precision, XLA, two devices, determinism, Larq's Bop."""
 
+import os
+
 import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
+from tensorflow.python.framework.config import is_op_determinism_enabled  # not in tf.config
 
-from tests.table.determinism import deterministic_operations
 from tests.table.formula_columns import expected_output
-from tests.table.fresh_process import call_in_fresh_process
+from tests.table.fresh_process import assert_equal_replicas, call_in_fresh_process, strategy
 from tests.table.rows import ModelRow, QuantizerRow
-from tests.table.small_network import images, network, policy, sample, single_layer_model, train
+from tests.table.small_network import (
+    deterministic_operations,
+    images,
+    network,
+    policy,
+    sample,
+    single_layer_model,
+    train,
+)
 
 
 def check_fit(row: ModelRow) -> None:
-    """`fit` changes all trainable weights, and its validation equals `evaluate`."""
+    """`fit` with Adam changes all trainable weights, and its validation equals `evaluate`."""
     model = network(row)
     x, y = images()
     before = [weight.numpy() for weight in model.trainable_weights]
     metrics = [keras.metrics.SparseCategoricalAccuracy()]
-    history = train(model, metrics=metrics, validation_data=(x, y)).history
+    adam = keras.optimizers.Adam(0.01)
+    history = train(model, optimizer=adam, metrics=metrics, validation_data=(x, y)).history
     assert_trained(model, before, history)
     evaluated = model.evaluate(x, y, verbose=0, return_dict=True)
     for name, value in evaluated.items():
@@ -64,15 +75,36 @@ def check_jit_compile(row: ModelRow) -> None:
     np.testing.assert_allclose(model.predict(x, verbose=0), model(x), rtol=1e-4, atol=1e-4)
 
 
+def check_jit_compile_as_usual(row: ModelRow) -> None:
+    """The same, in a process in which XLA optimizes as it does for users."""
+    assert "XLA_FLAGS" not in os.environ
+    check_jit_compile(row)
+
+
 def check_mirrored(row: ModelRow) -> None:
     """`fit` on two virtual CPUs works. One process, with one strategy, serves all rows."""
-    call_in_fresh_process("mirrored", module=row.module, row=row.name)
+    call_in_fresh_process(train_on_two_replicas, row=row)
+
+
+def train_on_two_replicas(row: ModelRow) -> None:
+    """Train on two replicas, whose weights must stay equal."""
+    with strategy().scope():
+        model = network(row)
+        history = train(model).history
+    assert np.isfinite(history["loss"]).all(), history
+    assert_equal_replicas(model)
 
 
 def check_determinism(row: ModelRow) -> None:
     """The same seed gives the same weights."""
     with deterministic_operations():
-        first, second = (_trained_weights(row) for _ in range(2))
+        check_repetition(row)
+
+
+def check_repetition(row: ModelRow) -> None:
+    """Two trainings give the same weights. Operations have to be deterministic."""
+    assert is_op_determinism_enabled()
+    first, second = (_trained_weights(row) for _ in range(2))
     for one, other in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, other)
 
