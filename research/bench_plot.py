@@ -1,4 +1,4 @@
-"""A picture of a bench: each arm's effect with its interval, at equal epochs and at equal time."""
+"""A picture of a bench: each arm's effect with its interval, as trained and at equal time."""
 
 import pathlib
 
@@ -12,10 +12,10 @@ from research.bench_statistics import Difference
 def draw(results: BenchResults, file: pathlib.Path) -> None:
     """Write the picture as PNG."""
     arms = shown_arms(results)
-    figure = Figure(figsize=(8, 1.2 + 0.5 * len(arms)), layout="constrained")
+    figure = Figure(figsize=(9, 1.2 + 0.45 * len(arms)), layout="constrained")
     axes = figure.subplots()
     for offset, marker, label, of in (
-        (-0.13, "o", "at equal epochs", results.effect),
+        (-0.13, "o", "as trained", results.effect),
         (0.13, "s", "at equal time", lambda arm: _at_equal_time(results, arm)),
     ):
         points = [(i + offset, found) for i, arm in enumerate(arms) if (found := of(arm))]
@@ -29,7 +29,7 @@ def draw(results: BenchResults, file: pathlib.Path) -> None:
                 label=label,
             )
     axes.axvline(0, color="grey", linewidth=0.8)
-    axes.set_yticks(range(len(arms)), [results.bench.arms[arm].label for arm in arms])
+    axes.set_yticks(range(len(arms)), arms)
     axes.invert_yaxis()
     axes.set_xlabel("effect in points, with its 95 % confidence interval")
     axes.set_title(results.bench.title, fontsize="medium")
@@ -39,8 +39,13 @@ def draw(results: BenchResults, file: pathlib.Path) -> None:
 
 
 def shown_arms(results: BenchResults) -> list[str]:
-    """Return the arms that the picture shows: those with an effect that has an interval."""
-    found = {arm: results.effect(arm) for arm in results.arms}
+    """Return the arms that the picture shows: those whose effect has an interval.
+
+    The baseline with other numbers of epochs is left out, and so are real-valued networks, whose
+    effect is so large that the others would be hard to see.
+    """
+    arms = [arm for arm in results.arms if arm not in results.bench.time_curve]
+    found = {arm: results.effect(arm) for arm in arms if not results.bench.arms[arm].is_real}
     return [arm for arm, effect in found.items() if effect is not None and effect.low is not None]
 
 

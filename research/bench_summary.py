@@ -36,10 +36,9 @@ def summarize(results: BenchResults, arm: str) -> Summary:
     ratio = results.time_ratio(arm)
     at_equal_time = None if equal is None else equal.difference
     is_beyond = equal is not None and equal.is_beyond
-    verdicts = [
-        "" if effect is None else verdict(effect),
-        "" if at_equal_time is None or is_beyond else f"at equal time {verdict(at_equal_time)}",
-    ]
+    verdicts = ["" if effect is None else verdict(effect)]
+    if at_equal_time is not None and at_equal_time.low is not None and not is_beyond:
+        verdicts.append(f"at equal time {verdict(at_equal_time)}")
     return Summary(
         str(len(results.rows[arm])),
         format_accuracies(results.accuracies(arm)),

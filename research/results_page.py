@@ -29,9 +29,10 @@ bench. Accuracy is measured with the converted file (the device file) on the tes
 mean +- standard deviation over the seeds. Arms for tuning are measured in Keras on the validation
 images.
 
-An effect is the difference to the bench's baseline, or to the arm that is named, in points.
-Brackets contain the 95 % confidence interval over seeds, for these test images. Each interval is
-for one comparison: of twenty arms without any effect, one has an interval that excludes 0.
+An effect is the difference to the bench's baseline, or to the arm that is named, in points. Both
+have the same number of epochs unless an arm's name says otherwise. Brackets contain the 95 %
+confidence interval over seeds, for these test images. Each interval is for one comparison: of
+twenty arms without any effect, one has an interval that excludes 0.
 
 Time is the processor time of the training, divided by the baseline's. It includes the networks that
 an arm goes on with or learns from. "At equal time" compares an arm with plain training that takes
@@ -39,10 +40,7 @@ as long, interpolated between plain trainings of several lengths. Where an arm t
 of them ("beyond"), it is compared with the longest, which favours the arm; there is then no
 verdict. """
 
-_HEADINGS = (
-    *("arm", "runs", "accuracy", "effect at equal epochs", "effect at equal time", "time"),
-    "verdict",
-)
+_HEADINGS = ("arm", "runs", "accuracy", "effect", "effect at equal time", "time", "verdict")
 
 
 def main(
@@ -99,6 +97,7 @@ def _section(results: BenchResults) -> list[str]:
         _table(results),
     ]
     if bench_plot.shown_arms(results):
+        parts.append("The picture shows the effects of the binary networks.")
         parts.append(f"![Effects of the arms of {bench.name}]({picture(results)})")
     return parts
 
@@ -143,16 +142,15 @@ def _describe_origin(rows: Sequence[Row]) -> str:
         ", ".join(f"{name} {version}" for name, version in json.loads(each).items())
         for each in sorted(versions)
     ]
-    return (
-        f"Seeds: {_ranges({row.seed for row in rows})}. Measured from {min(r.date for r in rows)} "
-        f"to {max(r.date for r in rows)}, on {' and on '.join(sorted({r.machine for r in rows}))}, "
-        f"with {', or with '.join(named)}, at {_commits(rows)}."
-    )
-
-
-def _commits(rows: Sequence[Row]) -> str:
+    first, last = min(row.date for row in rows), max(row.date for row in rows)
+    days = f"on {first}" if first == last else f"from {first} to {last}"
+    machines = " and on ".join(sorted({row.machine for row in rows}))
     commits = sorted({row.commit for row in rows})
-    return f"commit{'s' if len(commits) > 1 else ''} {', '.join(commits)}"
+    return (
+        f"Seeds: {_ranges({row.seed for row in rows})}. Measured {days}, on {machines}, with "
+        f"{', or with '.join(named)}, at commit{'s' if len(commits) > 1 else ''} "
+        f"{', '.join(commits)}."
+    )
 
 
 def _ranges(seeds: set[int]) -> str:

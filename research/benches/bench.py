@@ -44,6 +44,13 @@ class Arm:
         """The arms whose networks it takes."""
         return tuple(arm for arm in (self.begins_with, self.teacher) if arm is not None)
 
+    @property
+    def is_real(self) -> bool:
+        """Whether its networks have no quantizers, and no technique that brings them."""
+        network = self.settings["network"]
+        names = ("input_quantizer", "kernel_quantizer")
+        return not self.settings["techniques"] and all(network.get(n) == "none" for n in names)
+
 
 @dataclasses.dataclass(frozen=True)
 class Bench:

@@ -33,6 +33,10 @@ fit = { epochs = 2 }
 label = "real-valued"
 network = { input_quantizer = "none", kernel_quantizer = "none" }
 seeds = 1
+[arms.wide]
+label = "twice the channels"
+network = { width = 16 }
+seeds = 1
 [arms.taught]
 label = "with a teacher"
 teacher = "float"
@@ -88,7 +92,7 @@ def test_needed_networks_come_first_and_a_seed_before_the_next():
     ("arguments", "message"),
     [
         (["run", "no_such"], "Received: no_such"),
-        (["run", "SMALL", "pain"], "plain, longer, float, taught, tuned. Received: pain"),
+        (["run", "SMALL", "pain"], "plain, longer, float, wide, taught, tuned. Received: pain"),
         (["run", "SMALL", "--seeds", "4-"], "--seeds N or M-N. Received: 4-"),
         (["run", "SMALL", "--seeds", "4-2"], "Received: 4-2"),
         (["one", "SMALL", "pain", "0"], "Received: pain"),

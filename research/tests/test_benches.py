@@ -64,6 +64,7 @@ def test_arms_inherit_the_settings_of_the_bench_and_change_them(bench, tmp_path)
     assert plain.network.kernel_quantizer == "ste_sign"
     assert real.network.kernel_quantizer == "none"
     assert [arm.seeds for arm in bench.arms.values()] == [3, 2, 3, 3, 3]
+    assert [name for name, arm in bench.arms.items() if arm.is_real] == ["float"]
     # A run does not change the bench.
     assert bench.config("plain", 0, tmp_path, tmp_path / "data").data.directory is not None
     assert bench.config("plain", 0, tmp_path).data.directory is None

@@ -1,15 +1,19 @@
 """docs/results.md: written from the rows, and never anything else."""
 
+import os
+import pathlib
 import shutil
 import subprocess
+import sys
 
 import pytest
 
-from research import bench_table, benches, provenance, results_page
+from research import bench_plot, bench_table, benches, provenance, results_page
 from research.tests.small_run import make_rows
 from research.tests.test_bench import TOML, write_rows
 
-MDFORMAT = shutil.which("mdformat")
+_FOLDERS = [str(pathlib.Path(sys.executable).parent), os.environ["PATH"]]
+MDFORMAT = shutil.which("mdformat", path=os.pathsep.join(_FOLDERS))
 
 
 @pytest.fixture
@@ -21,9 +25,9 @@ def small(tmp_path):
         {
             "plain": [0.49, 0.50, 0.51],
             "longer": [0.52, 0.53, 0.54],
-            "float": [0.60, 0.61, 0.62, 0.60],
+            "wide": [0.60, 0.61, 0.62, 0.60],
         },
-        {"plain": 100.0, "longer": 200.0, "float": 141.42},
+        {"plain": 100.0, "longer": 200.0, "wide": 141.42},
     )
     return benches.load(str(tmp_path / "small.toml")), table
 
@@ -40,20 +44,21 @@ def test_the_page_is_the_one_that_the_command_writes():
 def test_a_bench_is_shown_with_its_effects_and_verdicts(small):
     (found,) = results_page.read_results([small[0]], small[1])
     page = results_page.page([found])
+    assert bench_plot.shown_arms(found) == ["wide"]
     lines = {
         line.split("`")[1]: line
         for line in page.splitlines()
         if line.startswith("| ") and "`" in line
     }
-    assert list(lines) == ["plain", "longer", "float"]
+    assert list(lines) == ["plain", "longer", "wide"]
     assert lines["plain"] == "| plain signs (`plain`) | 3 | 50.00 +- 1.00 |  |  | 1.00 |  |"
     assert lines["longer"].startswith(
         "| twice the epochs (`longer`) | 3 | 53.00 +- 1.00 | +3.00 [+1."
     )
     assert "| 2.00 | better by 1." in lines["longer"]
     # Against plain training of 1.41 times the epochs, which has 51.5.
-    assert "+9.25 [" in lines["float"]
-    assert "; at equal time better by " in lines["float"]
+    assert "+9.25 [" in lines["wide"]
+    assert "; at equal time better by " in lines["wide"]
     for text in [
         "## a network on some images",
         "1 epochs with adam, learning rate 0.005 (cosine), batches of 32",
@@ -89,17 +94,17 @@ def test_benches_without_rows_and_effects_without_intervals(small, tmp_path):
             bench_table.append(row, table)
     (found,) = results_page.read_results([small[0]], table)
     page = results_page.page([found])
-    assert "too few runs for an interval" in page
+    assert "| too few runs for an interval |" in page
     assert "No arm has two runs" in page
     assert "pictures/" not in page
 
 
 def test_an_arm_that_takes_longer_than_any_plain_training_has_no_verdict_at_equal_time(tmp_path):
     (tmp_path / "small.toml").write_text(TOML)
-    table = write_rows(tmp_path, {"plain": [0.49, 0.51], "float": [0.60, 0.62]}, {"float": 300.0})
+    table = write_rows(tmp_path, {"plain": [0.49, 0.51], "wide": [0.60, 0.62]}, {"wide": 300.0})
     bench = benches.load(str(tmp_path / "small.toml"))
     page = results_page.page(results_page.read_results([bench], table))
-    (line,) = [line for line in page.splitlines() if "`float`" in line]
+    (line,) = [line for line in page.splitlines() if "`wide`" in line]
     assert "(beyond)" in line
     assert "at equal time" not in line
 
