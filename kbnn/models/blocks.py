@@ -123,6 +123,7 @@ def binary_convolution(
     input_quantizer: Any,
     kernel_quantizer: Any,
     normalization: Normalization,
+    output_normalization: Normalization | None = None,
     size: int = 3,
     strides: int = 1,
     pool: int = 1,
@@ -135,6 +136,7 @@ def binary_convolution(
     before the next layer's sign. There the converter turns it into a maximum of packed bits, and
     the output of the convolution stays packed. With `input_quantizer=None` a ReLU replaces the
     sign. With `normalization="binary"` the normalization before this block has applied the sign.
+    `output_normalization` normalizes the outputs of this block, if it is not `normalization`.
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
@@ -147,7 +149,7 @@ def binary_convolution(
         use_bias=False,
         **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer, **kernel),
     )(x)
-    x = normalize(x, normalization, f"{name}_bn", input_quantizer)
+    x = normalize(x, output_normalization or normalization, f"{name}_bn", input_quantizer)
     if pool == 1:
         return x
     return keras.layers.MaxPooling2D(window or pool, pool, name=f"{name}_pool")(x)
@@ -161,6 +163,7 @@ def binary_dense(
     input_quantizer: Any,
     kernel_quantizer: Any,
     normalization: Normalization,
+    output_normalization: Normalization | None = None,
     **kernel: Any,
 ) -> Any:
     """Apply sign (or ReLU, as in `binary_convolution`), binary dense layer and normalization."""
@@ -171,7 +174,7 @@ def binary_dense(
         use_bias=False,
         **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer, **kernel),
     )(x)
-    return normalize(x, normalization, f"{name}_bn", input_quantizer)
+    return normalize(x, output_normalization or normalization, f"{name}_bn", input_quantizer)
 
 
 def end_activation(x: Any, activation: str | None) -> Any:
@@ -179,6 +182,11 @@ def end_activation(x: Any, activation: str | None) -> Any:
     if activation == "relu":
         return keras.layers.ReLU(name="end_relu")(x)
     return layers.RPReLU(name="end_rprelu")(x) if activation == "rprelu" else x
+
+
+def end_normalization(normalization: Normalization, activation: str | None) -> Normalization:
+    """Return the normalization of the last binary layer: no sign in front of an end activation."""
+    return "batch" if normalization == "binary" and activation is not None else normalization
 
 
 def check_end_activation(activation: Any, binary_classifier: bool) -> str | None:

@@ -41,8 +41,9 @@ def vgg_small(
             or None for a ReLU (the real-valued network). Each layer gets a clone.
         kernel_quantizer: quantizer of the kernel of each binary layer; None leaves it real.
         normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` after each
-            convolution, which applies the next layer's input quantizer; or a function that takes a
-            name and returns the layer to put after each convolution.
+            convolution, which applies the next layer's input quantizer, but plain batch
+            normalization in front of an `end_activation`; or a function that takes a name and
+            returns the layer to put after each convolution.
         binary_stem: make the first convolution binary too. `kbnn.layers.ThresholdEncoding` turns
             each channel of the image into 32 signs for it.
         binary_classifier: make the last layer binary too, followed by batch normalization.
@@ -87,8 +88,10 @@ def vgg_small(
     blocks.check_sides(input_shape, 8, "the network halves the image three times")
     x = blocks.stem(x, width, 3, binary=binary_stem, **options)
     filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
+    last = {"output_normalization": blocks.end_normalization(normalization, end_activation)}
     for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
-        x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options)
+        own = last if i == len(filters) else {}
+        x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options, **own)
     x = blocks.end_activation(x, end_activation)
     x = keras.layers.Flatten(name="flatten")(x)
     if binary_classifier:
@@ -146,7 +149,8 @@ def vgg_tiny(
     x = blocks.stem(x, width, 3, strides=2, binary=binary_stem, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
-    x = blocks.binary_convolution(x, 4 * width, "conv_3", **options)
+    last = {"output_normalization": blocks.end_normalization(normalization, end_activation)}
+    x = blocks.binary_convolution(x, 4 * width, "conv_3", **options, **last)
     x = blocks.end_activation(x, end_activation)
     if binary_classifier:
         y = blocks.binary_classifier(x, classes, classifier_activation, **options)
@@ -216,7 +220,8 @@ def alexnet(
     x = blocks.binary_convolution(x, wide, "conv_4", pool=2, window=3, **options)
     x = keras.layers.Flatten(name="flatten")(x)
     x = blocks.binary_dense(x, hidden_units, "dense_1", **options)
-    x = blocks.binary_dense(x, hidden_units, "dense_2", **options)
+    last = {"output_normalization": blocks.end_normalization(normalization, end_activation)}
+    x = blocks.binary_dense(x, hidden_units, "dense_2", **options, **last)
     x = blocks.end_activation(x, end_activation)
     if binary_classifier:
         y = blocks.binary_classifier(x, classes, classifier_activation, **options)

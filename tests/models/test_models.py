@@ -84,6 +84,33 @@ def test_without_an_end_activation_they_are(build, rng):
     assert isinstance(model.get_layer("end_rprelu"), kbnn.layers.RPReLU)
 
 
+@pytest.mark.parametrize("build", [kbnn.models.vgg_tiny, kbnn.models.vgg_small, alexnet])
+def test_binary_normalization_gives_the_end_activation_real_values(build):
+    """Behind a sign, a ReLU would only take the gradient from half of the units."""
+    signs = {"input_quantizer": "ste_sign", "kernel_quantizer": "ste_sign"}
+    model = build(width=12, **signs, normalization="binary")
+    norms = {layer.name: layer for layer in model.layers if layer.name.endswith("_bn")}
+    *others, last = norms.values()
+    assert all(isinstance(layer, kbnn.layers.BinaryBatchNormalization) for layer in others)
+    assert not isinstance(last, kbnn.layers.BinaryBatchNormalization)
+    bare = build(width=12, **signs, normalization="binary", end_activation=None)
+    norms = [layer for layer in bare.layers if layer.name in norms]
+    assert all(isinstance(layer, kbnn.layers.BinaryBatchNormalization) for layer in norms)
+
+
+def test_both_normalizations_make_the_same_network(rng):
+    """Max-pooling of signs is the sign of max-pooling."""
+    images = rng.normal(size=(16, 12, 12, 1)).astype("f")
+    options = {"input_shape": (12, 12, 1), "width": 8, "classifier_activation": None}
+    networks = [kbnn.models.vgg_tiny(**options, normalization=one) for one in ("batch", "binary")]
+    for weight in networks[0].weights:
+        if "gamma" in weight.name or "beta" in weight.name:
+            weight.assign(rng.normal(size=weight.shape))
+    networks[1].set_weights(networks[0].get_weights())
+    outputs = [network(images, training=True) for network in networks]
+    np.testing.assert_allclose(*outputs, atol=1e-4)
+
+
 def test_a_binary_classifier_has_a_sign_in_place_of_the_end_activation():
     model = kbnn.models.vgg_tiny(width=8, binary_classifier=True)
     assert not any(layer.name.startswith("end_") for layer in model.layers)
@@ -184,7 +211,8 @@ def test_binary_normalization_leaves_packed_bits_alone_between_binary_layers(tmp
         *("LceBconv2d", "LceBMaxPool2d", "LceBconv2d"),
         *("LceBconv2d", "LceBMaxPool2d", "LceBconv2d", "LceBconv2d"),
     ]
-    assert names[9:] == ["LceDequantize", "MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
+    # The last convolution gives real values to the end activation.
+    assert names[9:] == ["MAX_POOL_2D", "RESHAPE", "FULLY_CONNECTED", "SOFTMAX"]
 
 
 def test_binary_normalization_in_front_of_a_dense_layer_leaves_no_arithmetic(tmp_path):

@@ -292,7 +292,7 @@ def test_last_is_the_last_of_each_kind():
 
 
 def test_binary_normalization_keeps_its_sign_and_the_layers_behind_it_get_no_second():
-    model = kbnn.models.vgg_tiny(width=4, normalization="binary")
+    model = kbnn.models.vgg_tiny(width=4, normalization="binary", end_activation=None)
     for quantizer in (None, "dorefa_quantizer"):
         with pytest.raises(ValueError, match=r"a sign for 'stem_bn' \(BinaryBatch"):
             kbnn.requantize(model, input_quantizer=quantizer)

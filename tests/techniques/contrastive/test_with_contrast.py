@@ -54,7 +54,7 @@ def test_by_default_the_last_binary_layer_has_the_term():
 
 
 def test_the_layer_that_provides_the_signs_has_the_term():
-    binary = chain(normalization="binary")
+    binary = chain(normalization="binary", end_activation=None)
     # Behind conv_3, conv_3_bn gives signs that no binary layer takes.
     assert contrastable_layers(binary) == ["stem_bn", "conv_1_bn", "conv_2_bn", "conv_3_bn"]
     assert term_weights(with_contrast(binary)) == {"conv_2_bn": 0.1}
