@@ -88,7 +88,9 @@ def vgg_small(
     blocks.check_sides(input_shape, 8, "the network halves the image three times")
     x = blocks.stem(x, width, 3, binary=binary_stem, **options)
     filters = [width, 2 * width, 2 * width, 4 * width, 4 * width]
-    last = {"output_normalization": blocks.end_normalization(normalization, end_activation)}
+    last: dict[str, Any] = {
+        "output_normalization": blocks.end_normalization(normalization, end_activation)
+    }
     for i, (count, pool) in enumerate(zip(filters, [2, 1, 2, 1, 2], strict=True), start=1):
         own = last if i == len(filters) else {}
         x = blocks.binary_convolution(x, count, f"conv_{i}", pool=pool, **options, **own)
@@ -149,7 +151,9 @@ def vgg_tiny(
     x = blocks.stem(x, width, 3, strides=2, binary=binary_stem, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_1", pool=2, **options)
     x = blocks.binary_convolution(x, 2 * width, "conv_2", **options)
-    last = {"output_normalization": blocks.end_normalization(normalization, end_activation)}
+    last: dict[str, Any] = {
+        "output_normalization": blocks.end_normalization(normalization, end_activation)
+    }
     x = blocks.binary_convolution(x, 4 * width, "conv_3", **options, **last)
     x = blocks.end_activation(x, end_activation)
     if binary_classifier:
@@ -220,7 +224,9 @@ def alexnet(
     x = blocks.binary_convolution(x, wide, "conv_4", pool=2, window=3, **options)
     x = keras.layers.Flatten(name="flatten")(x)
     x = blocks.binary_dense(x, hidden_units, "dense_1", **options)
-    last = {"output_normalization": blocks.end_normalization(normalization, end_activation)}
+    last: dict[str, Any] = {
+        "output_normalization": blocks.end_normalization(normalization, end_activation)
+    }
     x = blocks.binary_dense(x, hidden_units, "dense_2", **options, **last)
     x = blocks.end_activation(x, end_activation)
     if binary_classifier:
