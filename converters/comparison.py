@@ -197,13 +197,13 @@ class Comparison:
     ) -> list[str]:
         if agree is not None and agree.mean() < least:
             return [
-                f"only {agree.mean():.4f} of the classes are equal in int8, fewer than the "
-                f"{least} of int8_agreement"
+                f"only {agree.mean():.4f} of the classes are equal in int8; `int8_agreement` asks "
+                f"for {least}"
             ]
         if agree is None and not relative_error <= 1 - least:
             return [
-                f"the int8 outputs differ by {relative_error:.4f} on average; the limit is "
-                f"1 - int8_agreement = {1 - least:.4f}"
+                f"the int8 outputs differ by {relative_error:.4f} on average; `int8_agreement` "
+                f"allows {1 - least:.4f}"
             ]
         return []
 

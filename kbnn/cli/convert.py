@@ -1,5 +1,6 @@
 """`kbnn convert`: from a trained model to a verified Larq Compute Engine file."""
 
+import os
 import pathlib
 from typing import Annotated, Any
 
@@ -88,7 +89,7 @@ def convert(
     except converters.VerificationError as error:
         parity = error.parity
         show(parity, {"path": None, "verified": False, "parity": parity.to_dict()}, as_json=as_json)
-        raise
+        raise converters.ConversionError(options.with_options(str(error))) from error
     show(
         report,
         {
@@ -121,10 +122,10 @@ def _convert(
             return converters.convert(
                 model, path, allow_float=allow_float, progress=progress, **arguments
             ).report
-    except (InputError, converters.ConversionError):
+    except (InputError, converters.VerificationError):
         raise
-    except (ValueError, TypeError) as error:
-        raise converters.ConversionError(str(error)) from error
+    except (ValueError, TypeError, converters.ConversionError) as error:
+        raise converters.ConversionError(options.with_options(str(error))) from error
     except OSError as error:
         raise InputError(f"Expected --output to be a file that can be written. {error}") from error
 
@@ -151,6 +152,6 @@ def _output(source: pathlib.Path, output: pathlib.Path | None) -> pathlib.Path:
         path = source / "model.tflite"
     else:
         path = source.with_suffix(".tflite")
-    if path.is_dir() or not path.parent.is_dir():
+    if os.path.isdir(path) or not os.path.isdir(path.parent):
         raise InputError(f"Expected --output to be a file in an existing folder. Received: {path}")
     return path

@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import os
 import pathlib
 import re
 from collections.abc import Callable, Iterator
@@ -65,8 +66,8 @@ Best = Annotated[
         help="Take the epoch of a run with the highest validation accuracy, not the last one.",
     ),
 ]
-# The names in errors that are options under another name. Some are arguments of `kbnn.data.load` or
-# `kbnn.models`.
+# The names in errors that are options under another name. Some are arguments of `kbnn.data.load`,
+# `kbnn.models` or `kbnn.converters`.
 _OTHER_OPTIONS = {
     "method": "--method",
     "pretrained": "--from",
@@ -74,12 +75,15 @@ _OTHER_OPTIONS = {
     "resume": "--resume",
     "name": "--data",
     "input_shape": "--image-size",
+    "int8_agreement": "--int8-agreement",
+    "allow_float": "--allow-float",
+    "interpreter": "--interpreter",
 }
 
 
 def check_exists(file: pathlib.Path) -> None:
     """Raise InputError unless a device file is there."""
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise InputError(f"Expected a .tflite file. Received: {file}, not found")
 
 
@@ -142,8 +146,8 @@ def option_of(setting: Setting) -> str | None:
 
 
 @contextlib.contextmanager
-def setting_errors() -> Iterator[None]:
-    """Turn errors about settings into InputErrors that name them as the command line does."""
+def named_errors() -> Iterator[None]:
+    """Turn errors about arguments into InputErrors that name them as the command line does."""
     try:
         with input_errors():
             yield
@@ -152,7 +156,7 @@ def setting_errors() -> Iterator[None]:
 
 
 def with_options(message: str) -> str:
-    """Put options in place of the names of settings, which are in backticks."""
+    """Put options in place of the names of settings and arguments, which are in backticks."""
     settings = every_setting()
     known = {each.path.split(".")[-1]: each for each in settings}
     known |= {each.path: each for each in settings}

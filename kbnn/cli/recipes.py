@@ -26,7 +26,7 @@ def recipes(
         found = [load_recipe(each) for each in recipe_names()]
         show(_overview(found), [_document(each) for each in found], as_json=as_json)
         return
-    with options.setting_errors():
+    with options.named_errors():
         recipe = load_recipe(name)
     show(_table(recipe), _document(recipe), as_json=as_json)
 

@@ -82,7 +82,7 @@ def train(
     """
     folder = RunFolder(run)
     techniques = [name.replace("-", "_") for name in method or []]
-    with options.setting_errors(), _interruption(folder):
+    with options.named_errors(), _interruption(folder):
         given = options.assignments(assignments or [], texts)
         if recipe is not None or (resume and folder.recipe() is not None):
             _check_recipe_options(recipe, first, resume, [*techniques, *given])

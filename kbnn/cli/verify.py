@@ -7,7 +7,7 @@ from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
 from kbnn.runs import model_source
-from kbnn.runs.errors import FAILED, input_errors
+from kbnn.runs.errors import FAILED
 
 
 @exit_codes
@@ -29,7 +29,7 @@ def verify(
         options.check_exists(file)
         found = model_source.load(source, best=best)
         test = model_source.load_data(found, data, data_dir).test
-        with progress_bar("verifying") as progress, input_errors():
+        with progress_bar("verifying") as progress, options.named_errors():
             parity = converters.verify(
                 *(found.model, file, test),
                 int8_agreement=int8_agreement,
@@ -39,5 +39,5 @@ def verify(
     show(parity, parity.to_dict(), as_json=as_json)
     if not parity.passed:
         for failure in parity.failures:
-            note(f"Failed: {failure}")
+            note(options.with_options(f"Failed: {failure}"))
         raise typer.Exit(FAILED)

@@ -60,7 +60,7 @@ def check_arguments(
             )
     elif not isinstance(directory, str | os.PathLike):
         raise _checks.refuse("directory", "a path or None", directory)
-    elif not Path(directory).exists():
+    elif not os.path.exists(directory):
         raise _checks.refuse("directory", "an existing folder or .npz file", str(directory))
     elif name == SAMPLE:
         raise ValueError(

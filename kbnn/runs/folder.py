@@ -15,6 +15,9 @@ from kbnn._version import __version__
 from kbnn.runs.errors import InputError, input_errors
 from kbnn.runs.run_config import RunConfig
 
+# Bytes that the paths of a run's files may be longer than its folder's, those of TensorFlow's
+# temporary files included.
+_LONGEST_INSIDE = 128
 _PACKAGES = ("tensorflow", "tf-keras", "larq", "numpy")
 
 
@@ -45,6 +48,7 @@ class RunFolder:
 
     def check_new(self) -> None:
         """Raise InputError unless a new run may be written here."""
+        self._check_length()
         if not self.path.exists():
             return
         # A process killed before it wrote config.json leaves no run behind. A recipe writes its
@@ -93,7 +97,7 @@ class RunFolder:
 
     def recipe(self) -> dict[str, Any] | None:
         """The content of `recipe.json`; None for a run without a recipe."""
-        return _read_json(self.recipe_file) if self.recipe_file.exists() else None
+        return _read_json(self.recipe_file) if os.path.exists(self.recipe_file) else None
 
     def config(self) -> RunConfig:
         """The run's settings.
@@ -189,11 +193,28 @@ class RunFolder:
                 ) from error
             yield
 
+    def _check_length(self) -> None:
+        """Raise InputError if the file system does not take paths as long as those of the run."""
+        if not hasattr(os, "pathconf"):  # Windows
+            return
+        path = pathlib.Path(os.path.abspath(self.path))
+        existing = next(each for each in path.parents if os.path.exists(each))
+        longest = os.pathconf(existing, "PC_PATH_MAX") - _LONGEST_INSIDE
+        longest_name = os.pathconf(existing, "PC_NAME_MAX")
+        if len(os.fsencode(path)) > longest:
+            expected = f"a run folder whose path has at most {longest} bytes"
+        elif any(len(os.fsencode(name)) > longest_name for name in path.parts):
+            expected = f"a run folder whose name has at most {longest_name} bytes"
+        else:
+            return
+        raise InputError(f"Expected {expected}. Received: --run {self.path}, which is longer.")
+
     def _config_file(self) -> dict[str, Any]:
-        if not self.config_file.is_file():
+        # For a path that is too long, os.path says that it does not exist; pathlib raises an error.
+        if not os.path.isfile(self.config_file):
             raise InputError(
                 "Expected the folder of a run, with a config.json. Received: "
-                f"{self.path}{'' if self.path.exists() else ', which does not exist'}"
+                f"{self.path}{'' if os.path.exists(self.path) else ', which does not exist'}"
             )
         content = _read_json(self.config_file)
         if not isinstance(content, dict):

@@ -1,5 +1,6 @@
 """Finds and loads the model that a command is given, and the data to check it on."""
 
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -30,7 +31,7 @@ def load(path: pathlib.Path, *, best: bool = False) -> ModelSource:
     Raises:
         InputError: there is no model there, or none that can be loaded.
     """
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"Expected a run folder or a model file. Received: {path}, not found")
     if (path / "config.json").is_file():
         run = RunFolder(path)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kbnn._settings import Settings
+from kbnn._settings.values import text_of
 from kbnn.runs.datasets import Data
 from kbnn.runs.fit import Fit
 from kbnn.runs.network import Network
@@ -63,16 +64,13 @@ class RunConfig:
             ValueError: Two techniques give the same one.
         """
         found: dict[str, Any] = {}
-        givers: dict[str, str] = {}
+        givers: dict[str, Technique] = {}
         for technique in self.techniques:
             own = technique.builder_arguments()
             for name in own.keys() & found.keys():
-                raise ValueError(
-                    f"Expected one technique with `{name}`. Received: {givers[name]} and "
-                    f"{type(technique).__name__}"
-                )
+                raise _clash(name, givers[name], technique)
             found |= own
-            givers |= dict.fromkeys(own, type(technique).__name__)
+            givers |= dict.fromkeys(own, technique)
         return found
 
     @property
@@ -174,16 +172,33 @@ def _in_order(techniques: Any) -> tuple[Technique, ...]:
             "Expected `techniques` to be a tuple of techniques, as (SelfBinarizing(),). "
             f"Received: techniques={techniques!r}"
         )
-    names = [each.kind() for each in techniques]
+    names = [f"`{each.kind()}`" for each in techniques]
     if len(set(names)) < len(names):
         raise ValueError(f"Expected each technique at most once. Received: {', '.join(names)}")
-    two_paths = [each.kind() for each in techniques if each.has_two_paths]
+    two_paths = [f"`{each.kind()}`" for each in techniques if each.has_two_paths]
     if len(two_paths) > 1:
         raise ValueError(
             "Expected at most one technique that trains with a second network. "
             f"Received: {' and '.join(two_paths)}"
         )
     return tuple(sorted(techniques, key=lambda each: each.kind()))
+
+
+def _clash(argument: str, *techniques: Technique) -> ValueError:
+    """The error for techniques that give the same builder argument, with the settings to change."""
+    ways = ["Leave one of them out"]
+    for technique in techniques:
+        left = technique.without(argument)
+        if left is not None:
+            ways += [
+                f"give `{name}`={text_of(value)}"
+                for name, value in vars(left).items()
+                if value != getattr(technique, name)
+            ]
+    received = " and ".join(f"`{each.kind()}`" for each in techniques)
+    return ValueError(
+        f"Expected one technique with `{argument}`. Received: {received}. {', or '.join(ways)}."
+    )
 
 
 def flatten_settings(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

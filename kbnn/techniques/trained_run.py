@@ -35,7 +35,7 @@ class TrainedRun(Settings):
         super().__post_init__()
         self._keep("directory", os.path.abspath(self.directory))
         if self.sha256 is None:
-            if not self.file.is_file():
+            if not os.path.isfile(self.file):
                 raise ValueError(
                     "Expected the folder of a finished run, with model.keras. "
                     f"Received: {self.directory}"
@@ -53,7 +53,7 @@ class TrainedRun(Settings):
         Raises:
             ValueError: The folder holds no network any more, or another one.
         """
-        if not self.file.is_file() or _checksum(self.file) != self.sha256:
+        if not os.path.isfile(self.file) or _checksum(self.file) != self.sha256:
             raise ValueError(
                 f"Expected {self.directory} to hold the network that this run began with. "
                 "Received: another model.keras, or none"

@@ -1,5 +1,6 @@
 """`kbnn convert`, `verify` and `inspect`, on a run and on models without one."""
 
+import dataclasses
 import json
 import shutil
 import zipfile
@@ -117,6 +118,9 @@ def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     assert {layer["output"] for layer in report["layers"]} == {"int8", "bit-packed"}
     assert kbnn("verify", finished[0], file, *agreement).exit_code == 0
     assert kbnn("verify", finished[0], file, "--int8-agreement", 7).exit_code == 2
+    no_number = kbnn("verify", finished[0], file, "--int8-agreement", "nan")
+    assert "Expected --int8-agreement to be a number from 0 to 1" in no_number.stderr
+    assert no_number.exit_code == 2
     alone = kbnn("convert", finished[0], "--output", file, *agreement)
     assert (alone.exit_code, "together with --int8" in alone.stderr) == (2, True)
 
@@ -199,15 +203,19 @@ def test_a_failed_verification_is_shown(finished, converted, monkeypatch, tmp_pa
     file = tmp_path / "altered.tflite"
     file.write_bytes(altered(converted[0], finished[0] / "model.keras"))
     measured = json.loads(kbnn("verify", finished[0], file, "--json").stdout)
+    failures = [*measured["failures"], "`int8_agreement` asks for 0.95"]
 
     def refuse(model, path, *, verify_data, **options):
-        raise converters.VerificationError(converters.verify(model, file, verify_data))
+        parity = converters.verify(model, file, verify_data)
+        raise converters.VerificationError(dataclasses.replace(parity, failures=failures))
 
     monkeypatch.setattr(converters, "convert", refuse)
     result = kbnn("convert", finished[0], "--output", tmp_path / "new.tflite", "--json")
     assert result.exit_code == 1
-    assert json.loads(result.stdout) == {"path": None, "verified": False, "parity": measured}
+    parity = {**measured, "failures": failures}
+    assert json.loads(result.stdout) == {"path": None, "verified": False, "parity": parity}
     assert "does not agree with Keras" in result.stderr
+    assert "--int8-agreement asks for 0.95" in result.stderr
 
 
 def test_bad_input_of_convert(finished, small_model, images, tmp_path):

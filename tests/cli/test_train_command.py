@@ -211,7 +211,8 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ),
         (
             [*SAMPLE, *SMOOTH, "--method", "noisy-supervision"],
-            "one technique with --kernel-quantizer. Received: NoisySupervision and SelfBinarizing",
+            "one technique with --kernel-quantizer. Received: --method noisy-supervision and "
+            "--method self-binarizing. Leave one of them out, or give --set kernels=none.",
         ),
         (
             [*SAMPLE, "--model", "resnet20", "--set", "normalization=binary"],
@@ -234,6 +235,7 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ([*SAMPLE, "--data-dir", "."], "--data-dir to be None"),
         ([], "Expected --data (name of the data: fashion_mnist"),
         (["--resume"], "does not exist"),
+        (["--from", "n" * 300], "which does not exist"),
     ],
 )
 def test_bad_input_is_refused_before_the_folder_is_made(options, message, tmp_path):
@@ -243,6 +245,23 @@ def test_bad_input_is_refused_before_the_folder_is_made(options, message, tmp_pa
     assert "Traceback" not in result.stderr
     assert result.stdout == ""
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("n" * 300, SAMPLE, "Expected a run folder whose name has at most 255 bytes. Received: "),
+        (f"new/{'n' * 300}", SAMPLE, "a run folder whose name has at most 255 bytes"),
+        ("/".join(["deeper"] * 600), SAMPLE, "a run folder whose path has at most 3968 bytes"),
+        ("n" * 300, ["--resume"], "which does not exist"),
+    ],
+)
+def test_a_path_that_is_too_long_is_refused(name, options, message, tmp_path):
+    result = train(*options, "--run", tmp_path / name)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Errno" not in result.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_broken_config_is_refused(tmp_path):

@@ -212,7 +212,7 @@ def test_an_int8_file_that_agrees_too_little_is_refused(tmp_path, easy):
     path.write_bytes(b"old")
     wrong = images * 1e-3  # ranges a thousand times too small
     with pytest.raises(
-        kbnn.converters.VerificationError, match=r"equal in int8, fewer than the 0.95"
+        kbnn.converters.VerificationError, match=r"in int8; `int8_agreement` asks for 0\.95"
     ):
         kbnn.converters.convert(model, path, calibration_data=wrong, verify_data=images)
     assert path.read_bytes() == b"old"
@@ -226,7 +226,7 @@ def test_without_classes_the_outputs_count(tmp_path):
     passed = kbnn.converters.convert(model, path, calibration_data=images, verify_data=images)
     assert passed.report.parity.class_agreement is None
     assert 0 < passed.report.parity.mean_relative_error < 0.05
-    with pytest.raises(kbnn.converters.VerificationError, match="the int8 outputs differ by"):
+    with pytest.raises(kbnn.converters.VerificationError, match=r"`int8_agreement` allows 0\.05"):
         kbnn.converters.convert(model, path, calibration_data=images * 0.01, verify_data=images)
 
 

@@ -77,7 +77,16 @@ def test_weights_do_not_depend_on_where_the_data_are():
         ({"techniques": (Contrastive(), Contrastive())}, "each technique at most once"),
         (
             {"techniques": (SelfBinarizing(), NoisySupervision())},
-            "one technique with `kernel_quantizer`. Received: NoisySupervision and SelfBinarizing",
+            "one technique with `kernel_quantizer`. Received: `noisy_supervision` and "
+            "`self_binarizing`. Leave one of them out, or give `kernels`=none.",
+        ),
+        (
+            {"techniques": (SelfBinarizing(inputs=None), NoisySupervision())},
+            "`noisy_supervision` and `self_binarizing`. Leave one of them out.$",
+        ),
+        (
+            {"techniques": (LatentWeights(), LatentWeights())},
+            "at most once. Received: `latent_weights`, `latent_weights`$",
         ),
         (
             {"network": Network(kernel_quantizer="ste_sign"), "techniques": (NoisySupervision(),)},
