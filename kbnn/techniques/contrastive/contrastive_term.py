@@ -127,10 +127,11 @@ class ContrastiveTerm(keras.layers.Layer):
         self.memory: EmbeddingQueueLayer | MemoryBankLayer | None = None
         if isinstance(self.negatives, EmbeddingQueue):
             self.memory = EmbeddingQueueLayer(self.negatives, self.embedding, name="queue")
-            self.momentum_heads = [
-                MomentumHead(**{**form, "is_trained": False}, name=f"{view}_momentum_head")
-                for view in ("binary", "real")
-            ]
+            if self.negatives.head_momentum:
+                self.momentum_heads = [
+                    MomentumHead(**{**form, "is_trained": False}, name=f"{view}_momentum_head")
+                    for view in ("binary", "real")
+                ]
         elif isinstance(self.negatives, MemoryBank):
             self.memory = MemoryBankLayer(self.negatives, self.embedding, name="bank")
 
@@ -185,7 +186,7 @@ class ContrastiveTerm(keras.layers.Layer):
             indices = to_sample_indices(indices, tf.convert_to_tensor(binary).shape[0])
         distinct_codes = distinct_codes_share(binary)
         views = self.binary_head(binary), self.real_head(real)
-        keys = self._keys(binary, real)
+        keys = self._keys((binary, real), views)
         batch = EmbeddedBatch(
             *all_gather_batch(*views, *keys, batch_context.classes(labels), indices)
         )
@@ -222,16 +223,20 @@ class ContrastiveTerm(keras.layers.Layer):
             binary, real = tf.stop_gradient(binary), tf.stop_gradient(real)
         return self.weight * self.batch_loss(binary, real, batch.labels, batch.indices)
 
-    def _keys(self, binary: Any, real: Any) -> list[tf.Tensor | None]:
-        """Update the momentum heads. Return their embeddings of both views; None without them."""
+    def _keys(
+        self, inputs: tuple[Any, Any], views: tuple[tf.Tensor, tf.Tensor]
+    ) -> list[tf.Tensor | None]:
+        """Return what a queue stores of both views, after an update of the momentum heads."""
         if not isinstance(self.negatives, EmbeddingQueue):
             return [None, None]
+        if not self.momentum_heads:
+            return [tf.stop_gradient(view) for view in views]
         heads = (self.binary_head, self.real_head)
         for momentum_head, head in zip(self.momentum_heads, heads, strict=True):
             momentum_head.follow(head, self.negatives.head_momentum)
         return [
-            tf.stop_gradient(momentum_head(view))
-            for momentum_head, view in zip(self.momentum_heads, (binary, real), strict=True)
+            tf.stop_gradient(momentum_head(each))
+            for momentum_head, each in zip(self.momentum_heads, inputs, strict=True)
         ]
 
     def _score(self, batch: EmbeddedBatch) -> tuple[tf.Tensor, tf.Tensor]:

@@ -111,8 +111,3 @@ class MomentumHead(EmbeddingHead):
         """Move the weights towards those of a head."""
         for own, other in ((self.kernel, head.kernel), (self.bias, head.bias)):
             own.assign(momentum * own + (1 - momentum) * other)
-
-    def load_own_variables(self, store: Any) -> None:
-        # Models that were saved before have no momentum heads; an average of 0 starts anew.
-        if len(store.keys()):
-            super().load_own_variables(store)

@@ -60,7 +60,8 @@ class EmbeddingQueue(Settings):
     count: int = setting(4096, "the number of embeddings that the queue keeps", least=1)
     head_momentum: float = setting(
         0.99,
-        "the share of a momentum head's weights that stays in a training step",
+        "the share of a momentum head's weights that stays in a training step; with 0 the heads "
+        "themselves take their place",
         least=0,
         most=0.9999,
     )
@@ -143,13 +144,15 @@ def negatives_config(negatives: Negatives) -> dict[str, Any]:
 def load_negatives(config: dict[str, Any]) -> dict[str, Any]:
     """Return a layer's config with its negatives as an object.
 
-    Configs of earlier versions have the source's name next to the options of all sources.
+    Configs of earlier versions have the source's name next to the options of all sources. Their
+    queues have no momentum heads.
     """
     config = dict(config)
     saved = config.get("negatives")
     if isinstance(saved, dict):
         options = dict(saved)
-        config["negatives"] = SOURCES[options.pop("source")](**options)
+        kind = SOURCES[options.pop("source")]
+        config["negatives"] = kind(**{**_earlier_options(kind), **options})
     elif isinstance(saved, str) and saved in SOURCES:
         kind = SOURCES[saved]
         flat = {
@@ -158,5 +161,11 @@ def load_negatives(config: dict[str, Any]) -> dict[str, Any]:
             if field.name in config
         }
         own = {field.name for field in dataclasses.fields(kind)}
-        config["negatives"] = kind(**{name: flat[name] for name in flat.keys() & own})
+        options = {name: flat[name] for name in flat.keys() & own}
+        config["negatives"] = kind(**{**_earlier_options(kind), **options})
     return config
+
+
+def _earlier_options(kind: type[Negatives]) -> dict[str, Any]:
+    """Return the options that a config of an earlier version lacks."""
+    return {"head_momentum": 0.0} if kind is EmbeddingQueue else {}

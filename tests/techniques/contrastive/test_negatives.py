@@ -84,12 +84,13 @@ FLAT = {"count": 4096, "rows": None, "momentum": 0.5, "per_anchor": False, "seed
     ("flat", "expected"),
     [
         ({"negatives": "batch", **FLAT}, SameBatch()),
-        ({"negatives": "queue", **FLAT, "count": 7}, EmbeddingQueue(7)),
+        ({"negatives": "queue", **FLAT, "count": 7}, EmbeddingQueue(7, head_momentum=0)),
+        ({"negatives": {"source": "queue", "count": 7}}, EmbeddingQueue(7, head_momentum=0)),
         (
             {"negatives": "bank", **FLAT, "rows": 9, "per_anchor": True},
             MemoryBank(9, per_anchor=True),
         ),
-        ({"negatives": "queue", "count": 7}, EmbeddingQueue(7)),
+        ({"negatives": "queue", "count": 7}, EmbeddingQueue(7, head_momentum=0)),
         ({}, SameBatch()),
     ],
 )
