@@ -71,7 +71,7 @@ def run(
         # All arms with one seed before the next seed, so that an unfinished series is of use.
         for stage in stages:
             waiting = [key for key in stage if (chosen.name, *key) not in done]
-            outcomes = pool.map(lambda key: _run_process(bench, *key, options), waiting)
+            outcomes = pool.map(lambda key: _run_process(bench, key, options), waiting)
             failed += [key for key, code in zip(waiting, outcomes, strict=True) if code]
     if failed:
         print(f"Failed: {', '.join(f'{arm} seed {seed}' for arm, seed in failed)}", flush=True)
@@ -189,9 +189,9 @@ def _add_levels(bench: Bench, arm: str, levels: dict[str, int]) -> int:
     return levels[arm]
 
 
-def _run_process(bench: str, arm: str, seed: int, options: list[object]) -> int:
+def _run_process(bench: str, key: tuple[str, int], options: list[object]) -> int:
     name = str(pathlib.Path(bench).absolute()) if bench.endswith(".toml") else bench
-    command = [sys.executable, "-m", "research.bench", "one", name, arm, str(seed)]
+    command = [sys.executable, "-m", "research.bench", "one", name, key[0], str(key[1])]
     done = subprocess.run(
         [*command, *map(str, options)], env={**os.environ, **_ONE_THREAD}, cwd=provenance.ROOT
     )

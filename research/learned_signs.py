@@ -26,6 +26,7 @@ import kbnn
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS, latent_kernel, quantized_kernels
 from research import finished_runs, provenance, tables
 from research.bench_statistics import mean_difference
+from research.bench_summary import format_difference
 
 app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0], no_args_is_help=True)
 
@@ -107,12 +108,8 @@ def summary(file: Annotated[pathlib.Path, typer.Argument(help="A table of `compa
     for arm, rows in of_arms.items():
         share = statistics.fmean(float(row["decided"]) for row in rows)
         worth = mean_difference([float(row["learned"]) - float(row["latent"]) for row in rows])
-        interval = (
-            "" if worth.low is None else f" [{100 * worth.low:+.2f}, {100 * worth.high:+.2f}]"
-        )
         print(
-            f"{arm}: {len(rows)} runs, {100 * share:.2f} decided, "
-            f"worth {100 * worth.mean:+.2f}{interval}"
+            f"{arm}: {len(rows)} runs, {100 * share:.2f} decided, worth {format_difference(worth)}"
         )
 
 

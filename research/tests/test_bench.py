@@ -112,9 +112,9 @@ def test_what_cannot_be_run_is_refused(file, tmp_path, arguments, message, monke
 def test_failed_runs_are_named_and_the_others_go_on(file, tmp_path, monkeypatch):
     made = []
 
-    def run(name, arm, seed, options):
-        made.append((arm, seed))
-        return int(arm == "plain")
+    def run(name, key, options):
+        made.append(key)
+        return int(key[0] == "plain")
 
     monkeypatch.setattr(bench, "_run_process", run)
     result = invoke("run", file, "plain", "float", "--file", tmp_path / "bench.csv")
@@ -125,7 +125,7 @@ def test_failed_runs_are_named_and_the_others_go_on(file, tmp_path, monkeypatch)
 
 def test_runs_with_rows_are_left_out(file, tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(bench, "_run_process", lambda name, *key: made.append(key[:2]) or 0)
+    monkeypatch.setattr(bench, "_run_process", lambda name, key, options: made.append(key) or 0)
     table = write_rows(tmp_path, {"plain": [0.5]})
     assert invoke("run", file, "plain", "--file", table).exit_code == 0
     assert made == [("plain", 1)]
