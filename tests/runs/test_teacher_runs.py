@@ -143,7 +143,7 @@ def test_weights_depend_on_the_teacher_and_not_on_its_place(finished, images):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--method", "latent-weights"], "Received: distillation and latent_weights"),
+        (["--method", "latent-weights"], "--method distillation and --method latent-weights"),
         (["--set", "real_weight=1"], "real_weight with --method latent-weights --set way=twin"),
         (
             ["--set", "distillation_weight=0"],
