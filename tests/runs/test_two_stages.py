@@ -8,8 +8,10 @@ import sys
 import larq as lq
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.graph.precision import dtype_policy
 from kbnn.runs import Data, Network, RunConfig, continue_from
 from kbnn.runs.folder import RunFolder
 from kbnn.runs.run_model import build_model
@@ -219,6 +221,19 @@ def test_learned_signs_stay_where_their_quantizer_is_replaced(trained):
         layer.kernel_quantizer.weights, learned.kernel_quantizer.weights, strict=True
     ):
         np.testing.assert_array_equal(one, two)
+
+
+def test_another_precision_keeps_every_bit(trained):
+    for number, techniques in enumerate([(), (NoisySupervision(),)]):
+        folder, _ = trained(*techniques, name=f"run_{number}")
+        config = continue_from(folder, kernel_quantizer="approx_sign")
+        plain = build_model(config)
+        with dtype_policy("mixed_bfloat16"):
+            mixed = build_model(config)
+        assert mixed.get_layer("conv_2").compute_dtype == "bfloat16"
+        assert {weight.dtype for weight in mixed.weights} == {tf.float32}
+        for one, two in zip(plain.weights, mixed.weights, strict=True):
+            np.testing.assert_array_equal(one, two)
 
 
 def test_real_kernels_become_learned_signs(run_kbnn, settings, tmp_path):
