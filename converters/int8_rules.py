@@ -43,9 +43,12 @@ def needs_range(layer: keras.layers.Layer, calls: list[Call], model: LintedModel
     # A dense layer that became a convolution is followed by a reshape, which LCE moves away.
     while user is not None and isinstance(user[0].layer, keras.layers.Reshape):
         user = _only_user(user)
-    if user is not None and _fuses_into(layer, user[0].layer):
+    follows_binary = all(_follows_binary(call, model) for call in calls)
+    # A binary convolution applies an activation before the normalization, never after it.
+    is_normalized_sum = follows_binary and isinstance(layer, keras.layers.BatchNormalization)
+    if user is not None and not is_normalized_sum and _fuses_into(layer, user[0].layer):
         return False
-    return not (all(_follows_binary(call, model) for call in calls) and _leads_to_sign(calls))
+    return not (follows_binary and _leads_to_sign(calls))
 
 
 def _only_user(calls: list[Call]) -> list[Call] | None:

@@ -67,11 +67,12 @@ def make_row(
     machine: str,
 ) -> Row:
     """Return the row of a trained run, whose file is converted and measured unless it is tuning."""
+    chosen = bench.arms[arm]
     return Row(
         *(bench.name, arm, config.fit.seed, config.fit.epochs),
         validation_accuracy=validation_accuracy,
         validation_accuracy_before=validation_accuracy_before,
-        **(_NOT_MEASURED if bench.arms[arm].is_tuning else _measure_file(config, folder)),
+        **(_NOT_MEASURED if chosen.is_tuning else _measure_file(config, folder, chosen.is_int8)),
         cpu_seconds=cpu_seconds,
         train_seconds=train_seconds,
         settings=bench_table.settings_json(config),
@@ -82,12 +83,15 @@ def make_row(
     )
 
 
-def _measure_file(config: RunConfig, folder: RunFolder) -> dict[str, Any]:
+def _measure_file(config: RunConfig, folder: RunFolder, is_int8: bool) -> dict[str, Any]:
     """Convert a finished run, and compare file and model on the test images."""
     model = keras.models.load_model(folder.model_file, compile=False)
-    test = load_data(config).test
+    splits = load_data(config)
     file = folder.path / "model.tflite"
-    report = kbnn.converters.convert(model, file, verify_data=test).report
+    calibration_data = splits.train if is_int8 else None
+    report = kbnn.converters.convert(
+        model, file, calibration_data=calibration_data, verify_data=splits.test
+    ).report
     return {
         "keras_accuracy": report.parity.keras_accuracy,
         "device_accuracy": report.parity.device_accuracy,

@@ -28,6 +28,7 @@ class Arm:
         against: the arm that it is compared with, instead of the bench's baseline.
         is_tuning: whether it only helps to choose settings, on the validation images; the test
             images are then left alone.
+        is_int8: whether its device file computes in int8 where it is not binary.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Arm:
     teacher: str | None = None
     against: str | None = None
     is_tuning: bool = False
+    is_int8: bool = False
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ def parse(name: str, content: Mapping[str, Any]) -> Bench:
 
 
 def _arm(where: str, name: str, bench: Mapping[str, Any], own: Mapping[str, Any]) -> Arm:
-    known = {"seeds", "from", "teacher", "against", "tuning", *_PARTS}
+    known = {"seeds", "from", "teacher", "against", "tuning", "int8", *_PARTS}
     _check_keys(where, own, _OF_ARM, known)
     return Arm(
         name,
@@ -47,6 +47,7 @@ def _arm(where: str, name: str, bench: Mapping[str, Any], own: Mapping[str, Any]
         own.get("teacher"),
         own.get("against"),
         own.get("tuning", False),
+        own.get("int8", False),
     )
 
 

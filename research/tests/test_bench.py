@@ -32,6 +32,7 @@ fit = { epochs = 2 }
 [arms.float]
 label = "real-valued"
 network = { input_quantizer = "none", kernel_quantizer = "none" }
+int8 = true
 seeds = 1
 [arms.wide]
 label = "twice the channels"

@@ -119,7 +119,7 @@ def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     assert kbnn("verify", finished[0], file, *agreement).exit_code == 0
     assert kbnn("verify", finished[0], file, "--int8-agreement", 7).exit_code == 2
     no_number = kbnn("verify", finished[0], file, "--int8-agreement", "nan")
-    assert "Expected --int8-agreement to be a number from 0 to 1" in no_number.stderr
+    assert "--int8-agreement" in no_number.stderr
     assert no_number.exit_code == 2
     alone = kbnn("convert", finished[0], "--output", file, *agreement)
     assert (alone.exit_code, "together with --int8" in alone.stderr) == (2, True)
