@@ -447,6 +447,7 @@ def test_without_validation_and_without_matplotlib(run_kbnn, settings, tmp_path)
 MEASURES = {"conv_1/kernel_flip_ratio", "conv_1/kernel_residual"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", ["together", "layer_by_layer"])
 def test_a_self_binarizing_run_is_soft_then_hard_and_ships(run_kbnn, settings, tmp_path, order):
     folder = tmp_path / "run"
@@ -477,6 +478,7 @@ def test_a_self_binarizing_run_is_soft_then_hard_and_ships(run_kbnn, settings, t
     assert run_kbnn("convert", folder).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_the_tanh_surrogate_is_hard_and_ships(run_kbnn, settings, tmp_path):
     folder = tmp_path / "run"
     method = (*SURROGATE, "--set", "inputs=1:4")

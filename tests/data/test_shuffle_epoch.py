@@ -162,7 +162,7 @@ def test_refuses_other_datasets(train):
         kbnn.callbacks.ShuffleEpoch(train)
 
 
-@pytest.mark.parametrize("scope", ["inside", "outside"])
+@pytest.mark.parametrize("scope", ["inside", pytest.param("outside", marks=pytest.mark.slow)])
 def test_two_devices(uninterrupted, scope, tmp_path):
     # One strategy per process: a second one in the same process dies.
     out = tmp_path / "order.npy"

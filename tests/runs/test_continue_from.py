@@ -32,6 +32,7 @@ def finish(tmp_path):
     return finish
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_network_of_another(run_kbnn, finished, move_first_run, tmp_path):
     first, _ = finished
     method = ("--method", "noisy-supervision", "--from", first, "--set", "noise_rate=0.2:0.1")

@@ -18,6 +18,7 @@ SMOOTH_INPUTS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "taps"),
     [
@@ -58,6 +59,7 @@ def test_a_run_logs_its_measures_and_the_network_alone_ships(
     assert json.loads(converted.stdout)["report"]["parity"]["class_agreement"] == 1.0
 
 
+@pytest.mark.slow
 def test_a_trained_network_goes_on_with_a_term(run_kbnn, finished, tmp_path):
     command = ["--method", "contrastive", *BANK, "--epochs", "1", "--run"]
     process = run_kbnn("train", "--from", finished[0], *command, tmp_path / "run")

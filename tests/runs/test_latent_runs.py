@@ -13,6 +13,7 @@ from kbnn.techniques import FeatureContrast, Gradient, LatentWeights, Mixture, T
 METHOD = ("--method", "latent-weights")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "names"),
     [

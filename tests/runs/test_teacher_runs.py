@@ -27,6 +27,7 @@ def taught(finished, images, data=None, network=None, **settings):
     )
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_a_teacher(run_kbnn, settings, finished, move_first_run, tmp_path):
     first, _ = finished
     own = ("--seed", "5", "--set", "feature_weight=0.5", "--set", "temperature=2")
@@ -100,6 +101,7 @@ def test_the_released_codes_setting_is_one_setting(finished, images):
     assert RunConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "epochs"), [(["--set", "per_anchor=true"], 2), (["--set", "feature_weight=1"], 1)]
 )
@@ -115,6 +117,7 @@ def test_a_run_with_the_released_codes_setting(
     assert run_kbnn("convert", tmp_path / "run").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_the_teacher_only(run_kbnn, settings, finished, tmp_path):
     folder = RunFolder(tmp_path / "run")
     options = ("--set", f"teacher={finished[0]}", "--set", "label_weight=0")

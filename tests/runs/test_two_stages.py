@@ -54,6 +54,7 @@ def trained(tmp_path):
     return trained
 
 
+@pytest.mark.slow
 def test_stage_two_begins_with_the_real_kernels_and_clips_them(run_kbnn, tmp_path):
     data = ("--data", "fashion_mnist_sample", "--width", "8", "--epochs", "1")
     first, second = (RunFolder(tmp_path / name) for name in ("first", "second"))
@@ -236,6 +237,7 @@ def test_another_precision_keeps_every_bit(trained):
             np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_real_kernels_become_learned_signs(run_kbnn, settings, tmp_path):
     first = tmp_path / "first"
     process = run_kbnn("train", *settings(epochs=1), *flags(REAL), "--run", first)

@@ -4,18 +4,25 @@ import pytest
 
 from tests.table.columns import COLUMNS
 from tests.table.fresh_process import call_in_fresh_process
+from tests.table.rows import CallbackRow, Row
 from tests.table.table_rows import ROWS
 from tests.table.training_columns import check_jit_compile_as_usual, check_repetition
 
 # Each test takes more than ten seconds.
 SLOW_COLUMNS = ["resume"]
 
+
+def is_slow(row: Row | CallbackRow, column: str) -> bool:
+    """Whether a test is slow: two replicas of a callback repeat its column `fit`."""
+    return column in SLOW_COLUMNS or (isinstance(row, CallbackRow) and column == "mirrored")
+
+
 CASES = [
     pytest.param(
         row,
         check,
         id=f"{row.name}-{column}",
-        marks=[pytest.mark.slow] if column in SLOW_COLUMNS else [],
+        marks=[pytest.mark.slow] if is_slow(row, column) else [],
     )
     for row in ROWS.values()
     for column, check in COLUMNS[type(row)].items()

@@ -69,9 +69,9 @@ def test_it_freezes_to_what_its_base_does_under_its_own_name(base, kind):
 @pytest.mark.parametrize(
     ("base", "kernel_quantizer", "normalization"),
     [
-        ("ste_sign", LearnedSign(), "batch"),
-        (SmoothSign(), "ste_sign", "batch"),
-        (SmoothSign(), SmoothSign(), "binary"),
+        pytest.param("ste_sign", LearnedSign(), "batch", marks=pytest.mark.slow),
+        pytest.param(SmoothSign(), "ste_sign", "batch", marks=pytest.mark.slow),
+        pytest.param(SmoothSign(), SmoothSign(), "binary", marks=pytest.mark.slow),
         ("ste_sign", LearnedSign(), "binary"),
     ],
 )

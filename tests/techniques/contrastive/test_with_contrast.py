@@ -125,6 +125,7 @@ def test_quantizers_weights_and_their_state_are_inside(base, data):
     assert sorted(term_weights(again)) == ["conv_1", "conv_2", "conv_3"]
 
 
+@pytest.mark.slow
 def test_without_weight_the_model_trains_as_it_would_to_the_bit(data):
     batches = tf.data.Dataset.from_tensor_slices((*data, np.arange(64))).batch(16)
     plain = batches.map(lambda x, y, index: (x, y))

@@ -72,7 +72,11 @@ def with_dropout():
 
 @pytest.mark.parametrize(
     "make",
-    [chain, lambda: chain(kernel_quantizer="learned_sign"), with_dropout],
+    [
+        chain,
+        pytest.param(lambda: chain(kernel_quantizer="learned_sign"), marks=pytest.mark.slow),
+        pytest.param(with_dropout, marks=pytest.mark.slow),
+    ],
     ids=["chain", "learned", "dropout"],
 )
 def test_without_weights_the_training_is_the_plain_one_bit_for_bit(make, data):
@@ -406,6 +410,7 @@ def test_mixed_precision_and_several_steps_at_once(data):
     )
 
 
+@pytest.mark.slow
 def test_xla(batch):
     # Without max pooling, of whose gradient XLA has no deterministic form: other tests of this
     # process may have made operations deterministic.

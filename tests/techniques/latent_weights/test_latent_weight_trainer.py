@@ -60,7 +60,11 @@ TRAINERS = {
 
 @pytest.mark.parametrize(
     "make",
-    [chain, lambda: chain(kernel_quantizer="learned_sign"), with_dropout],
+    [
+        chain,
+        pytest.param(lambda: chain(kernel_quantizer="learned_sign"), marks=pytest.mark.slow),
+        pytest.param(with_dropout, marks=pytest.mark.slow),
+    ],
     ids=["chain", "learned", "dropout"],
 )
 def test_without_weights_the_training_is_the_plain_one_bit_for_bit(make, data):
@@ -343,6 +347,7 @@ def test_what_is_shared_is_a_choice():
     }
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_goes_on(data, tmp_path):
     trainer_checks.check_interrupted_training_goes_on(
         lambda: LatentWeightTrainer(chain()), data, tmp_path
