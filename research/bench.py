@@ -66,13 +66,14 @@ def run(
     done = {row.key for row in read_rows(chosen, file)}
     options: list[object] = ["--file", file.absolute(), "--runs", runs.absolute()]
     options += [] if data_dir is None else ["--data-dir", data_dir.absolute()]
-    failed = []
+    futures: dict[tuple[str, int], concurrent.futures.Future[int]] = {}
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        # All arms with one seed before the next seed, so that an unfinished series is of use.
-        for stage in stages:
-            waiting = [key for key in stage if (chosen.name, *key) not in done]
-            outcomes = pool.map(lambda key: _run_process(bench, key, options), waiting)
-            failed += [key for key, code in zip(waiting, outcomes, strict=True) if code]
+        for arm, seed in itertools.chain.from_iterable(stages):
+            if (chosen.name, arm, seed) not in done:
+                needed = [futures.get((other, seed)) for other in chosen.arms[arm].needs]
+                call = (_run_after, list(filter(None, needed)), bench, (arm, seed), options)
+                futures[arm, seed] = pool.submit(*call)
+    failed = [key for key, future in futures.items() if future.result()]
     if failed:
         print(f"Failed: {', '.join(f'{arm} seed {seed}' for arm, seed in failed)}", flush=True)
         raise typer.Exit(1)
@@ -170,7 +171,10 @@ def _seeds(text: str | None) -> range | None:
 
 
 def _stages(bench: Bench, arms: list[str], seeds: range | None) -> Iterator[list[tuple[str, int]]]:
-    """Return runs that may run at the same time: for each seed, needed networks first."""
+    """Return runs in order, in groups of independent ones: for each seed, needed networks first.
+
+    All arms have one seed before any has the next, so that an unfinished series is of use.
+    """
     most = max(bench.arms[arm].seeds for arm in arms)
     for seed in seeds or range(most):
         wanted = [arm for arm in arms if seeds is not None or seed < bench.arms[arm].seeds]
@@ -187,6 +191,16 @@ def _add_levels(bench: Bench, arm: str, levels: dict[str, int]) -> int:
         needs = [_add_levels(bench, other, levels) for other in bench.arms[arm].needs]
         levels[arm] = max(itertools.chain([-1], needs)) + 1
     return levels[arm]
+
+
+def _run_after(
+    needed: list["concurrent.futures.Future[int]"],
+    bench: str,
+    key: tuple[str, int],
+    options: list[object],
+) -> int:
+    concurrent.futures.wait(needed)
+    return _run_process(bench, key, options)
 
 
 def _run_process(bench: str, key: tuple[str, int], options: list[object]) -> int:

@@ -1,6 +1,7 @@
 """The bench command: which runs it makes in which order, and what its summary shows."""
 
 import dataclasses
+import threading
 
 import pytest
 from typer.testing import CliRunner
@@ -122,6 +123,26 @@ def test_failed_runs_are_named_and_the_others_go_on(file, tmp_path, monkeypatch)
     assert result.exit_code == 1
     assert "Failed: plain seed 0, plain seed 1" in result.output
     assert made == [("plain", 0), ("float", 0), ("plain", 1)]
+
+
+def test_a_run_waits_only_for_the_networks_that_it_needs(file, tmp_path, monkeypatch):
+    """With two jobs, "taught" begins as soon as "float" ends, while "wide" is still running."""
+    events, taught_has_begun = [], threading.Event()
+
+    def run(name, key, options):
+        events.append(f"{key[0]} begins")
+        if key[0] == "wide":
+            assert taught_has_begun.wait(10)
+        if key[0] == "taught":
+            taught_has_begun.set()
+        events.append(f"{key[0]} ends")
+        return 0
+
+    monkeypatch.setattr(bench, "_run_process", run)
+    places = ("--file", tmp_path / "bench.csv", "--jobs", 2, "--seeds", 0)
+    assert invoke("run", file, "float", "wide", "taught", *places).exit_code == 0
+    assert events.index("float ends") < events.index("taught begins")
+    assert events.index("taught begins") < events.index("wide ends")
 
 
 def test_runs_with_rows_are_left_out(file, tmp_path, monkeypatch):
