@@ -29,6 +29,8 @@ class Arm:
         is_tuning: whether it only helps to choose settings, on the validation images; the test
             images are then left alone.
         is_int8: whether its device file computes in int8 where it is not binary.
+        recipe: the recipe whose settings it has, as NAME, or NAME/TRAINING for a training before
+            the last one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Arm:
     against: str | None = None
     is_tuning: bool = False
     is_int8: bool = False
+    recipe: str | None = None
 
     @property
     def needs(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from kbnn.runs.recipe import load_recipe
 from research.benches.bench import Arm, Bench
 
 _PARTS = ("data", "network", "fit", "techniques")
@@ -36,19 +37,37 @@ def parse(name: str, content: Mapping[str, Any]) -> Bench:
 
 
 def _arm(where: str, name: str, bench: Mapping[str, Any], own: Mapping[str, Any]) -> Arm:
-    known = {"seeds", "from", "teacher", "against", "tuning", "int8", *_PARTS}
+    known = {"recipe", "seeds", "from", "teacher", "against", "tuning", "int8", *_PARTS}
     _check_keys(where, own, _OF_ARM, known)
+    of_recipe = _recipe_settings(where, own["recipe"]) if "recipe" in own else {}
+    layers = (bench, of_recipe, own)
     return Arm(
         name,
         own["label"],
-        {part: {**bench.get(part, {}), **own.get(part, {})} for part in _PARTS},
+        {part: {k: v for each in layers for k, v in each.get(part, {}).items()} for part in _PARTS},
         own.get("seeds", bench["seeds"]),
         own.get("from"),
         own.get("teacher"),
         own.get("against"),
         own.get("tuning", False),
         own.get("int8", False),
+        own.get("recipe"),
     )
+
+
+def _recipe_settings(where: str, name: str) -> dict[str, Any]:
+    """Return the settings of a recipe's last training, or of NAME/TRAINING."""
+    recipe, _, stage = name.partition("/")
+    try:
+        stages = {each.name: each for each in load_recipe(recipe).stages}
+    except ValueError as error:
+        raise ValueError(f"{error} (in {where})") from error
+    chosen = stage or list(stages)[-1]
+    if chosen not in stages:
+        raise ValueError(
+            f"Expected a training of {recipe} in {where}: {', '.join(stages)}. Received: {chosen}"
+        )
+    return stages[chosen].settings
 
 
 def _check_keys(

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from kbnn.runs import RunConfig
+from kbnn.runs.recipe import load_recipe, recipe_names
 from research import bench_table, benches
 
 CONTENT = {
@@ -186,3 +187,34 @@ def test_every_row_has_the_settings_of_its_arm():
     for name in benches.names():
         check_settings(benches.load(name), rows)
     assert {row.bench for row in rows} <= set(benches.names())
+
+
+def test_an_arm_can_have_the_settings_of_a_recipe(tmp_path):
+    recipe = load_recipe("distilled")
+    arms = {
+        "recipe": {"label": "a recipe", "recipe": "distilled", "fit": {"epochs": 2}},
+        "first": {"label": "its first training", "recipe": "distilled/teacher"},
+    }
+    found = benches.parse("small", content(**arms)).arms
+    result, first = recipe.stages[-1].settings, recipe.stages[0].settings
+    assert found["recipe"].settings["network"] == CONTENT["network"] | result["network"]
+    assert found["recipe"].settings["fit"] == CONTENT["fit"] | result["fit"] | {"epochs": 2}
+    assert found["recipe"].settings["techniques"] == result["techniques"]
+    assert found["first"].settings["fit"] == CONTENT["fit"] | first["fit"]
+    assert found["recipe"].recipe == "distilled"
+    for name, message in {"no_such": "one of accurate", "distilled/x": "Received: x"}.items():
+        with pytest.raises(ValueError, match=message):
+            benches.parse("small", content(recipe={"label": "a", "recipe": name}))
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_a_recipe_says_was_measured_is_in_the_table(name):
+    rows = bench_table.read()
+    for measured in load_recipe(name).measured:
+        arm = benches.load(measured["bench"]).arms[measured["arm"]]
+        own = [row for row in rows if (row.bench, row.arm) == (measured["bench"], arm.name)]
+        assert arm.recipe == name
+        assert len(own) == measured["runs"]
+        mean = 100 * sum(row.device_accuracy for row in own) / len(own)
+        assert measured["accuracy"] == round(mean, 2)
+        assert {row.file_bytes for row in own} == {measured["file_bytes"]}
