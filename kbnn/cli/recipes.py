@@ -1,4 +1,4 @@
-"""`kbnn recipes`: settings whose result was measured."""
+"""`kbnn recipes`: named settings, with what was measured of them."""
 
 from typing import Annotated, Any
 

@@ -61,8 +61,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Settings whose result was measured; `kbnn recipes` lists them. Other options "
-            "change its last training.",
+            help="Named settings; `kbnn recipes` lists them with their results. Other options "
+            "change the last training of a recipe.",
             metavar="|".join(recipe_names()),
             show_default=False,
         ),

@@ -1,4 +1,4 @@
-"""Recipes: named settings whose result was measured, in one training or several."""
+"""Recipes: named settings of one training or several, with what was measured of them."""
 
 import copy
 import dataclasses
@@ -43,7 +43,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Named settings whose result was measured.
+    """Named settings, with what was measured of them.
 
     Attributes:
         name: Its name, also that of its file.
@@ -63,6 +63,8 @@ class Recipe:
     @property
     def measured_text(self) -> str:
         """What was measured, for tables."""
+        if not self.measured:
+            return "not yet"
         return "\n".join(
             f"{each['data']}: {each['accuracy']:.2f} %, {each['file_bytes'] / 1000:.1f} KB "
             f"({each['runs']} runs)"
