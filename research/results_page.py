@@ -2,8 +2,8 @@
 
     python -m research.results_page
 
-The page has a table and a picture for each bench that has rows. It says what the rows bear: run the
-command again when the table has changed.
+The page has a table and a picture for each bench that has rows. Run the command again when the
+table or a bench has changed.
 """
 
 import json
@@ -29,16 +29,17 @@ bench. Accuracy is measured with the converted file (the device file) on the tes
 mean +- standard deviation over the seeds. Arms for tuning are measured in Keras on the validation
 images.
 
-An effect is the difference to the bench's baseline, or to the arm that is named, in points. Both
-have the same number of epochs unless an arm's name says otherwise. Brackets contain the 95 %
-confidence interval over seeds, for these test images. Each interval is for one comparison: of
-twenty arms without any effect, one has an interval that excludes 0.
+An effect is the difference from the baseline of the bench, in points. If the table names another
+arm, it is the difference from that arm. Both have the same number of epochs unless an arm's name
+says otherwise. Brackets contain the 95 % confidence interval over seeds, for these test images.
+Each interval is for one comparison: of twenty arms without any effect, you can expect one to have
+an interval that excludes 0.
 
-Time is the processor time of the training, divided by the baseline's. It includes the networks that
-an arm goes on with or learns from. "At equal time" compares an arm with plain training that takes
-as long, interpolated between plain trainings of several lengths. Where an arm takes longer than any
-of them ("beyond"), it is compared with the longest, which favours the arm; there is then no
-verdict. """
+Time is the processor time of the training, divided by the baseline's. It includes the trainings of
+the networks that an arm starts from or learns from. "At equal time" compares an arm with plain
+training that takes as long, interpolated between plain trainings of several lengths. An arm that
+takes longer than any of them ("beyond") is compared with the longest, which favours the arm. The
+table then has no verdict for this comparison."""
 
 _HEADINGS = ("arm", "runs", "accuracy", "effect", "effect at equal time", "time", "verdict")
 
@@ -97,7 +98,7 @@ def _section(results: BenchResults) -> list[str]:
         _table(results),
     ]
     if bench_plot.shown_arms(results):
-        parts.append("The picture shows the effects of the binary networks.")
+        parts.append("The picture shows the effects of the binary arms.")
         parts.append(f"![Effects of the arms of {bench.name}]({picture(results)})")
     return parts
 
