@@ -98,7 +98,7 @@ def _section(results: BenchResults) -> list[str]:
         _table(results),
     ]
     if bench_plot.shown_arms(results):
-        parts.append("The picture shows the effects of the binary arms.")
+        parts.append("The picture shows the effects of the binary networks.")
         parts.append(f"![Effects of the arms of {bench.name}]({picture(results)})")
     return parts
 

@@ -1,4 +1,4 @@
-"""`kbnn benchmark`: how long a device file takes on this machine."""
+"""`kbnn benchmark`: times a device file on this machine."""
 
 import dataclasses
 import pathlib
@@ -21,18 +21,18 @@ def benchmark(
     interpreter: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{' or '.join(INTERPRETERS)}; may be given twice. (default: all that "
-            "are installed)",
+            help=f"{' or '.join(INTERPRETERS)}. You can give it twice. (default: all that are "
+            "installed)",
             show_default=False,
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="For kbnn-runtime; LCE's fast kernel has one.")
+        int, typer.Option(min=1, help="Threads of kbnn-runtime. LCE's fast kernel always uses one.")
     ] = 1,
     runs: Annotated[int, typer.Option(min=5, help="Timed runs of each interpreter.")] = 50,
     as_json: options.AsJson = False,
 ) -> None:
-    """Time a device file on this machine, image by image, the interpreters in turns.
+    """Time a device file on this machine, image by image. The interpreters take turns.
 
     Example: kbnn benchmark first.tflite
     """
@@ -46,7 +46,7 @@ def benchmark(
 
 
 def _table(file: pathlib.Path, found: list[Latency]) -> Table:
-    table = Table(title=f"{file}: milliseconds an image")
+    table = Table(title=f"{file}: milliseconds per image")
     for heading in ("interpreter", "threads", "median", "10 to 90 %"):
         table.add_column(heading)
     for one in found:

@@ -1,4 +1,4 @@
-"""`kbnn convert`: from a trained model to a verified Larq Compute Engine file."""
+"""`kbnn convert`: turns a trained model into a verified Larq Compute Engine file."""
 
 import os
 import pathlib
@@ -32,13 +32,15 @@ def convert(
     ] = None,
     verify: Annotated[
         bool,
-        typer.Option(help="Compare the file with the model on the test images; refuse a mismatch."),
+        typer.Option(
+            help="Compare the file with the model on the test images, and fail on a mismatch."
+        ),
     ] = True,
     int8: Annotated[
         bool,
         typer.Option(
             "--int8",
-            help="Have the layers that stay real compute in int8, calibrated on training images.",
+            help="Run the layers that stay real-valued in int8, calibrated on training images.",
         ),
     ] = False,
     int8_agreement: options.Int8Agreement = None,
@@ -47,7 +49,7 @@ def convert(
     allow_float: Annotated[
         list[str],
         typer.Option(
-            help="Name of a binary layer that may run in floats; may be given several times.",
+            help="Name of a binary layer that may run in float. You can give it several times.",
             show_default=False,
         ),
     ] = [],  # noqa: B006
@@ -58,9 +60,8 @@ def convert(
 
     Example: kbnn convert runs/first --output first.tflite
 
-    Verification runs the file on the test images of the run's data (for a model without a run: of
-    --data) and compares it with the Keras model. A conversion that fails leaves the old file as it
-    was.
+    Verification runs the file on the test images and compares it with the Keras model. The images
+    come from the run's data or from --data. If the conversion fails, an old file stays as it was.
     """
     try:
         with only_results_on_stdout():
@@ -133,7 +134,7 @@ def _convert(
 def _facts(
     found: model_source.ModelSource, data: str | None, data_dir: pathlib.Path | None
 ) -> dict[str, Any] | None:
-    """What a sidecar says besides the model; None for a model that is no classifier of images."""
+    """What a sidecar adds to the model; None if the model does not classify images."""
     # As in `model_source.load_data`: bytes, or float32 in -1 to 1.
     scale, offset = (1.0, 0.0) if found.model.inputs[0].dtype == tf.uint8 else (1 / 127.5, -1.0)
     try:

@@ -1,4 +1,4 @@
-"""`kbnn inspect`: what a device file holds, or what will become of a model's layers."""
+"""`kbnn inspect`: shows what a device file contains, or how a model's layers will run."""
 
 import pathlib
 from typing import Annotated
@@ -19,8 +19,8 @@ def inspect(
     source: Annotated[
         pathlib.Path,
         typer.Argument(
-            help="A .tflite file; or the folder of a finished run, or a model: .keras, .h5, "
-            "SavedModel.",
+            help="A .tflite file, the folder of a finished run, or a model (.keras, .h5 or "
+            "SavedModel).",
             metavar="FILE_OR_RUN_OR_MODEL",
             show_default=False,
         ),

@@ -19,7 +19,7 @@ app = typer.Typer(
     no_args_is_help=True,
     # Tables of options cut their names at 80 columns.
     rich_markup_mode=None,
-    # A traceback with the values of all variables helps nobody; Python's own says where.
+    # Python's own traceback is enough; the values of all variables do not help users.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,4 +1,4 @@
-"""Options that several commands have, and the options that are settings of a run."""
+"""Options that several commands share, and options for the settings of a run."""
 
 import contextlib
 import inspect
@@ -17,7 +17,7 @@ from kbnn.techniques import TECHNIQUES
 
 
 def _option(setting: Setting) -> Any:
-    """The option of a setting. Its value is None unless it is given, so that --resume can tell."""
+    """The option of a setting. Its value is None unless the user gives it, as --resume expects."""
     field = setting.field
     default = "" if field.is_required else f" (default: {field.default_text})"
     return typer.Option(
@@ -35,7 +35,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document on
 RunOrModel = Annotated[
     pathlib.Path,
     typer.Argument(
-        help="Folder of a finished run, or a model: .keras, .h5, SavedModel.",
+        help="Folder of a finished run, or a model (.keras, .h5 or SavedModel).",
         metavar="RUN_OR_MODEL",
         show_default=False,
     ),
@@ -46,7 +46,8 @@ TfliteFile = Annotated[
 Int8Agreement = Annotated[
     float | None,
     typer.Option(
-        help="Share of equal classes that a file with int8 layers must reach. (default: 0.95)",
+        help="Share of images that must get the same class from a file with int8 layers and from "
+        "the model. (default: 0.95)",
         min=0,
         max=1,
         show_default=False,
@@ -55,7 +56,7 @@ Int8Agreement = Annotated[
 Interpreter = Annotated[
     str | None,
     typer.Option(
-        help=f"{' or '.join(INTERPRETERS)}. (default: the first one, if it is installed)",
+        help=f"{' or '.join(INTERPRETERS)}. (default: {INTERPRETERS[0]} if it is installed)",
         show_default=False,
     ),
 ]
@@ -63,7 +64,7 @@ Best = Annotated[
     bool,
     typer.Option(
         "--best",
-        help="Take the epoch of a run with the highest validation accuracy, not the last one.",
+        help="Use the run's epoch with the highest validation accuracy, not the last epoch.",
     ),
 ]
 # The names in errors that are options under another name. Some are arguments of `kbnn.data.load`,
@@ -82,15 +83,15 @@ _OTHER_OPTIONS = {
 
 
 def check_exists(file: pathlib.Path) -> None:
-    """Raise InputError unless a device file is there."""
+    """Raise InputError unless a device file exists."""
     if not os.path.isfile(file):
         raise InputError(f"Expected a .tflite file. Received: {file}, not found")
 
 
 def with_settings(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command an option for each setting that has one, behind its first parameter.
+    """Give a command an option for each setting that has one, after its first parameter.
 
-    The command gets the texts that are given as `**texts`, by the paths of the settings.
+    The command receives the given values as `**texts`, keyed by the paths of the settings.
     """
 
     def run(**arguments: Any) -> None:
@@ -126,7 +127,9 @@ def assignments(texts: list[str], options: dict[str, str]) -> dict[str, str]:
     for text in texts:
         given, equals, value = map(str.strip, text.partition("="))
         if not (given and equals):
-            raise InputError(f"Expected --set NAME=VALUE, as weight=0.1. Received: --set {text}")
+            raise InputError(
+                f"Expected --set NAME=VALUE, such as weight=0.1. Received: --set {text}"
+            )
         name = given.replace("-", "_")
         if name == "pretrained" or name.endswith(".pretrained"):
             raise InputError(
@@ -141,7 +144,7 @@ def assignments(texts: list[str], options: dict[str, str]) -> dict[str, str]:
 
 
 def option_of(setting: Setting) -> str | None:
-    """The option that gives a setting; None if only `--set` does."""
+    """The option for a setting; None if only `--set` can give it."""
     return setting.field.flag or _OTHER_OPTIONS.get(setting.field.name)
 
 
@@ -156,7 +159,7 @@ def named_errors() -> Iterator[None]:
 
 
 def with_options(message: str) -> str:
-    """Put options in place of the names of settings and arguments, which are in backticks."""
+    """Replace the names of settings and arguments in backticks by their options."""
     settings = every_setting()
     known = {each.path.split(".")[-1]: each for each in settings}
     known |= {each.path: each for each in settings}

@@ -18,12 +18,12 @@ from kbnn.runs.errors import BAD_INPUT, FAILED, INTERRUPTED, InputError, RunFail
 Command = TypeVar("Command", bound=Callable[..., None])
 
 EXIT_CODES = (
-    "Exit codes: 0 done; 1 it failed (conversion refused, verification failed, training diverged); "
-    "2 wrong usage or input; 130 interrupted."
+    "Exit codes: 0 done; 1 failure (conversion refused, verification failed, training diverged, "
+    "out of memory); 2 wrong usage or input; 130 interrupted."
 )
 
 _OUT_OF_MEMORY = (
-    "The memory is full. Take a smaller network, smaller images or a smaller batch, or close other "
+    "Out of memory. Use a smaller network, smaller images or a smaller batch, or close other "
     "programs."
 )
 
@@ -45,13 +45,13 @@ def show(result: Any, document: Any, *, as_json: bool) -> None:
 
 @contextlib.contextmanager
 def only_results_on_stdout() -> Iterator[None]:
-    """Send what libraries print on standard output to standard error for the while."""
+    """While it is active, send what libraries print on standard output to standard error."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
 
 
 def exit_codes(command: Command) -> Command:
-    """Have a command print the errors of users as one message, and exit as documented."""
+    """Make a command print user errors as one message, and exit with the documented code."""
 
     @functools.wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar on a terminal, else a line per epoch or nothing."""
+"""Progress on standard error: a bar if it is a terminal, otherwise a line per epoch or nothing."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ from rich.progress import (
 
 @contextlib.contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar for a call that reports `progress(done, total)`; nothing where no terminal is."""
+    """A bar for a call that reports `progress(done, total)`; nothing without a terminal."""
     with _bar() as bar:
         task = bar.add_task(title, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,4 +1,4 @@
-"""`kbnn recipes`: named settings, with what was measured of them."""
+"""`kbnn recipes`: lists named settings with their measured results."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from kbnn.runs.recipe import Recipe, Stage, load_recipe, recipe_names
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(help="A recipe. (default: lists all)", show_default=False),
+        typer.Argument(help="A recipe. (default: list all recipes)", show_default=False),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
@@ -44,15 +44,15 @@ def _table(recipe: Recipe) -> Table:
     table = Table(title=f"{recipe.name}, version {recipe.version}: {recipe.summary}")
     table.caption = f"Measured: {recipe.measured_text}"
     table.add_column("training")
-    table.add_column("settings besides the defaults", overflow="fold")
+    table.add_column("settings that differ from the defaults", overflow="fold")
     for stage in recipe.stages:
         table.add_row(stage.name, "\n".join(_settings(stage)))
     return table
 
 
 def _settings(stage: Stage) -> list[str]:
-    lines = [f"goes on with {stage.begins_with}"] if stage.begins_with else []
-    lines += [f"taught by {stage.teacher}"] if stage.teacher else []
+    lines = [f"starts from the network of {stage.begins_with}"] if stage.begins_with else []
+    lines += [f"learns from the network of {stage.teacher}"] if stage.teacher else []
     for part, content in stage.settings.items():
         lines += [f"{part}: {name} = {value}" for name, value in content.items()]
     return lines

@@ -1,4 +1,4 @@
-"""`kbnn settings`: the settings of training runs, and what they take."""
+"""`kbnn settings`: lists the settings of training runs and their values."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,8 @@ def settings(
     name: Annotated[
         str | None,
         typer.Argument(
-            help=f"{', '.join(PARTS)}, or a method. (default: lists these)", show_default=False
+            help=f"{', '.join(PARTS)}, or a method. (default: list them all)",
+            show_default=False,
         ),
     ] = None,
     as_json: options.AsJson = False,
@@ -43,7 +44,7 @@ def settings(
 
 def _overview() -> Table:
     table = Table(
-        title="Settings of kbnn train", caption="kbnn settings NAME lists the settings of one."
+        title="Settings of kbnn train", caption="kbnn settings NAME lists the settings of a name."
     )
     for heading in ("name", "given by", "what it is"):
         table.add_column(heading)
@@ -79,9 +80,9 @@ def _caption(group: str, found: list[Setting]) -> str:
 
 
 def _default(setting: Setting) -> str:
-    """The default as it is given, and what it means."""
+    """The default as users write it, and what it means."""
     field = setting.field
-    # Some quantizers are called "none", which is not their default.
+    # For quantizers "none" is a choice, and not the default.
     is_none = field.default is None and field.unset is not None and "none" not in field.choices
     return f"none: {field.default_text}" if is_none else field.default_text
 

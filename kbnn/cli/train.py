@@ -1,4 +1,4 @@
-"""`kbnn train`: a reproducible, resumable training run."""
+"""`kbnn train`: trains a model in a reproducible run that can be resumed."""
 
 import contextlib
 import pathlib
@@ -28,13 +28,13 @@ from kbnn.techniques import TECHNIQUES
 def train(
     run: Annotated[
         pathlib.Path,
-        typer.Option(help="Folder of the run: a new one, or with --resume the run's own."),
+        typer.Option(help="Folder of the run: a new one or, with --resume, the existing one."),
     ],
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="A technique; may be given several times. `kbnn settings METHOD` lists its "
-            "settings. (default: straight-through gradients)",
+            help="A technique. You can give several. `kbnn settings METHOD` lists the settings of "
+            "one. (default: straight-through gradients)",
             metavar="|".join(map(method_name, TECHNIQUES)),
             show_default=False,
         ),
@@ -43,9 +43,9 @@ def train(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Another setting, as weight=0.1; may be given several times. `kbnn settings` "
-            "lists them. If several methods have a setting of that name, put the method in "
-            "front: contrastive.weight=0.1.",
+            help="Another setting, such as weight=0.1. You can give several. `kbnn settings` lists "
+            "them. If several methods have a setting of that name, put the method in front: "
+            "contrastive.weight=0.1.",
             metavar="NAME=VALUE",
             show_default=False,
         ),
@@ -61,8 +61,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="Named settings; `kbnn recipes` lists them with their results. Other options "
-            "change the last training of a recipe.",
+            help="Named settings. `kbnn recipes` lists them with their results. Options for data, "
+            "seed and precision apply to all trainings of a recipe, other options to the last.",
             metavar="|".join(recipe_names()),
             show_default=False,
         ),
@@ -73,7 +73,7 @@ def train(
     as_json: options.AsJson = False,
     **texts: str,
 ) -> None:
-    """Train a model; write settings, log, checkpoints, curves and model to a folder.
+    """Train a model, and write settings, log, checkpoints, curves and model to a folder.
 
     Example: kbnn train --data fashion_mnist_sample --epochs 5 --run runs/first
 
@@ -121,7 +121,7 @@ def _check_recipe_options(
 
 @contextlib.contextmanager
 def _interruption(folder: RunFolder) -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the command with a line that says how to resume."""
+    """Make Ctrl-C and SIGTERM end the command with a line that says how to resume."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -133,7 +133,7 @@ def _interruption(folder: RunFolder) -> Iterator[None]:
         if not (folder.config_file.exists() or folder.recipe_file.exists()):
             raise KeyboardInterrupt("Interrupted before the run began.") from error
         raise KeyboardInterrupt(
-            f"Interrupted. Go on with: kbnn train --resume --run {shlex.quote(str(folder.path))}"
+            f"Interrupted. Resume with: kbnn train --resume --run {shlex.quote(str(folder.path))}"
         ) from error
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -156,5 +156,5 @@ def _table(result: dict[str, Any], folder: RunFolder) -> Table:
     table.add_row("parameters", f"{result['parameters']:,}")
     epochs = f"{result['epochs']} epoch{'s' if result['epochs'] > 1 else ''}"
     table.add_row("training", f"{epochs}, {result['seconds']:.1f} s")
-    table.add_row("model", f"{folder.model_file} (the last epoch's)")
+    table.add_row("model", f"{folder.model_file} (after the last epoch)")
     return table

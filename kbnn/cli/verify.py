@@ -1,4 +1,4 @@
-"""`kbnn verify`: a device file against the Keras model."""
+"""`kbnn verify`: compares a device file with the Keras model."""
 
 import typer
 

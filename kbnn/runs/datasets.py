@@ -33,15 +33,15 @@ class Data(Settings):
     )
     directory: str | None = setting(
         None,
-        "folder of the IDX files, the .npz file or the image folders",
-        unset="the data are found by their name",
+        "an .npz file, or the folder that contains it, IDX files or image folders",
+        unset="kbnn finds the data by their name",
         flag="--data-dir",
         form="PATH",
         is_place=True,
     )
     image_size: tuple[int, int] | None = setting(
         None,
-        "size to resize to; required for image folders",
+        "size to which images are resized; required for image folders",
         least=1,
         unset="the size of the images",
         flag="--image-size",
@@ -59,8 +59,8 @@ class Data(Settings):
     )
     split_seed: int | None = setting(
         None,
-        "seed of the images that are held out; a run with the network of another run, or with a "
-        "teacher, has to hold out the same ones",
+        "seed that chooses the held-out images; a run with a teacher, or with the network of "
+        "another run, must hold out the same images as the other run",
         least=0,
         most=2**32 - 1,
         unset="the seed of the run",

@@ -10,7 +10,7 @@ from kbnn.runs.learning_rate import learning_rate
 from kbnn.runs.losses import SmoothedCrossentropy
 
 _MOMENTUM = 0.9
-# The learning rate where none is given: of new weights, and of a network that has been trained.
+# The default learning rates: for new weights, and for a network that has been trained.
 _RATES = {"adam": (0.005, 0.001), "sgd": (0.1, 0.01)}
 
 
@@ -35,7 +35,7 @@ class Fit(Settings):
     )
     learning_rate: float | None = setting(
         None,
-        "learning rate of the first step, or after the warm-up",
+        "learning rate at the first step, or at the end of the warm-up",
         above=0,
         unset=", ".join(
             f"{new} with {name} ({trained} if the network has been trained)"
@@ -45,17 +45,17 @@ class Fit(Settings):
     )
     schedule: str = setting(
         "cosine",
-        "how the learning rate falls: along a cosine or a line, down to 0, or not at all",
+        "how the learning rate falls to 0: along a cosine or a line; constant keeps it",
         choices=("cosine", "linear", "constant"),
         flag="--schedule",
     )
     warmup: float = setting(
-        0.0, "epochs in which the learning rate rises linearly from 0 to its highest value", least=0
+        0.0, "epochs in which the learning rate rises linearly to its highest value", least=0
     )
     weight_decay: float = setting(
         0.0,
-        "share of the kernels, times the learning rate, that each step takes away, as in AdamW; "
-        "biases, normalizations and other vectors are left out",
+        "weight decay as in AdamW: each step subtracts this value times the learning rate times "
+        "the kernel; biases, normalizations and other vectors do not decay",
         least=0,
         most=1e4,
     )
@@ -63,31 +63,31 @@ class Fit(Settings):
         0.0, "share of each label that is spread evenly over all classes", least=0, most=1
     )
     clip_norm: float | None = setting(
-        None, "norm to which longer gradients are scaled down", above=0, unset="no clipping"
+        None, "largest norm of the gradient of all weights", above=0, unset="no clipping"
     )
     average_weights: float | None = setting(
         None,
-        "momentum of moving averages of the weights; at the end the averages replace the weights",
+        "momentum of moving averages of the weights, which replace the weights at the end",
         least=0,
         most=1,
         unset="no averages",
     )
     recalibration: int = setting(
         100,
-        "batches of training images on which the statistics of batch normalization are measured "
-        "anew at the end; 0 keeps the moving averages",
+        "batches of training images on which the run measures the statistics of batch "
+        "normalization anew at the end; 0 keeps the moving averages",
         least=0,
     )
     precision: str = setting(
         "float32",
-        "number format of the training; bfloat16 is faster on processors that support it, and the "
-        "result is in float32 either way",
+        "number format of the training; bfloat16 is faster on processors that support it; the "
+        "result is always in float32",
         choices=("float32", "bfloat16"),
         flag="--precision",
     )
     seed: int = setting(
         0,
-        "seed of initial weights, held-out images, order and augmentation",
+        "seed of the initial weights, the held-out images, their order and their augmentation",
         least=0,
         most=2**32 - 1,
         flag="--seed",
@@ -113,7 +113,7 @@ class Fit(Settings):
         return "float32" if self.precision == "float32" else f"mixed_{self.precision}"
 
     def compile(self, model: keras.Model, steps: int) -> None:
-        """Give a model its optimizer, whose schedule takes `steps`, its loss and its metrics."""
+        """Compile a model for a training of `steps`: with its optimizer, loss and metrics."""
         loss = (
             SmoothedCrossentropy(self.label_smoothing)
             if self.label_smoothing

@@ -10,8 +10,8 @@ def learning_rate(first: float, schedule: str, steps: int, warmup_steps: int = 0
     """Return a learning rate: a number, or a schedule of Keras.
 
     Args:
-        first: The learning rate of the first step, or after the warm-up.
-        schedule: "cosine" or "linear", down to 0 at the last step, or "constant".
+        first: The learning rate at the first step, or at the end of the warm-up.
+        schedule: "cosine" or "linear", which reach 0 one step after the last, or "constant".
         steps: The number of training steps.
         warmup_steps: The number of steps in which the learning rate rises linearly to `first`.
     """
@@ -26,7 +26,7 @@ def learning_rate(first: float, schedule: str, steps: int, warmup_steps: int = 0
 
 
 class _WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Rises linearly, and is another schedule afterwards."""
+    """Rises linearly, and then follows another schedule."""
 
     def __init__(self, top: float, then: Any, steps: int) -> None:
         super().__init__()

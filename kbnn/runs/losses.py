@@ -7,7 +7,7 @@ import tf_keras as keras
 
 
 class SmoothedCrossentropy(keras.losses.SparseCategoricalCrossentropy):
-    r"""The crossentropy of logits with class indices, with label smoothing.
+    r"""Crossentropy between class indices and logits, with label smoothing.
 
     $$(1 - s)\, H(y, p) + s\, \frac{1}{C} \sum_{c=1}^{C} H(c, p)$$
 

@@ -38,7 +38,7 @@ class Network(Settings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid, or that has no effect with the others.
+        ValueError: A value is not valid, or has no effect together with the others.
 
     Example:
         >>> from kbnn.runs import Network
@@ -54,27 +54,28 @@ class Network(Settings):
     )
     input_quantizer: str | None = setting(
         None,
-        f"quantizer of binary layers' inputs; {_REAL} uses a ReLU instead",
+        f"quantizer of the inputs of binary layers; {_REAL} uses a ReLU instead",
         choices=(*_SIGNS, _REAL),
         unset=f"the method's, else {_USUAL}",
         flag="--input-quantizer",
     )
     kernel_quantizer: str | None = setting(
         None,
-        f"quantizer of binary layers' kernels; {_REAL} leaves them real-valued",
+        f"quantizer of the kernels of binary layers; {_REAL} leaves the kernels real-valued",
         choices=(*_SIGNS, "magnitude_aware_sign", _REAL),
         unset=f"the method's, else {_USUAL}",
         flag="--kernel-quantizer",
     )
     preprocessing: str = setting(
         "inside",
-        "inside: the model takes uint8 images and rescales them; pipeline: it takes float32 images "
-        "in -1 to 1",
+        "where images are rescaled: with inside, the model takes uint8 images and rescales them; "
+        "with pipeline, it takes float32 images in -1 to 1",
         choices=("inside", "pipeline"),
     )
     normalization: str | None = setting(
         None,
-        "normalization layers; binary ones have the sign inside, in architectures without branches",
+        "normalization layers; binary ones include the sign, and need an architecture without "
+        "branches",
         choices=("batch", "binary"),
         unset="the method's, else batch",
     )
@@ -84,7 +85,7 @@ class Network(Settings):
         choices=("weight_clip", "none"),
     )
     kernel_scale: float = setting(
-        1.0, "factor of binary kernels' initial values", least=1e-6, most=1e6
+        1.0, "factor for the initial values of binary kernels", least=1e-6, most=1e6
     )
     binary_stem: bool = setting(
         False, "whether the first layer is binary too, in architectures without branches"
@@ -94,13 +95,13 @@ class Network(Settings):
     )
     end_activation: str = setting(
         "relu",
-        "activation between the last binary layer and a real-valued classifier; rprelu is "
-        "ReActNet's",
+        "activation between the last binary layer and a real-valued classifier; rprelu comes from "
+        "ReActNet",
         choices=("relu", "rprelu", _REAL),
     )
     reactnet: bool = setting(
         False,
-        "whether to add ReActNet's activations, learned shifts and RPReLU, in residual networks",
+        "whether to add ReActNet's learned shifts and RPReLU; only in residual networks",
     )
     pretrained: TrainedRun | None = setting(
         None,
@@ -117,8 +118,8 @@ class Network(Settings):
         for name in _BINARY_ENDS:
             if getattr(self, name) and (not self.has_no_branches or is_real):
                 raise ValueError(
-                    f"Expected `{name}` with an architecture without branches and quantizers. "
-                    f"Received: architecture={self.architecture}, "
+                    f"Expected `{name}` only with two quantizers and an architecture without "
+                    f"branches. Received: architecture={self.architecture}, "
                     f"input_quantizer={self.input_quantizer}, "
                     f"kernel_quantizer={self.kernel_quantizer}"
                 )
@@ -140,12 +141,12 @@ class Network(Settings):
         return _BINARY_ENDS[0] in self._parameters
 
     def complete(self, arguments: Mapping[str, Any]) -> "Network":
-        """Fill in what is not given: with the builder arguments of techniques, or as usual.
+        """Fill in missing settings: from the builder arguments of techniques, or with defaults.
 
-        Quantizers of techniques are not filled in.
+        A quantizer that a technique provides stays None.
 
         Raises:
-            ValueError: A quantizer that a technique gives too.
+            ValueError: The network and a technique both give the same quantizer.
         """
         given = {name: getattr(self, name) for name in QUANTIZERS}
         for name, value in given.items():
@@ -164,7 +165,7 @@ class Network(Settings):
         return self.replace(**filled)
 
     def build(self, info: data.DataInfo, arguments: Mapping[str, Any]) -> keras.Model:
-        """The network with new weights; it gives logits.
+        """The network with new weights, which returns logits.
 
         Args:
             info: The data.
@@ -188,7 +189,7 @@ class Network(Settings):
         )
 
     def quantizers(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The quantizers, those in the builder arguments of techniques included."""
+        """The quantizers, including those in the builder arguments of techniques."""
         own = {name: getattr(self, name) for name in QUANTIZERS}
         own = {name: None if value == _REAL else value for name, value in own.items()}
         return own | {name: arguments[name] for name in QUANTIZERS if name in arguments}

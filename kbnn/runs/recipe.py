@@ -1,4 +1,4 @@
-"""Recipes: named settings of one training or several, with what was measured of them."""
+"""Recipes: named settings for one training or several, with their measured results."""
 
 import copy
 import dataclasses
@@ -31,7 +31,7 @@ class Stage:
     Attributes:
         name: Its name in the recipe.
         settings: Settings by the parts of `kbnn.runs.RunConfig`, without the data.
-        begins_with: The stage whose network it goes on with.
+        begins_with: The stage whose network it starts from.
         teacher: The stage whose network teaches it.
     """
 
@@ -43,11 +43,11 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """Named settings, with what was measured of them.
+    """Named settings for one training or several, with their measured results.
 
     Attributes:
-        name: Its name, also that of its file.
-        version: Counts changes of its settings.
+        name: Its name, which is also the name of its file.
+        version: A number that grows when its settings change.
         summary: What it is for, in one sentence.
         stages: Its trainings. The last one gives the result.
         measured: For each data set "data", "bench" and "arm" (the rows in results/bench.csv),
@@ -62,7 +62,7 @@ class Recipe:
 
     @property
     def measured_text(self) -> str:
-        """What was measured, for tables."""
+        """The measured results, for tables."""
         if not self.measured:
             return "not yet"
         return "\n".join(
@@ -91,7 +91,7 @@ class Recipe:
             is_check: Whether networks of earlier trainings may be missing.
 
         Raises:
-            ValueError: A setting that is not valid.
+            ValueError: A setting is not valid.
         """
         content = copy.deepcopy(stage.settings)
         is_last = stage is self.stages[-1]
@@ -146,7 +146,7 @@ def load_recipe(name: str) -> Recipe:
 def begin_recipe(
     folder: RunFolder, recipe: str, techniques: Sequence[str], texts: Mapping[str, str]
 ) -> None:
-    """Begin a run by a recipe: check all its settings and write `recipe.json`.
+    """Begin a run with a recipe: check all its settings and write `recipe.json`.
 
     Raises:
         InputError: A setting is not valid, or the folder is not new.
@@ -170,7 +170,7 @@ def train_recipe(
     train: Callable[..., dict[str, Any]] = train_run,
     note: Callable[[str], None] = lambda message: None,
 ) -> dict[str, Any]:
-    """Train all stages of the recipe that has begun in a folder, or go on with them.
+    """Train all stages of the recipe that a folder was begun with, or continue an interrupted one.
 
     The trainings before the last one are runs in `stages/`, inside the folder of the last one.
 
@@ -180,10 +180,10 @@ def train_recipe(
         note: Called with messages for the user.
 
     Returns:
-        The content of `result.json`, of the last training.
+        The content of the last training's `result.json`.
 
     Raises:
-        InputError: The recipe has changed since the run began, or the run cannot go on.
+        InputError: The recipe has changed since the run began, or the run cannot continue.
     """
     begun = folder.recipe()
     if begun is None:

@@ -40,12 +40,12 @@ def train_run(
     `model.keras` (the result: the last epoch's model in float32, with the statistics of batch
     normalization measured anew) and, at the end, `result.json`.
 
-    A run that is interrupted, by whatever means, and resumed ends with exactly the weights of the
-    uninterrupted run on the same machine and versions. For that, this seeds Python, NumPy and
-    TensorFlow and makes TensorFlow's operations deterministic, both for the whole process.
+    If a run is interrupted, by whatever means, and resumed, it ends with exactly the weights of an
+    uninterrupted run on the same machine and versions. For this, the function seeds Python, NumPy
+    and TensorFlow and makes TensorFlow's operations deterministic, for the whole process.
 
     Args:
-        config: the settings. With `resume`, None takes the settings in the folder.
+        config: the settings. With `resume`, None means the settings in the folder.
         folder: a folder that does not exist or is empty; with `resume`, the folder of the run.
         resume: resume the run in `folder`. A finished run stays as it is.
         test: measure the result on the test images. Pass False for runs from which you will choose
@@ -57,8 +57,9 @@ def train_run(
         The content of `result.json`.
 
     Raises:
-        InputError: the folder, the settings or the data cannot be used. A ValueError.
-        RunFailed: the loss or a weight is not finite; the state of the epoch before stays.
+        InputError: the folder, the settings or the data cannot be used. It is a ValueError.
+        RunFailed: the loss, a metric or a weight is not finite. The folder keeps the state of the
+            previous epoch.
 
     Example:
         >>> from kbnn.runs import Data, Fit, RunConfig, train_run
@@ -77,7 +78,7 @@ def train_run(
     else:
         run.check_new()
     if config.fit.precision == "bfloat16" and not has_fast_bfloat16():
-        note("This processor has no instructions for bfloat16, which is then slower than float32.")
+        note("This processor has no instructions for bfloat16, so bfloat16 is slower than float32.")
     keras.utils.set_random_seed(config.fit.seed)
     tf.config.experimental.enable_op_determinism()
     with dtype_policy(config.fit.policy):
@@ -145,7 +146,7 @@ def _fit(
             *of_techniques,
             run_callbacks.LogEpochs(run),
             *before_backup,
-            # The state stays after the last epoch: what follows can be interrupted too.
+            # The state stays after the last epoch, because the next steps can be interrupted too.
             keras.callbacks.BackupAndRestore(str(run.latest), delete_checkpoint=False),
             *callbacks,
         ],
@@ -153,7 +154,7 @@ def _fit(
 
 
 def _result_copier(model: PreparedModel) -> Callable[[], keras.Model]:
-    """A function that returns the model as it is now, in float32 and without an optimizer.
+    """Return a function that copies the model as it is now, in float32 and without an optimizer.
 
     The copy is made once, before training, because making it draws random numbers.
     """
@@ -171,7 +172,7 @@ def _recalibrate(model: keras.Model, splits: data.Splits, config: RunConfig) -> 
     before = _validate(model, splits, config)
     if not config.fit.recalibration:
         return {"validation_accuracy": before["accuracy"]} if before else {}
-    # The order of an epoch of its own: the same whether the training was interrupted or not.
+    # This epoch has its own order, which an interruption of the training does not change.
     data.set_epoch(splits.train, config.fit.epochs)
     recalibrate_batch_norm(model, splits.train, steps=config.fit.recalibration)
     after = _validate(model, splits, config)

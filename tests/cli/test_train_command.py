@@ -224,11 +224,11 @@ def test_options_that_agree_with_the_run_are_welcome(finished, settings):
         ),
         (
             [*SAMPLE, "--model", "resnet20", "--set", "binary_stem=true"],
-            "--set binary_stem with an architecture without branches and quantizers",
+            "--set binary_stem only with two quantizers and an architecture without branches",
         ),
         (
             [*SAMPLE, "--input-quantizer", "none", "--set", "binary_classifier=true"],
-            "--set binary_classifier with an architecture",
+            "--set binary_classifier only with two quantizers",
         ),
         (["--data", "folder", "--data-dir", "/nowhere"], "/nowhere"),
         (["--data", "folder"], "directory"),
@@ -304,7 +304,7 @@ def test_memory_that_is_full_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(run, "build_model", fail)
     result = train(*SAMPLE, "--run", tmp_path / "run")
     assert result.exit_code == 1
-    assert "The memory is full" in result.stderr
+    assert "Out of memory" in result.stderr
     assert not (tmp_path / "run").exists()
 
 

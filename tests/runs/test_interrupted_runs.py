@@ -126,7 +126,7 @@ def test_interrupted_run_says_how_to_go_on(number, start_kbnn, settings, tmp_pat
 
     assert process.returncode == 130
     assert errors.splitlines()[-1] == (
-        f"Interrupted. Go on with: kbnn train --resume --run '{folder}'"
+        f"Interrupted. Resume with: kbnn train --resume --run '{folder}'"
     )
     assert "Traceback" not in errors
     assert output == ""

@@ -64,7 +64,7 @@ def test_the_command_lists_them_and_shows_one():
     shown = json.loads(CliRunner().invoke(app, ["recipes", "distilled", "--json"]).stdout)
     assert [stage["name"] for stage in shown["stages"]][-1] == "result"
     table = CliRunner().invoke(app, ["recipes", "distilled"])
-    assert "goes on with signs_of_inputs" in table.stdout
+    assert "starts from the network of signs_of_inputs" in table.stdout
 
 
 def test_data_seed_and_precision_are_for_all_trainings_and_the_rest_for_the_last(

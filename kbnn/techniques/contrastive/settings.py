@@ -18,13 +18,13 @@ from kbnn.training.trainer import Trainer
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Contrastive(Technique):
-    """A contrastive term that keeps the binary and the real activations of an image alike.
+    """A contrastive term maximises the mutual information of binary and real activations.
 
     Args:
         {settings}
 
     Raises:
-        ValueError: A value that is not valid.
+        ValueError: A value is not valid.
 
     Example:
         >>> import kbnn
@@ -57,7 +57,7 @@ class Contrastive(Technique):
     )
     decay: float = setting(
         DEFAULT_DECAY,
-        "with several layers, the weight at one as a share of the weight at the next",
+        "with several layers, the weight at a layer divided by the weight at the next layer",
         above=0,
         most=1,
     )
@@ -83,7 +83,7 @@ class Contrastive(Technique):
         )
 
     def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:
-        # It hands labels and indices to the term.
+        # It passes labels and indices to the term.
         return Trainer(model, with_index=with_index or self.with_index)
 
     def callbacks(

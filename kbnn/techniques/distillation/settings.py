@@ -25,15 +25,15 @@ class Distillation(SupervisionSettings, Technique):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid; 0 as the weight of all that it teaches; a folder
-            without a finished run.
+        ValueError: A value is not valid, the weights of all that the teacher teaches are 0, or the
+            folder has no finished run.
 
     Example:
         >>> import kbnn
         >>> technique = kbnn.techniques.Distillation("runs/float")                 # doctest: +SKIP
         >>> trainer = technique.trainer(model, steps=1000)                         # doctest: +SKIP
 
-    Source: docs/latent_weights.md.
+    Source: docs/distillation.md.
     """
 
     has_two_paths: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class Distillation(SupervisionSettings, Technique):
     _: dataclasses.KW_ONLY
     distillation_weight: float = setting(
         None,
-        "weight of the distillation from its class outputs",
+        "weight of the distillation from the teacher's class outputs",
         least=0,
         unset="1, or 0 with teacher_contrast=released_code",
     )

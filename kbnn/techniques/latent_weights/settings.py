@@ -18,7 +18,7 @@ from kbnn.techniques.latent_weights.supervision_settings import SupervisionSetti
 from kbnn.techniques.latent_weights.terms import LatentSupervision, RealPathLoss
 from kbnn.techniques.technique import Technique
 
-_UNTIL = "share of the training after which its weights are 0; until then they fall linearly"
+_UNTIL = "share of the training in which {} linearly to 0"
 
 
 @document_settings
@@ -30,19 +30,25 @@ class Twin(SupervisionSettings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid; 0 as the weight of all that it teaches.
+        ValueError: A value is not valid, or the weights of all that the twin teaches are 0.
     """
 
     real_weight: float = setting(1.0, "weight of the twin's own loss", least=0)
     balance_gradient: bool = setting(
         default_of(LatentWeightTrainer, "balance_gradient"),
-        "whether the twin's gradients of binary kernels are scaled to the size of the binary ones",
+        "whether to scale the twin's gradients of binary kernels to the size of the model's",
     )
     share: tuple[str, ...] = setting(
         default_of(LatentWeightTrainer, "share"),
         f"real-valued layers that both networks share: any of {', '.join(ROLES)}, or none",
     )
-    until: float | None = setting(None, _UNTIL, above=0, most=1, unset="never")
+    until: float | None = setting(
+        None,
+        _UNTIL.format("the weights of the twin's terms fall"),
+        above=0,
+        most=1,
+        unset="constant weights",
+    )
     _: dataclasses.KW_ONLY
     teacher_contrast: FeatureContrast | None = setting(
         None, "contrastive term with the twin's features"
@@ -73,7 +79,7 @@ class Twin(SupervisionSettings):
         )
 
     def terms(self, steps: int) -> list[LatentSupervision]:
-        # Those with weight 0 too: the twin's own weights stay in the graph of the loss.
+        # A term of weight 0 stays too, so that the twin's own weights are in the graph of the loss.
         return [RealPathLoss(self.weight_at(self.real_weight, steps)), *super().terms(steps)]
 
     def weight_at(self, first: float, steps: int) -> Any:
@@ -83,7 +89,7 @@ class Twin(SupervisionSettings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Mixture(Settings):
-    """Layers that start as real-valued ones and end as binary ones.
+    """The layers start real-valued and become binary during training.
 
     Args:
         {settings}
@@ -101,7 +107,7 @@ class Mixture(Settings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Gradient(Settings):
-    """Gradients of real-valued layers, added to the binary layers' gradients.
+    """The gradients of real-valued layers are added to the gradients of the binary layers.
 
     Args:
         {settings}
@@ -110,7 +116,9 @@ class Gradient(Settings):
     weight: float = setting(
         default_of(LatentGradientTrainer, "weight"), "weight of the added gradients", least=0
     )
-    until: float | None = setting(None, _UNTIL, above=0, most=1, unset="never")
+    until: float | None = setting(
+        None, _UNTIL.format("the weight falls"), above=0, most=1, unset="a constant weight"
+    )
 
     def trainer(self, model: keras.Model, steps: int, with_index: bool) -> keras.Model:
         weight = self.weight if self.until is None else _decay(self.weight, 0.0, self.until, steps)
@@ -120,7 +128,7 @@ class Gradient(Settings):
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class LatentWeights(Technique):
-    """The latent weights, used as a real-valued network, help to train the binary one.
+    """The latent weights also serve as real-valued weights, which help to train the binary ones.
 
     Args:
         {settings}
@@ -136,12 +144,12 @@ class LatentWeights(Technique):
 
     has_two_paths: ClassVar[bool] = True
 
-    way: Twin | Mixture | Gradient = setting(Twin(), "how the latent weights help")
+    way: Twin | Mixture | Gradient = setting(Twin(), "how the latent weights help the training")
 
     def trainer(self, model: keras.Model, steps: int, *, with_index: bool = False) -> keras.Model:
         if not any(has_binary_kernel(layer) for layer in layers_of(model)):
             raise ValueError(
-                "Expected a binary layer with a quantized kernel, whose latent weights can help. "
+                "Expected a binary layer with a quantized kernel, because its latent weights help. "
                 f"Received: model={model.name!r} without one"
             )
         return self.way.trainer(model, steps, with_index)

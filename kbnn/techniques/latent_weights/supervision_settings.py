@@ -17,21 +17,23 @@ class SupervisionSettings(Settings):
     """The weights of what a real-valued network teaches a binary one.
 
     Raises:
-        ValueError: A value that is not valid; 0 as the weight of all that it teaches.
+        ValueError: A value is not valid, or the weights of all that it teaches are 0.
     """
 
     label_weight: float = setting(
         1.0,
-        "weight of the loss of the labels beside the weights below; 0 trains without labels",
+        "weight of the loss of the labels; 0 trains without labels",
         least=0,
     )
     distillation_weight: float = setting(
-        0.3, "weight of the distillation from its class outputs", least=0
+        0.3, "weight of the distillation from the twin's or teacher's class outputs", least=0
     )
     temperature: float = setting(4.0, "temperature of the distillation", above=0)
-    feature_weight: float = setting(0.0, "weight of the alignment with its features", least=0)
+    feature_weight: float = setting(
+        0.0, "weight of the alignment with the twin's or teacher's features", least=0
+    )
     teacher_contrast: FeatureContrast | ReleasedCode | None = setting(
-        None, "contrastive term with its features"
+        None, "contrastive term with the twin's or teacher's features"
     )
 
     def __post_init__(self) -> None:

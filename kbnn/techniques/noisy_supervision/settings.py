@@ -17,7 +17,7 @@ from kbnn.techniques.technique import Technique
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class Residual(Settings):
-    """Learned signs that start as the signs of the latent weights.
+    """The learned signs start as the signs of the latent weights.
 
     Args:
         {settings}
@@ -25,7 +25,7 @@ class Residual(Settings):
 
     scale: float = setting(
         default_of(LearnedSign, "residual_scale"),
-        "factor of the mapping, which is added to the latent weights",
+        "factor of the mapping's output, which is added to the latent weights",
         above=0,
     )
 
@@ -35,7 +35,7 @@ class Residual(Settings):
 
 @dataclasses.dataclass(frozen=True)
 class Random(Settings):
-    """Learned signs that start at random, whatever the network has learned before."""
+    """The learned signs start at random, and the network loses what it has learned."""
 
     def arguments(self) -> dict[str, Any]:
         return {"start": self.kind()}
@@ -50,7 +50,7 @@ class NoisySupervision(Technique):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid.
+        ValueError: A value is not valid.
 
     Example:
         >>> import kbnn
@@ -66,26 +66,28 @@ class NoisySupervision(Technique):
 
     noise_rate: float | tuple[float, float] = setting(
         default_of(LearnedSign, "noise_rate"),
-        "share of weights with a wrong label; RATE:RATE gives one share for weights whose best "
-        "sign is +1 and another for weights whose best sign is -1",
+        "assumed share of weights with a wrong label; RATE:RATE gives one share for weights whose "
+        "best sign is +1 and another for weights whose best sign is -1",
         form="RATE or RATE:RATE",
     )
     weight: float = setting(
         default_of(LearnedSign, "weight"), "weight of the auxiliary loss", least=0
     )
     mapping: str = setting(
-        default_of(LearnedSign, "mapping"), "network that maps filters to signs", choices=MAPPINGS
+        default_of(LearnedSign, "mapping"),
+        "network that maps filters to signs",
+        choices=MAPPINGS,
     )
     loss_on: str = setting(
         default_of(LearnedSign, "loss_on"),
-        "signs that the auxiliary loss is computed from",
+        "what the auxiliary loss compares with the labels: the tanh of predictions (soft) or signs",
         choices=LOSS_ON,
     )
-    start: Residual | Random = setting(Residual(), "what the first signs are")
+    start: Residual | Random = setting(Residual(), "the signs that the training starts with")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # The quantizer knows which rates are valid together.
+        # The quantizer checks which rates are valid together.
         self._keep("noise_rate", self.quantizer().noise_rate)
 
     def quantizer(self) -> LearnedSign:

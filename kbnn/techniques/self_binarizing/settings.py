@@ -24,22 +24,22 @@ from kbnn.techniques.self_binarizing.smooth_validation import SmoothValidation
 class SelfBinarizing(SmoothSignTechnique):
     """Weights and activations pass through a tanh that training sharpens into the sign.
 
-    The forward pass is the tanh first and the hard sign at the end. The gradient is always that of
-    the tanh. Architectures without branches also get binary normalization.
+    The forward pass is first the tanh and at the end the hard sign. The gradient is always the
+    derivative of the tanh. Architectures without branches also get binary normalization.
 
     Args:
         {settings}
 
     Raises:
-        ValueError: A value that is not valid; neither kernels nor inputs.
+        ValueError: A value is not valid, or `kernels` and `inputs` are both None.
 
     Example:
         >>> import kbnn
         >>> technique = kbnn.techniques.SelfBinarizing(inputs=(1, 5), order="layer_by_layer")
         >>> model = kbnn.models.vgg_tiny(width=8, **technique.builder_arguments())
 
-    For a model that there is already, use `technique.prepare(model)`. Give `fit` the callbacks that
-    `technique.callbacks(splits, folder)` returns.
+    For an existing model, use `technique.prepare(model)`. Pass the callbacks that
+    `technique.callbacks(splits, folder)` returns to `fit`.
 
     Source: docs/self_binarizing.md.
     """
@@ -49,7 +49,7 @@ class SelfBinarizing(SmoothSignTechnique):
     hard_from: float = setting(
         0.8,
         "share of the training after which the forward pass is the hard sign and the sharpness has "
-        "its last value; 1 for never",
+        "its last value; with 1 the forward pass is never hard",
         above=0,
         most=1,
     )

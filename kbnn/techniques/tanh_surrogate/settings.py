@@ -21,7 +21,7 @@ from kbnn.techniques.self_binarizing.smooth_sign_technique import (
 @document_settings
 @dataclasses.dataclass(frozen=True)
 class TanhSurrogate(SmoothSignTechnique):
-    """Hard signs whose gradient is that of a tanh, which becomes sharper during training.
+    """Hard signs get the gradient of a tanh that becomes sharper during training.
 
     This is a straight-through estimator: the forward pass is the sign from the first step on. The
     network keeps its normalization.
@@ -30,15 +30,15 @@ class TanhSurrogate(SmoothSignTechnique):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid; neither kernels nor inputs.
+        ValueError: A value is not valid, or `kernels` and `inputs` are both None.
 
     Example:
         >>> import kbnn
         >>> technique = kbnn.techniques.TanhSurrogate(kernels=None)
         >>> model = kbnn.models.vgg_tiny(width=8, **technique.builder_arguments())
 
-    For a model that there is already, use `technique.prepare(model)`. Give `fit` the callbacks that
-    `technique.callbacks(splits, folder)` returns.
+    For an existing model, use `technique.prepare(model)`. Pass the callbacks that
+    `technique.callbacks(splits, folder)` returns to `fit`.
 
     Source: kbnn (kbnn/techniques/tanh_surrogate/README.md).
     """
