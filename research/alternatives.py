@@ -1,10 +1,10 @@
-"""Compares a binary network with what you would take instead: int8 networks of its size or speed.
+"""Compares a binary network with int8 networks of about the same size or speed.
 
-    python -m research.alternatives cifar_vgg_tiny ste_sign float_int8 float_of_equal_size
+    python -m research.alternatives cifar_vgg_tiny ste_sign float float_13
 
-The accuracy is the mean over the seeds in results/bench.csv. The time is that of seed 0's file in
-kbnn-runtime, one image at a time on one thread; the files take turns. Each call writes the rows of
-its arms to results/alternatives.csv.
+The accuracy is the mean over the seeds in results/bench.csv. The command times the file of seed 0
+in kbnn-runtime, one image at a time on one thread. The files take turns. Each call writes the rows
+of its arms to results/alternatives.csv.
 """
 
 import dataclasses
@@ -28,20 +28,21 @@ app = typer.Typer(add_completion=False, help=__doc__.split("\n")[0])
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """A network, as a user would choose it.
+    """A network that a user could choose.
 
     Attributes:
-        bench: the bench.
-        arm: the arm.
+        bench: the name of the bench.
+        arm: the name of the arm.
         runs: number of seeds.
         accuracy: mean accuracy of the device files on the test images.
         file_bytes: size of seed 0's file.
         milliseconds: time of an inference, median of the rounds.
-        ratio: that time divided by the first arm's in the same round; median.
+        ratio: that time divided by the first arm's in the same round; median of the rounds.
         ratio_lower_quartile: a quarter of the rounds have a smaller ratio.
         ratio_upper_quartile: a quarter of the rounds have a larger ratio.
-        machine: processor, instruction set, and number of threads.
-        commit: commit of the repository; "+" means that files had been edited.
+        machine: processor, instruction set, and numbers of cores and threads.
+        commit: commit of the repository; "+" means that tracked files outside results/ had
+            uncommitted changes.
         date: day of the measurement.
     """
 
@@ -62,7 +63,9 @@ class Row:
 @app.command()
 def main(
     bench: Annotated[str, typer.Argument(help="A bench of research/benches.")],
-    arms: Annotated[list[str], typer.Argument(help="Arms with rows; ratios are to the first.")],
+    arms: Annotated[
+        list[str], typer.Argument(help="Arms that have rows. Ratios are to the first arm.")
+    ],
     rounds: Annotated[int, typer.Option(help="Number of rounds.", min=3)] = 30,
     inferences: Annotated[int, typer.Option(help="Inferences in a round.", min=1)] = 100,
     table: Annotated[pathlib.Path, typer.Option(help="The table of the benches.")] = (
@@ -71,7 +74,7 @@ def main(
     file: Annotated[pathlib.Path, typer.Option(help="The table to write.")] = FILE,
     runs: Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")] = RUNS,
 ) -> None:
-    """Time the files of arms and write their rows."""
+    """Time the device files of arms, and write their rows."""
     found: dict[str, list[float]] = {arm: [] for arm in arms}
     for row in bench_table.read(table):
         if row.bench == bench and row.arm in found and row.device_accuracy is not None:

@@ -1,13 +1,13 @@
-"""Trains the arms of a bench and measures them up to the device file.
+"""Trains the arms of a bench, and measures the results down to the device file.
 
     python -m research.bench run cifar_vgg_tiny --data-dir runs/cifar10_16.npz --jobs 2
     python -m research.bench run cifar_vgg_tiny ste_sign approx_sign --seeds 0-4
     python -m research.bench summary cifar_vgg_tiny
 
-Each run trains in a process of its own with one thread. The result is converted, and the file runs
-on the test images once; arms for tuning are measured on the validation images only. Each finished
-run adds a row to results/bench.csv and its log to results/training_logs.csv.gz. An interrupted run
-continues where it was; a run that has its row is not repeated.
+Each run trains in its own process with one thread. `run` converts the result and runs the file on
+the test images once. It measures arms for tuning only on the validation images. Each finished run
+adds a row to results/bench.csv and its log to results/training_logs.csv.gz. An interrupted run
+continues where it stopped, and a run that has a row is not repeated.
 """
 
 import concurrent.futures
@@ -48,17 +48,17 @@ Runs = Annotated[pathlib.Path, typer.Option(help="Folder of the runs.")]
 def run(
     bench: BenchName,
     arms: Annotated[
-        list[str] | None, typer.Argument(help="Arms of the bench; all of them by default.")
+        list[str] | None, typer.Argument(help="Arms of the bench. (default: all)")
     ] = None,
     seeds: Annotated[
-        str | None, typer.Option(help="A seed or a range, as 0-4; by default those of each arm.")
+        str | None, typer.Option(help="A seed, or a range such as 0-4. (default: each arm's seeds)")
     ] = None,
     jobs: Annotated[int, typer.Option(help="Runs at a time, each with one thread.", min=1)] = 1,
     data_dir: DataDir = None,
     file: File = bench_table.FILE,
     runs: Runs = RUNS,
 ) -> None:
-    """Train arms, seed by seed, and the arms whose networks they need."""
+    """Train arms seed by seed, and before them the arms whose networks they need."""
     chosen = load(bench)
     for arm in arms or chosen.arms:
         check_arm(chosen, arm)
@@ -88,7 +88,7 @@ def one(
     file: File = bench_table.FILE,
     runs: Runs = RUNS,
 ) -> None:
-    """Train one run in this process."""
+    """Train and measure one run in this process."""
     from research.bench_run import train_and_measure
 
     chosen = load(bench)
@@ -103,10 +103,10 @@ def one(
 
 @app.command()
 def summary(bench: BenchName, file: File = bench_table.FILE) -> None:
-    """Show mean and spread of each arm, its effect, its power, and the effect at equal time."""
+    """Show the mean and spread of each arm, its effect and power, and its effect at equal time."""
     chosen = load(bench)
     results = BenchResults(chosen, read_rows(chosen, file))
-    title = f"{chosen.title}. Device file, test images; tuning: Keras, validation images."
+    title = f"{chosen.title}. Device file on test images; for tuning, Keras on validation images."
     table = Table(title=title, caption=_caption(results), caption_justify="left")
     for heading in ("arm", "runs", "accuracy", "effect (95 %)", "seen from", "time", "equal time"):
         table.add_column(heading, overflow="fold")
@@ -121,7 +121,7 @@ def summary(bench: BenchName, file: File = bench_table.FILE) -> None:
 
 
 def load(name: str) -> Bench:
-    """Read a bench; raises typer.BadParameter if there is none, or its file is not a bench."""
+    """Read a bench; raise typer.BadParameter if it does not exist or its file is not a bench."""
     try:
         return benches.load(name)
     except ValueError as error:
@@ -129,7 +129,7 @@ def load(name: str) -> Bench:
 
 
 def check_arm(bench: Bench, arm: str) -> None:
-    """Raise typer.BadParameter if the bench does not have an arm, or not with valid settings."""
+    """Raise typer.BadParameter if the bench lacks an arm, or the arm's settings are not valid."""
     if arm not in bench.arms:
         raise typer.BadParameter(
             f"Expected an arm of {bench.name}: {', '.join(bench.arms)}. Received: {arm}"
@@ -141,7 +141,7 @@ def check_arm(bench: Bench, arm: str) -> None:
 
 
 def read_rows(bench: Bench, file: pathlib.Path) -> list[Row]:
-    """Read the table; raises typer.BadParameter if an arm of the bench has other settings now."""
+    """Read the table; raise typer.BadParameter if the settings of a measured arm have changed."""
     rows = bench_table.read(file)
     try:
         check_settings(bench, rows)
@@ -152,11 +152,12 @@ def read_rows(bench: Bench, file: pathlib.Path) -> list[Row]:
 
 def _caption(results: BenchResults) -> str:
     return (
-        f"{describe_spread(results)} Effect: against {results.bench.baseline}, or the arm that is "
-        "named. Each interval is for one comparison: of twenty arms without an effect, one has an "
-        "interval that excludes 0. Seen from: the smallest effect that is found in 80 of 100 "
-        "cases. Time: processor time by the baseline's, needed networks included. Equal time: "
-        "against plain training that takes as long; beyond: longer than any that was measured."
+        f"{describe_spread(results)} Effect: compared with {results.bench.baseline}, or with the "
+        "arm that the table names. Each interval is for one comparison: of twenty arms without an "
+        "effect, you can expect one to have an interval that excludes 0. Seen from: the smallest "
+        "effect that is found in 80 of 100 cases. Time: processor time divided by the baseline's, "
+        "including the networks that the arm needs. Equal time: compared with plain training that "
+        "takes as long; beyond: the arm takes longer than any plain training."
     )
 
 
@@ -171,9 +172,9 @@ def _seeds(text: str | None) -> range | None:
 
 
 def _stages(bench: Bench, arms: list[str], seeds: range | None) -> Iterator[list[tuple[str, int]]]:
-    """Return runs in order, in groups of independent ones: for each seed, needed networks first.
+    """Yield groups of independent runs in order: for each seed, the needed networks come first.
 
-    All arms have one seed before any has the next, so that an unfinished series is of use.
+    All arms are trained with one seed before the next, so that an unfinished series is useful.
     """
     most = max(bench.arms[arm].seeds for arm in arms)
     for seed in seeds or range(most):
@@ -186,7 +187,7 @@ def _stages(bench: Bench, arms: list[str], seeds: range | None) -> Iterator[list
 
 
 def _add_levels(bench: Bench, arm: str, levels: dict[str, int]) -> int:
-    """Note how many trainings in a row an arm needs before its own, for it and what it needs."""
+    """Note how many trainings must precede an arm's own, also for the arms that it needs."""
     if arm not in levels:
         needs = [_add_levels(bench, other, levels) for other in bench.arms[arm].needs]
         levels[arm] = max(itertools.chain([-1], needs)) + 1

@@ -1,4 +1,4 @@
-"""A picture of a bench: each arm's effect with its interval, as trained and at equal time."""
+"""Draws a bench: each arm's effect with its interval, as trained and at equal time."""
 
 import pathlib
 
@@ -41,8 +41,8 @@ def draw(results: BenchResults, file: pathlib.Path) -> None:
 def shown_arms(results: BenchResults) -> list[str]:
     """Return the arms that the picture shows: those whose effect has an interval.
 
-    The baseline with other numbers of epochs is left out, and so are real-valued networks, whose
-    effect is so large that the others would be hard to see.
+    The picture leaves out the baseline with other numbers of epochs. It also leaves out real-valued
+    networks, because next to their large effects the others would be hard to see.
     """
     arms = [arm for arm in results.arms if arm not in results.bench.time_curve]
     found = {arm: results.effect(arm) for arm in arms if not results.bench.arms[arm].is_real}

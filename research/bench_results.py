@@ -1,4 +1,4 @@
-"""The rows of a bench, and what they say about its arms."""
+"""Compares the arms of a bench by their rows."""
 
 import dataclasses
 import math
@@ -16,7 +16,7 @@ from research.bench_statistics import (
 from research.bench_table import Row
 from research.benches import Bench
 
-# Of the longest plain training; beyond it, an arm is not compared at equal time.
+# An arm that takes longer than this, times the longest plain training, counts as beyond it.
 _TOLERANCE = 1.05
 
 
@@ -25,11 +25,12 @@ class EqualTime:
     """An arm compared with the baseline trained for as long.
 
     Attributes:
-        ratio: the arm's processor time, with the networks that it needs, by the baseline's.
-        difference: against the baseline trained for this time; None if no arm of the time curve
-            can be compared.
-        is_beyond: whether the time is longer than the longest one measured, with which the arm is
-            then compared. This favours the arm.
+        ratio: the arm's processor time, including the networks that it needs, divided by the
+            baseline's.
+        difference: the difference from the baseline trained for this time; None if no arm of the
+            time curve can be compared.
+        is_beyond: whether the arm takes longer than the longest plain training. It is then compared
+            with that training, which favours the arm.
     """
 
     ratio: float
@@ -38,15 +39,15 @@ class EqualTime:
 
 
 class BenchResults:
-    """The rows of a bench, and what they say.
+    """The rows of a bench, and comparisons between its arms.
 
-    Intervals are over seeds, for these test images. Comparisons are unpaired, with a spread that
-    the arms share, unless two arms contain trainings of the same networks.
+    Intervals describe the variation over seeds, for these test images. Comparisons are unpaired
+    and use a spread that the arms share, unless two arms contain trainings of the same networks.
 
     Args:
         bench: the bench.
-        rows: rows of any benches; those of other benches, or of arms that the bench no longer has,
-            are left out.
+        rows: rows of any benches. Rows of other benches, and of arms that the bench no longer has,
+            are ignored.
     """
 
     def __init__(self, bench: Bench, rows: Sequence[Row]) -> None:
@@ -75,7 +76,7 @@ class BenchResults:
 
     @property
     def wide_arms(self) -> list[str]:
-        """The arms whose spread is clearly larger, and not in the one that the others share."""
+        """The arms whose spread is clearly larger, so that the shared spread leaves them out."""
         return [name for name, each in self._spreads[False].items() if each.group is not None]
 
     def accuracies(self, arm: str) -> list[float]:
@@ -83,14 +84,14 @@ class BenchResults:
         return self._values(arm, self.bench.arms[arm].is_tuning)
 
     def against(self, arm: str) -> str:
-        """Return the arm that an arm is compared with."""
+        """Return the name of the arm that an arm is compared with."""
         return self.bench.arms[arm].against or self.bench.baseline
 
     def is_paired(self, arm: str) -> bool:
         """Whether an arm is compared seed by seed.
 
-        This is so if the two arms contain trainings of the same networks: they go on with the same
-        ones, or one of them goes on with the other's.
+        This is the case if the two arms contain trainings of the same networks: both start from the
+        same networks, or one of them starts from the other's.
         """
         shared = self._trainings(arm) & self._trainings(self.against(arm))
         return bool(shared) and len(self._common_seeds(arm)) > 1
@@ -100,9 +101,9 @@ class BenchResults:
         return any(self.bench.arms[name].is_tuning for name in (arm, self.against(arm)))
 
     def effect(self, arm: str) -> Difference | None:
-        """Return the difference to the arm that an arm is compared with; None without rows.
+        """Return the difference from the arm that an arm is compared with; None without rows.
 
-        If one of them is for tuning, the validation images are compared.
+        If one of the two is for tuning, the accuracies on the validation images are compared.
         """
         other = self.against(arm)
         own, others = self.rows[arm], self.rows[other]
@@ -117,10 +118,10 @@ class BenchResults:
         return weighted_sum([self._term(1.0, arm, is_tuning), self._term(-1.0, other, is_tuning)])
 
     def time_ratio(self, arm: str) -> float | None:
-        """Return an arm's processor time by the baseline's; None if they cannot be compared.
+        """Return an arm's processor time divided by the baseline's; None if no machine has both.
 
-        The time of each network that the arm needs, directly or not, is included once. Times are
-        compared on the same machine. An arm's time is the median of its runs, because other work
+        The time of each network that the arm needs, directly or not, counts once. Only times from
+        the same machine are compared. An arm's time is the median of its runs, because other work
         on the machine makes single runs longer.
         """
         own, unit = self._seconds(arm), self._seconds(self.bench.baseline)
@@ -129,12 +130,12 @@ class BenchResults:
         return statistics.fmean(own[at] / unit[at] for at in runs) if runs else None
 
     def equal_time(self, arm: str) -> EqualTime | None:
-        """Compare an arm with plain training that takes as long; None without rows.
+        """Compare an arm with plain training that takes as long; None if it does not apply.
 
         The accuracy of plain training is interpolated between the arms of the time curve, linearly
         in the logarithm of the time. The curve is flatter towards its end, so the true accuracy
         between two of them is slightly higher. An arm that is faster than all of them is compared
-        with the fastest. The interval takes the ratio of times as exact.
+        with the fastest. The interval treats the ratio of times as exact.
         """
         ratio = self.time_ratio(arm)
         if ratio is None or self.bench.arms[arm].is_tuning or arm in self._plain:
@@ -162,7 +163,7 @@ class BenchResults:
         return sorted(self.rows[arm].keys() & self.rows[self.against(arm)].keys())
 
     def _trainings(self, arm: str | None) -> set[str]:
-        """Return an arm, the arm whose networks it goes on with, and so on."""
+        """Return an arm, the arm whose networks it starts from, and so on."""
         return set() if arm is None else {arm, *self._trainings(self.bench.arms[arm].begins_with)}
 
     def _term(self, weight: float, arm: str, is_tuning: bool) -> Term:
@@ -172,7 +173,7 @@ class BenchResults:
         return [_value(row, is_tuning) for _, row in sorted(self.rows[arm].items())]
 
     def _seconds(self, arm: str) -> dict[str, float]:
-        """Return the processor time of an arm and the networks it needs, by machine."""
+        """Return the processor time of an arm and of the networks that it needs, by machine."""
         times: list[dict[str, float]] = []
         for name in (arm, *self.bench.needed(arm)):
             found: dict[str, list[float]] = {}
@@ -184,7 +185,7 @@ class BenchResults:
 
 
 def check_settings(bench: Bench, rows: Sequence[Row]) -> None:
-    """Raise ValueError if an arm of the bench has other settings now than one of its rows."""
+    """Raise ValueError if the settings of an arm differ from the settings in one of its rows."""
     for row in rows:
         if row.bench != bench.name or row.arm not in bench.arms:
             continue
@@ -201,7 +202,10 @@ def check_settings(bench: Bench, rows: Sequence[Row]) -> None:
 
 
 def interpolation_weights(times: Sequence[float], time: float) -> dict[int, float]:
-    """Return the weights of ascending times for a time between them, or of the nearest of them."""
+    """Return the weights with which ascending times give a time, by index.
+
+    A time outside their range takes the nearest of them.
+    """
     if time >= times[-1]:
         return {len(times) - 1: 1.0}
     if time <= times[0]:

@@ -1,4 +1,4 @@
-"""One run of a bench: trained, converted, measured, and written to the tables."""
+"""Trains, converts and measures one run of a bench, and writes it to the tables."""
 
 import json
 import pathlib
@@ -28,7 +28,7 @@ def train_and_measure(
     runs: pathlib.Path,
     file: pathlib.Path = bench_table.FILE,
 ) -> Row:
-    """Train a run, or go on with it, and add its row and its log to the tables."""
+    """Train a run, or resume it, and add its row and its log to the tables."""
     seed = config.fit.seed
     folder = RunFolder(benches.run_folder(runs, bench.name, arm, seed))
     clock = EpochClock(folder.path)
@@ -66,7 +66,7 @@ def make_row(
     train_seconds: float,
     machine: str,
 ) -> Row:
-    """Return the row of a trained run, whose file is converted and measured unless it is tuning."""
+    """Return the row of a trained run. Convert and measure its file, except for tuning."""
     chosen = bench.arms[arm]
     return Row(
         *(bench.name, arm, config.fit.seed, config.fit.epochs),

@@ -1,4 +1,4 @@
-"""Statistics of a bench: differences of mean accuracies, their intervals, and their power."""
+"""Computes differences of mean accuracies, with their intervals and their power."""
 
 import dataclasses
 import math
@@ -17,10 +17,10 @@ class Difference:
 
     Attributes:
         mean: the difference.
-        low: lower end of its 95 % confidence interval; None if it cannot be computed.
+        low: lower end of its 95 % confidence interval; None without an interval.
         high: upper end.
         least_seen: the smallest true difference that such a comparison finds in 80 of 100 cases
-            (two-sided t test at 5 %), if the spread is as measured.
+            (two-sided t test at 5 %), if the true spread is the measured one.
     """
 
     mean: float
@@ -36,7 +36,7 @@ class Spread:
     Attributes:
         deviation: the sample standard deviation; None if no group has two runs.
         degrees: its degrees of freedom.
-        group: the group it belongs to; None if several groups share it.
+        group: the group that has this spread; None if several groups share it.
     """
 
     deviation: float | None
@@ -46,7 +46,7 @@ class Spread:
 
 @dataclasses.dataclass(frozen=True)
 class Term:
-    """The mean of a group of independent runs, in a sum of such means.
+    """A term in a weighted sum of means: the mean of a group of independent runs.
 
     Attributes:
         weight: its factor in the sum.
@@ -60,7 +60,7 @@ class Term:
 
 
 def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread:
-    """Pool the standard deviations of groups, each around its own mean."""
+    """Pool the standard deviations of groups, each taken around the mean of its group."""
     several = [group for group in groups if len(group) > 1]
     degrees = sum(len(group) - 1 for group in several)
     if not degrees:
@@ -70,12 +70,12 @@ def pooled_spread(groups: Sequence[Sequence[float]]) -> Spread:
 
 
 def wide_groups(groups: Mapping[str, Sequence[float]]) -> list[str]:
-    """Return the groups whose spread is clearly larger than that of the others.
+    """Return the groups whose spread is clearly larger than the other groups' spread.
 
-    One by one, the group that departs most from the pooled spread of the remaining ones is taken
-    out, as long as an F test finds its spread larger at 5 %, divided by the number of groups. A
-    group with a smaller spread stays: the pooled spread only makes its intervals wider than they
-    need to be.
+    In each step, an F test compares the spread of each remaining group with the pooled spread of
+    the others. The group with the most significant excess is removed if its test passes at 5 %,
+    divided by the number of groups. A group with a smaller spread is kept: the pooled spread only
+    makes its intervals wider than necessary.
     """
     left = {name: group for name, group in groups.items() if len(group) > 1}
     level = (1 - CONFIDENCE) / max(1, len(left))
@@ -91,7 +91,7 @@ def wide_groups(groups: Mapping[str, Sequence[float]]) -> list[str]:
 
 
 def _chance_of_spread(name: str, groups: Mapping[str, Sequence[float]]) -> float:
-    """Return the chance of so large a spread, if all groups have the same one."""
+    """Return the probability of a spread at least this large if all groups have the same one."""
     others = pooled_spread([group for other, group in groups.items() if other != name])
     if not others.deviation:
         return 1.0
@@ -100,7 +100,7 @@ def _chance_of_spread(name: str, groups: Mapping[str, Sequence[float]]) -> float
 
 
 def spreads(groups: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
-    """Return the spread of each group: the pooled one, or its own if it is clearly larger."""
+    """Return the spread of each group: the pooled one, or the group's own if clearly larger."""
     wide = wide_groups(groups)
     pooled = pooled_spread([group for name, group in groups.items() if name not in wide])
     own = {
@@ -112,10 +112,10 @@ def spreads(groups: Mapping[str, Sequence[float]]) -> dict[str, Spread]:
 
 
 def weighted_sum(terms: Sequence[Term]) -> Difference:
-    """Return a sum of means, with its interval.
+    """Return a weighted sum of means, with its interval.
 
-    With one spread for all groups, the interval is Student's. Otherwise it is Welch's, with the
-    degrees of freedom that Satterthwaite's formula gives.
+    If all groups share one spread, the interval is Student's. Otherwise it is Welch's, with the
+    degrees of freedom from Satterthwaite's formula.
     """
     mean = sum(term.weight * statistics.fmean(term.values) for term in terms)
     variances: dict[Spread, float] = {}
@@ -139,7 +139,7 @@ def mean_difference(differences: Sequence[float]) -> Difference:
 
 
 def _noncentrality(degrees: float) -> float:
-    """Return the effect, in standard errors, that a t test finds with the chance `POWER`."""
+    """Return the effect, in standard errors, that a t test finds with probability `POWER`."""
     quantile = stats.t.ppf((1 + CONFIDENCE) / 2, degrees)
 
     def missing_power(effect: float) -> float:

@@ -1,4 +1,4 @@
-"""What is known about an arm of a bench, in words and figures; accuracies in percent."""
+"""Describes the results of an arm in words and figures, with accuracies in percent."""
 
 import dataclasses
 import statistics
@@ -9,16 +9,16 @@ from research.bench_statistics import Difference
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """The cells of an arm.
+    """The table cells of an arm, as text.
 
     Attributes:
         runs: number of its runs.
         accuracy: mean and standard deviation.
-        effect: difference to the arm that it is compared with, with its interval.
-        least_seen: the smallest effect that is found in 80 of 100 cases.
-        time: processor time by the baseline's.
-        equal_time: difference to plain training that takes as long.
-        verdict: what the intervals bear.
+        effect: difference from the arm that it is compared with, and its interval.
+        least_seen: the smallest effect that such a comparison finds in 80 of 100 cases.
+        time: processor time divided by the baseline's.
+        equal_time: difference from plain training that takes as long.
+        verdict: what the intervals show, in words.
     """
 
     runs: str
@@ -31,7 +31,7 @@ class Summary:
 
 
 def summarize(results: BenchResults, arm: str) -> Summary:
-    """Return the cells of an arm."""
+    """Return the table cells of an arm."""
     effect, equal = results.effect(arm), results.equal_time(arm)
     ratio = results.time_ratio(arm)
     at_equal_time = None if equal is None else equal.difference
@@ -53,7 +53,7 @@ def summarize(results: BenchResults, arm: str) -> Summary:
 
 
 def verdict(found: Difference) -> str:
-    """Return what an interval bears, in words."""
+    """Return what an interval shows, in words."""
     if found.low is None or found.high is None:
         return "too few runs for an interval"
     if found.low > 0:
@@ -65,7 +65,7 @@ def verdict(found: Difference) -> str:
 
 
 def describe_spread(results: BenchResults) -> str:
-    """Return a sentence about the spread that the intervals of a bench take."""
+    """Return sentences about the spread behind the intervals of a bench."""
     spread = results.spread
     if spread.deviation is None:
         return "No arm has two runs, so there are no intervals."
@@ -96,12 +96,12 @@ def format_difference(found: Difference) -> str:
 
 
 def format_points(share: float | None) -> str:
-    """Return a share in percent; nothing for None."""
+    """Return a share in percent, or an empty text for None."""
     return "" if share is None else f"{100 * share:.2f}"
 
 
 def _note(results: BenchResults, arm: str) -> str:
-    """Return how an effect was measured, where that is not as for most arms."""
+    """Return how an effect was measured, if it differs from most arms."""
     against = results.against(arm)
     notes = [
         "" if against == results.bench.baseline else f"against {against}",

@@ -1,4 +1,4 @@
-"""results/bench.csv: a row for each finished run of the benches."""
+"""Reads and writes results/bench.csv, which has a row for each finished run of a bench."""
 
 import csv
 import dataclasses
@@ -22,22 +22,25 @@ class Row:
     Attributes:
         bench: the name of the bench.
         arm: the name of the arm.
-        seed: seed of weights, split, order and augmentation.
+        seed: seed of the initial weights, the validation split, the order and the augmentation.
         epochs: passes over the training images.
         validation_accuracy: validation accuracy of the result, in Keras and float32.
         validation_accuracy_before: the same before the statistics of batch normalization were
             measured anew; None if they were not.
-        keras_accuracy: test accuracy of the result in Keras; None if the arm is for tuning.
-        device_accuracy: test accuracy of the converted file, in LCE's interpreter.
+        keras_accuracy: test accuracy of the result in Keras. This value and the next three are None
+            if the arm is for tuning.
+        device_accuracy: test accuracy of the converted file, in kbnn-runtime or, if that is not
+            installed, in LCE's interpreter.
         class_agreement: share of test images that get the same class from both.
         file_bytes: size of the file.
-        cpu_seconds: processor time of the epochs, validation included; wall time if a machine with
-            JAX trained the run (`research.paper_scale`).
+        cpu_seconds: processor time of the epochs, including validation; wall time if JAX trained
+            the run (`research.paper_scale`).
         train_seconds: wall time of the epochs, on machines that also had other work.
         settings: all settings of the run, as JSON.
         versions: versions of the packages that the numbers depend on, as JSON.
-        machine: processor, instruction set, and number of threads.
-        commit: commit of the repository; "+" means that files had been edited.
+        machine: processor, instruction set, and numbers of cores and threads.
+        commit: commit of the repository; "+" means that tracked files outside results/ had
+            uncommitted changes.
         date: day on which the run finished.
     """
 
@@ -66,7 +69,7 @@ class Row:
 
     @property
     def accuracy(self) -> float:
-        """The accuracy to compare: of the device file, or of the validation images in tuning."""
+        """The accuracy to compare: on the device, or for tuning on the validation images."""
         return self.validation_accuracy if self.device_accuracy is None else self.device_accuracy
 
 
@@ -75,7 +78,7 @@ _INTEGERS = ("seed", "epochs", "file_bytes")
 
 
 def read(file: pathlib.Path = FILE) -> list[Row]:
-    """Return the rows of the file; none if there is no file.
+    """Return the rows of the file; an empty list if there is no file.
 
     Raises:
         ValueError: the file has other columns.
@@ -104,7 +107,7 @@ def append(row: Row, file: pathlib.Path = FILE) -> None:
 
 
 def settings_json(config: RunConfig) -> str:
-    """Return the settings of a run as a row holds them: without paths, which differ."""
+    """Return the settings of a run for a row, without paths, which differ between machines."""
     return json.dumps(config.to_dict(places=False))
 
 

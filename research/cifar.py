@@ -1,10 +1,10 @@
-"""Converts a copy of CIFAR-10 in JPEG files into the data of the benches.
+"""Converts a JPEG copy of CIFAR-10 into the data of the benches.
 
     python -m research.cifar cifar10_jpeg.npz.xz --side 16 --out runs/cifar10_16.npz
 
-The archive holds the images of each split as JPEG files end to end (`train_jpeg`, `train_offsets`,
-`train_labels`, and the same for `test`). JPEG loses detail, so results are quoted as "CIFAR-10
-(JPEG copy)". With `--side 16` each pixel is the mean of 2x2 pixels.
+The archive contains the JPEG files of each split, one after the other, in one array (`train_jpeg`,
+`train_offsets`, `train_labels`, and the same for `test`). JPEG loses detail, so titles and tables
+say "CIFAR-10 (JPEG copy)". With `--side 16`, each pixel is the mean of 2x2 pixels.
 """
 
 import io
@@ -44,14 +44,14 @@ def main(
 
 
 def decode(files: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return JPEG files that lie end to end as uint8 `(images, height, width, 3)`."""
+    """Decode JPEG files that follow each other in an array: uint8 `(images, height, width, 3)`."""
     content = files.tobytes()
     ends = itertools.pairwise(offsets)
     return np.stack([tf.io.decode_jpeg(content[i:j], channels=3).numpy() for i, j in ends])
 
 
 def shrink(images: np.ndarray, side: int) -> np.ndarray:
-    """Return images whose pixels are means over squares, rounded, uint8."""
+    """Shrink uint8 images: each new pixel is the rounded mean over a square of pixels."""
     count, height, width, channels = images.shape
     squares = images.reshape(count, side, height // side, side, width // side, channels)
     return np.rint(squares.mean((2, 4))).astype(np.uint8)

@@ -1,8 +1,8 @@
 """Trains an arm of a bench on a machine with JAX and a GPU but without TensorFlow.
 
-    python -m research.paper_scale export cifar_resnet20 plain --out step --tool TOOL
+    python -m research.paper_scale export cifar_resnet20 ste_sign --out step --tool TOOL
     # on that machine, in a copy of step/: the command that `export` printed
-    python -m research.paper_scale import cifar_resnet20 plain --from step --tool TOOL \\
+    python -m research.paper_scale import cifar_resnet20 ste_sign --from step --tool TOOL \\
         --machine "a GPU"
 
 TOOL is a folder with export_step.py, which writes a compiled step and reads variables back, and

@@ -1,8 +1,9 @@
-"""Benches: which networks are trained, on which data, with how many seeds, and compared with what.
+"""Benches: comparisons of networks that are trained on the same data with several seeds.
 
-Each `.toml` file here is a bench, and each of its arms a training that is repeated with several
-seeds. The tables `data`, `network`, `fit` and `techniques` hold settings of `kbnn.runs.RunConfig`,
-by the names that `kbnn settings` lists; an arm's tables add to the bench's or change them.
+Each `.toml` file in this folder is a bench. Each of its arms is a training that is repeated with
+several seeds. The tables `data`, `network`, `fit` and `techniques` contain settings of
+`kbnn.runs.RunConfig`, by the names that `kbnn settings` lists. An arm's tables add to the bench's
+tables or change them.
 """
 
 import pathlib
@@ -33,7 +34,7 @@ def load(name: str) -> Bench:
         name: the name of a bench in this folder, or the path of a `.toml` file elsewhere.
 
     Raises:
-        ValueError: there is no such bench, or its file is not a bench, as `parse` says.
+        ValueError: there is no such bench, or `parse` refuses its file.
     """
     path = pathlib.Path(name) if name.endswith(".toml") else FOLDER / f"{name}.toml"
     if not path.is_file():

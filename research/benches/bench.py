@@ -21,14 +21,14 @@ class Arm:
     Attributes:
         name: its name in the bench.
         label: what it is, for tables.
-        settings: settings of the run, by the parts of `RunConfig`.
+        settings: settings of the run, grouped by the parts of `RunConfig`.
         seeds: number of seeds, counted from 0.
-        begins_with: the arm whose network of the same seed the run goes on with ("from").
+        begins_with: the arm whose network of the same seed the run starts from ("from").
         teacher: the arm whose network of the same seed teaches the run.
         against: the arm that it is compared with, instead of the bench's baseline.
-        is_tuning: whether it only helps to choose settings, on the validation images; the test
-            images are then left alone.
-        is_int8: whether its device file computes in int8 where it is not binary.
+        is_tuning: whether it only helps to choose settings, on the validation images. It then
+            never reads the test images.
+        is_int8: whether the real-valued layers of its device file run in int8.
         recipe: the recipe whose settings it has, as NAME, or NAME/TRAINING for a training before
             the last one.
     """
@@ -46,12 +46,12 @@ class Arm:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The arms whose networks it takes."""
+        """The arms whose networks it needs."""
         return tuple(arm for arm in (self.begins_with, self.teacher) if arm is not None)
 
     @property
     def is_real(self) -> bool:
-        """Whether its networks have no quantizers, and no technique that brings them."""
+        """Whether its networks are real-valued: without quantizers and without techniques."""
         network = self.settings["network"]
         names = ("input_quantizer", "kernel_quantizer")
         return not self.settings["techniques"] and all(network.get(n) == "none" for n in names)
@@ -63,9 +63,9 @@ class Bench:
 
     Attributes:
         name: the name of its file.
-        title: network, data and number of epochs.
+        title: the network, the data and the number of epochs.
         baseline: the arm that others are compared with.
-        time_curve: arms that are the baseline with other numbers of epochs.
+        time_curve: arms that repeat the baseline with other numbers of epochs.
         arms: the arms, by name.
     """
 
@@ -82,9 +82,9 @@ class Bench:
 
         Args:
             arm: the name of the arm.
-            seed: the seed of the run, and of the images that it holds out.
-            runs: the folder of all runs, where networks are that the run needs.
-            data_dir: the data, unless they are found by name.
+            seed: the seed of the run, which also chooses the images that it holds out.
+            runs: the folder of all runs, which contains the networks that the run needs.
+            data_dir: the folder or file of the data; None to find the data by name.
 
         Raises:
             ValueError: a setting is not valid, or a network that the run needs is not trained.
@@ -103,11 +103,11 @@ class Bench:
         return self._config(arm, seed, find, data_dir)
 
     def check(self, arm: str) -> None:
-        """Raise ValueError if a setting of an arm is not valid, whatever networks it needs."""
+        """Raise ValueError if a setting of an arm is not valid. Needed networks may be missing."""
         self._config(arm, 0, lambda other: dict(_ANY_NETWORK), None)
 
     def needed(self, arm: str) -> set[str]:
-        """Return the arms whose networks an arm needs, and those that these need in turn."""
+        """Return the arms whose networks an arm needs, directly or through other arms."""
         direct = self.arms[arm].needs
         return set(direct).union(*map(self.needed, direct))
 
@@ -117,12 +117,12 @@ class Bench:
         Args:
             arm: the name of the arm.
             seed: the seed of the run.
-            settings: the settings of the run, as its row has them. Those that it lacks had their
+            settings: the settings of the run, from its row. Settings that the row lacks had their
                 defaults.
 
         Returns:
-            The settings of the run and of the arm now, by their paths. Which networks the run
-            began with or learned from does not count.
+            For each path of a changed setting, its value in the run and its value now. The networks
+            that the run started from or learned from do not count.
         """
         content = json.loads(settings)
         if content["network"].get("pretrained"):

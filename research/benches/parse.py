@@ -1,4 +1,4 @@
-"""A bench from the content of its file."""
+"""Builds a bench from the content of its file."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,8 +15,9 @@ def parse(name: str, content: Mapping[str, Any]) -> Bench:
     """Return the bench that the content of a file describes.
 
     Raises:
-        ValueError: a key is unknown or missing, an arm is named that is missing, an arm needs its
-            own network, or an arm of the time curve is not the baseline with other epochs.
+        ValueError: a key is unknown or missing, the file names an arm that does not exist, an arm
+            needs its own network, or an arm of the time curve differs from the baseline in more
+            than its number of epochs.
     """
     _check_keys(name, content, _OF_BENCH, {"time_curve", *_PARTS})
     arms = {arm: _arm(f"{name}.{arm}", arm, content, own) for arm, own in content["arms"].items()}
@@ -56,7 +57,7 @@ def _arm(where: str, name: str, bench: Mapping[str, Any], own: Mapping[str, Any]
 
 
 def _recipe_settings(where: str, name: str) -> dict[str, Any]:
-    """Return the settings of a recipe's last training, or of NAME/TRAINING."""
+    """Return the settings of a recipe's last training, or of the training in NAME/TRAINING."""
     recipe, _, stage = name.partition("/")
     try:
         stages = {each.name: each for each in load_recipe(recipe).stages}
@@ -88,7 +89,7 @@ def _check_keys(
 
 
 def _check_order(name: str, arms: Mapping[str, Arm], arm: Arm, waiting: tuple[str, ...]) -> None:
-    """Raise ValueError if an arm needs its own network, directly or not."""
+    """Raise ValueError if an arm needs its own network, directly or through other arms."""
     chain = (*waiting, arm.name)
     if arm.name in waiting:
         raise ValueError(
