@@ -1,4 +1,4 @@
-"""Binary architectures, and what they cost."""
+"""Binary architectures, and a summary of what they cost."""
 
 from kbnn.models.chains import alexnet, vgg_small, vgg_tiny
 from kbnn.models.resnet import resnet, resnet18, resnet20, resnet34

@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from kbnn import _checks, layers, quantizers
 
-# How an architecture normalizes: a name, or a function from a layer's name to the layer.
+# How an architecture normalizes: a name, or a function that takes a name and returns a layer.
 Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
 
 # The name of Larq's constraint that clips latent weights.
@@ -21,7 +21,7 @@ BATCH_NORM_MOMENTUM = 0.9
 
 
 def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.Layer | None) -> Any:
-    """Return the input named `image` (float32, or uint8 for a preprocessing layer).
+    """Return the input named `image`: float32, or uint8 if there is a preprocessing layer.
 
     Returns:
         `(input tensor, tensor for the first layer)`.
@@ -39,7 +39,7 @@ def image_input(input_shape: tuple[int, int, int], preprocessing: keras.layers.L
 
 
 def normalize(x: Any, normalization: Normalization, name: str, input_quantizer: Any) -> Any:
-    """Apply a normalization layer; "binary" also applies the next layers' `input_quantizer`."""
+    """Apply a normalization layer; "binary" also applies the next layer's `input_quantizer`."""
     if normalization == "batch":
         return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, name=name)(x)
     if normalization == "binary":
@@ -92,7 +92,7 @@ def stem(
     normalization: Normalization,
     **kernel: Any,
 ) -> Any:
-    """Apply the first convolution of a chain, named `stem`: real, or binary on encoded images."""
+    """Apply the first convolution of a chain, `stem`: real-valued, or binary on encoded images."""
     after: dict[str, Any] = {"input_quantizer": input_quantizer, "normalization": normalization}
     _checks.boolean("binary_stem", binary)
     if not binary:
@@ -130,13 +130,15 @@ def binary_convolution(
     window: int | None = None,
     **kernel: Any,
 ) -> Any:
-    """Apply sign, binary convolution padded with +1, normalization and max-pooling.
+    """Apply the sign, a binary convolution padded with +1, normalization and max-pooling.
 
-    Max-pooling (over `window`, by default its stride `pool`) comes after batch normalization and
-    before the next layer's sign. There the converter turns it into a maximum of packed bits, and
-    the output of the convolution stays packed. With `input_quantizer=None` a ReLU replaces the
-    sign. With `normalization="binary"` the normalization before this block has applied the sign.
-    `output_normalization` normalizes the outputs of this block, if it is not `normalization`.
+    Max-pooling comes after batch normalization and before the next layer's sign. In this place, the
+    converter turns it into a maximum of packed bits, and the output of the convolution stays
+    packed. Its stride is `pool`, and so is its window unless you pass `window`.
+
+    With `input_quantizer=None` a ReLU replaces the sign, and the padding is 0. With
+    `normalization="binary"` the normalization before this block has already applied the sign. Pass
+    `output_normalization` if the outputs of this block need another normalization than its inputs.
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
@@ -166,7 +168,10 @@ def binary_dense(
     output_normalization: Normalization | None = None,
     **kernel: Any,
 ) -> Any:
-    """Apply sign (or ReLU, as in `binary_convolution`), binary dense layer and normalization."""
+    """Apply the sign, a binary dense layer and normalization.
+
+    With `input_quantizer=None` a ReLU replaces the sign, as in `binary_convolution`.
+    """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
     x = lq.layers.QuantDense(
@@ -178,29 +183,29 @@ def binary_dense(
 
 
 def end_activation(x: Any, activation: str | None) -> Any:
-    """Apply the activation behind the last binary layer, without which the classifier is linear."""
+    """Apply the activation between the last binary layer and the classifier, if there is one."""
     if activation == "relu":
         return keras.layers.ReLU(name="end_relu")(x)
     return layers.RPReLU(name="end_rprelu")(x) if activation == "rprelu" else x
 
 
 def end_normalization(normalization: Normalization, activation: str | None) -> Normalization:
-    """Return the normalization of the last binary layer: no sign in front of an end activation."""
+    """Return the last binary layer's normalization, without a sign if an end activation follows."""
     return "batch" if normalization == "binary" and activation is not None else normalization
 
 
 def check_end_activation(activation: Any, binary_classifier: bool) -> str | None:
-    """Return the end activation that a network gets: none in front of a binary classifier.
+    """Return the end activation of a network: None in front of a binary classifier.
 
     Raises:
-        ValueError: It is unknown.
+        ValueError: The activation is unknown.
     """
     _checks.one_of("end_activation", activation, END_ACTIVATIONS)
     return None if binary_classifier else activation
 
 
 def classifier(x: Any, classes: int, activation: str | None) -> Any:
-    """Apply the last layer, real-valued. The output is named `logits` or `probabilities`."""
+    """Apply a real-valued last layer. The output is named `logits` or `probabilities`."""
     _check_classifier(classes, activation)
     x = keras.layers.Dense(classes, dtype="float32", name="logits")(x)
     return _probabilities(x, activation)
@@ -216,10 +221,10 @@ def binary_classifier(
     normalization: Normalization,
     **kernel: Any,
 ) -> Any:
-    """Apply the last layer, binary, and batch normalization, which scales its sums to logits.
+    """Apply a binary last layer, and batch normalization, which scales its sums to logits.
 
-    On an image of features the layer comes before the average over the positions, so that its
-    inputs are signs. The result is the same, because both are linear.
+    On a feature map, the layer comes before the average over the positions, so that its inputs are
+    signs. The order does not change the result, because both are linear.
     """
     _check_classifier(classes, activation)
     if input_quantizer is None or kernel_quantizer is None:
@@ -252,7 +257,7 @@ def _check_classifier(classes: int, activation: str | None) -> None:
 
 
 def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None:
-    """Raise ValueError unless height and width are `least` or more."""
+    """Raise ValueError unless height and width are at least `least`."""
     if min(input_shape[:2]) < least:
         raise ValueError(
             f"Expected `input_shape` to be at least {least}x{least}: {why}. "
@@ -261,7 +266,7 @@ def check_sides(input_shape: tuple[int, int, int], least: int, why: str) -> None
 
 
 def _before(input_quantizer: Any, normalization: Normalization) -> Any:
-    """Return the quantizer of a layer's inputs; None if binary normalization has applied it."""
+    """Return a layer's input quantizer: None if binary normalization has already applied it."""
     return None if normalization == "binary" else input_quantizer
 
 
@@ -275,7 +280,7 @@ def _quantization(
 ) -> dict[str, Any]:
     """Return the arguments of a Larq layer that make it binary."""
     initializer = keras.initializers.get(kernel_initializer)
-    # Each layer needs its own instance: one without a seed gives all layers the same values.
+    # Each layer needs its own instance: a shared one without a seed repeats its values.
     if hasattr(initializer, "get_config"):
         initializer = type(initializer).from_config(initializer.get_config())
     clips = isinstance(kernel_constraint, str) and kernel_constraint == CLIP

@@ -1,4 +1,4 @@
-"""Chains: binary convolutions one behind the other, without shortcuts."""
+"""Chains: binary convolutions one after the other, without shortcuts."""
 
 from typing import Any
 
@@ -25,36 +25,36 @@ def vgg_small(
     classifier_activation: str | None = "softmax",
     name: str = "vgg_small",
 ) -> keras.Model:
-    """VGG-small: a real stem, five binary convolutions, a real classifier.
+    """VGG-small: a real-valued stem, five binary convolutions and a real-valued classifier.
 
     The stem and the first binary convolution have `width` filters; the two pairs that follow have
-    twice and four times as many. Max-pooling (2x2) ends the first convolution and each pair. Only
-    batch normalization, pooling and the sign come between two binary convolutions, so their
-    activations stay bit-packed on the device. The last convolution hands real values to
+    twice and four times as many. Max-pooling (2x2) follows the first binary convolution and each
+    pair. Only batch normalization, pooling and the sign come between two binary convolutions, so
+    their activations stay bit-packed on the device. The last convolution passes real values to
     `end_activation` and the classifier.
 
     Args:
         input_shape: (height, width, channels) of an image, each side 8 or more.
         classes: number of classes.
-        width: filters of the first two convolutions. Multiples of 32 pack without waste.
+        width: filters of the first two convolutions. Multiples of 32 fill the packed words.
         input_quantizer: quantizer of the inputs of each binary layer: a Larq quantizer, its alias,
-            or None for a ReLU (the real-valued network). Each layer gets a clone.
-        kernel_quantizer: quantizer of the kernel of each binary layer; None leaves it real.
-        normalization: "batch"; "binary", a `kbnn.layers.BinaryBatchNormalization` after each
-            convolution, which applies the next layer's input quantizer, but plain batch
-            normalization in front of an `end_activation`; or a function that takes a name and
-            returns the layer to put after each convolution.
-        binary_stem: make the first convolution binary too. `kbnn.layers.ThresholdEncoding` turns
-            each channel of the image into 32 signs for it.
-        binary_classifier: make the last layer binary too, followed by batch normalization.
-        end_activation: the activation between the last binary layer and a real classifier: "relu";
-            "rprelu", a `kbnn.layers.RPReLU`; or None. Without it a network whose last binary layer
-            is followed by no max-pooling is linear from there to its logits. A binary classifier
-            has a sign in this place instead.
+            or None for a ReLU, as in a real-valued network. Each layer gets a clone.
+        kernel_quantizer: quantizer of the kernel of each binary layer; None keeps it real-valued.
+        normalization: "batch", "binary", or a function that takes a name and returns the layer to
+            put after each convolution. "binary" is `kbnn.layers.BinaryBatchNormalization`, which
+            applies the next layer's input quantizer. In front of an `end_activation` it is plain
+            batch normalization instead.
+        binary_stem: whether the first convolution is binary too. `kbnn.layers.ThresholdEncoding`
+            then turns each channel of the image into 32 signs.
+        binary_classifier: whether the last layer is binary too. Batch normalization follows it.
+        end_activation: the activation between the last binary layer and a real-valued classifier:
+            "relu", "rprelu" (a `kbnn.layers.RPReLU`) or None. Without an activation or max-pooling
+            in this place, the logits are a linear function of the last binary layer's outputs. In
+            front of a binary classifier, a sign takes its place.
         kernel_initializer: initializer of the latent weights of binary kernels.
         kernel_constraint: constraint of these weights. By default they are clipped to -1 to 1 if
-            they are quantized.
-        preprocessing: a layer between a uint8 image and the stem, such as
+            the kernel has a quantizer.
+        preprocessing: a layer between uint8 images and the stem, such as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
         name: name of the model.
@@ -72,7 +72,7 @@ def vgg_small(
         >>> model.output_shape
         (None, 10)
 
-    Source: the topology in use since "Training and Inference with Integers in Deep Neural Networks"
+    Source: the usual topology since "Training and Inference with Integers in Deep Neural Networks"
     (Wu et al., 2018) and LQ-Nets (Zhang et al., 2018), with one fully connected layer.
     """
     _checks.positive_int("width", width)
@@ -120,11 +120,11 @@ def vgg_tiny(
     classifier_activation: str | None = "softmax",
     name: str = "vgg_tiny",
 ) -> keras.Model:
-    """A small chain: a real stem of stride 2, three binary convolutions, a real classifier.
+    """A small chain: a real-valued stem of stride 2, three binary convolutions, a real classifier.
 
-    At the default width it needs 9.1 million multiply-accumulates for a 28x28 image: small enough
-    to train it many times on a laptop, large enough that binarization visibly costs accuracy. The
-    topology is kbnn's.
+    At the default width it needs 9.1 million multiply-accumulates for a 28x28 image. It is small
+    enough that you can train it many times on a laptop, and large enough that binarization visibly
+    costs accuracy. The topology is kbnn's.
 
     Args:
         input_shape: (height, width, channels) of an image, each side 4 or more.
@@ -184,9 +184,10 @@ def alexnet(
 ) -> keras.Model:
     """AlexNet with binary layers, except for the first and the last layer.
 
-    A real 11x11 stem of stride 4, binary convolutions (one 5x5 and three 3x3), two binary dense
-    layers and a real classifier: 62.4 million weights on ImageNet, 58.2 million of them binary. As
-    usual for binary networks, it is one tower without groups and dropout, with batch normalization.
+    It has a real-valued 11x11 stem of stride 4, four binary convolutions (one 5x5 and three 3x3),
+    two binary dense layers and a real-valued classifier. For ImageNet it has 62.4 million weights,
+    of which 58.2 million are binary. As usual for binary networks, it is one tower without groups
+    and dropout, with batch normalization.
 
     Args:
         input_shape: (height, width, channels) of an image, each side 57 or more.

@@ -24,11 +24,13 @@ def resnet20(
     name: str = "resnet20",
     **options: Any,
 ) -> keras.Model:
-    """ResNet-20 for images of about 32x32 pixels: three stages of three pairs of convolutions.
+    """ResNet-20 for images of about 32x32 pixels.
+
+    It has three stages with three pairs of convolutions each.
 
     With `downsampling="padding"` it has 270 thousand weights, as in "Deep Residual Learning for
-    Image Recognition" (He et al., 2016). The literature's binary "ResNet-20" exists
-    with both kinds of shortcuts, about one point of accuracy apart on CIFAR-10.
+    Image Recognition" (He et al., 2016). In the literature, binary ResNet-20 networks have either
+    kind of shortcut, and their accuracies on CIFAR-10 differ by about one point.
 
     `kbnn.models.resnet` describes the arguments, the result and the errors.
 
@@ -53,7 +55,7 @@ def resnet18(
     name: str = "resnet18",
     **options: Any,
 ) -> keras.Model:
-    """ResNet-18: four stages of two pairs of convolutions.
+    """ResNet-18: four stages with two pairs of convolutions each.
 
     With the ImageNet stem it has 11.7 million weights, as in "Deep Residual Learning for Image
     Recognition" (He et al., 2016), table 1. With `stem="small"` it is the network used on CIFAR-10
@@ -81,7 +83,7 @@ def resnet34(
     name: str = "resnet34",
     **options: Any,
 ) -> keras.Model:
-    """ResNet-34: four stages of 3, 4, 6 and 3 pairs of convolutions, 21.8 million weights.
+    """ResNet-34: four stages with 3, 4, 6 and 3 pairs of convolutions, and 21.8 million weights.
 
     `kbnn.models.resnet` describes the arguments, the result and the errors.
     """
@@ -110,36 +112,39 @@ def resnet(
     classifier_activation: str | None = "softmax",
     name: str = "resnet",
 ) -> keras.Model:
-    """A residual network of pairs of binary 3x3 convolutions, with a real stem and classifier.
+    """A residual network: pairs of binary 3x3 convolutions, with a real-valued stem and classifier.
 
-    The sums between the convolutions stay real. On the device the output of a convolution is
-    therefore not bit-packed, except for the first of each pair with plain shortcuts.
+    The sums of shortcuts and convolutions are real-valued. On the device, the output of a
+    convolution is therefore not bit-packed. The exception is the first convolution of each pair
+    with plain shortcuts.
 
     Args:
-        stages: the number of pairs of convolutions of each stage. The first convolution of every
-            stage after the first one halves height and width and doubles the filters.
+        stages: the number of pairs of convolutions in each stage. In every stage after the first,
+            the first convolution halves height and width and doubles the number of filters.
         input_shape: (height, width, channels) of an image.
         classes: number of classes.
-        width: filters of the stem and the first stage. Multiples of 32 pack without waste.
+        width: filters of the stem and the first stage. Multiples of 32 fill the packed words.
         input_quantizer: quantizer of the inputs of each binary convolution: a Larq quantizer, its
-            alias, or None for a ReLU (the real-valued network). Each layer gets a clone.
-        kernel_quantizer: quantizer of the kernel of each binary convolution; None leaves it real.
+            alias, or None for a ReLU, as in a real-valued network. Each layer gets a clone.
+        kernel_quantizer: quantizer of the kernel of each binary convolution; None keeps it
+            real-valued.
         stem: "small", a 3x3 convolution; or "imagenet", a 7x7 convolution and max-pooling, which
             together divide height and width by 4.
-        shortcuts: "bi_real", around each convolution; or "plain", around each pair.
-        downsampling: what a shortcut does where the image shrinks, after average-pooling:
-            "convolution", a real 1x1 convolution with normalization; or "padding", which fills the
-            new channels with zeros.
-        reactnet: add a learned shift before each sign and an RPReLU after each sum.
-        end_activation: the activation between the last sum and the average: "relu", as in
-            "Back to Simplicity" (Bethge et al., 2019); "rprelu", a `kbnn.layers.RPReLU`; or None,
-            as in Bi-Real Net. It has no effect with `reactnet`, whose last RPReLU takes its place.
+        shortcuts: where the shortcuts go: "bi_real" around each convolution, "plain" around each
+            pair.
+        downsampling: how a shortcut gets its new channels where the image shrinks, after
+            average-pooling: "convolution" applies a real-valued 1x1 convolution with normalization,
+            "padding" fills the new channels with zeros.
+        reactnet: whether to add a learned shift before each sign and an RPReLU after each sum.
+        end_activation: the activation between the last sum and the average: "relu" as in "Back to
+            Simplicity" (Bethge et al., 2019), "rprelu" (a `kbnn.layers.RPReLU`), or None as in
+            Bi-Real Net. It has no effect with `reactnet`, whose last RPReLU takes its place.
         normalization: "batch", or a function that takes a name and returns the layer to put after
             each convolution.
         kernel_initializer: initializer of the latent weights of binary kernels.
         kernel_constraint: constraint of these weights. By default they are clipped to -1 to 1 if
-            they are quantized.
-        preprocessing: a layer between a uint8 image and the stem, such as
+            the kernel has a quantizer.
+        preprocessing: a layer between uint8 images and the stem, such as
             `kbnn.data.normalization_layer()`. By default the model takes float32 images.
         classifier_activation: "softmax", or None for logits.
         name: name of the model.
@@ -173,7 +178,7 @@ def resnet(
         )
     image, x = blocks.image_input(input_shape, preprocessing)
     least = 2 ** (len(stages) - 1) * (4 if stem == "imagenet" else 1)
-    blocks.check_sides(input_shape, least, "its stem and stages halve the image that often")
+    blocks.check_sides(input_shape, least, "the stem and the stages halve it several times")
     size, strides = (7, 2) if stem == "imagenet" else (3, 1)
     stem_options = {"input_quantizer": input_quantizer, "normalization": normalization}
     x = blocks.convolution(x, width, size, "stem", strides=strides, **stem_options)
@@ -213,7 +218,7 @@ class _Block:
         self._reactnet = reactnet
 
     def branch(self, x: Any, filters: int, name: str, strides: int = 1) -> Any:
-        """Sign, binary convolution, normalization."""
+        """Apply the sign, a binary convolution and normalization."""
         if self._reactnet:
             x = layers.LearnedShift(name=f"{name}_shift")(x)
         return blocks.binary_convolution(
@@ -221,7 +226,7 @@ class _Block:
         )
 
     def sum(self, x: Any, branch: Any, name: str) -> Any:
-        """Shortcut plus branch."""
+        """Add the shortcut to the branch."""
         x = keras.layers.Add(name=f"{name}_add")([self._shortcut(x, branch, name), branch])
         return layers.RPReLU(name=f"{name}_rprelu")(x) if self._reactnet else x
 

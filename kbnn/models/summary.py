@@ -1,4 +1,4 @@
-"""What a model costs as it ships: bits, bytes, multiply-accumulates."""
+"""Summarizes the network that ships: bits, bytes and multiply-accumulates."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,16 +14,16 @@ from kbnn.graph.signs import inputs_are_binary
 def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) -> None:
     """Print Larq's summary of the frozen model.
 
-    Larq's own `larq.models.summary(model)` also counts what only training needs: the weights that a
-    quantizer owns, and kernels by the precision that their quantizer claims. This one counts only
-    the network that ships, with kernels of 1 bit.
+    Larq's own `larq.models.summary(model)` also counts weights that only training needs, such as
+    the weights of a quantizer, and counts kernels by the precision that their quantizer claims.
+    This function counts only the network that ships, with binary kernels of 1 bit.
 
     Args:
         model: a built functional or Sequential model, trained or not.
-        print_fn: called with each table in place of `print`.
+        print_fn: called with each table instead of `print`.
 
     Raises:
-        TypeError, ValueError: as `kbnn.converters.freeze`.
+        TypeError, ValueError: `kbnn.converters.freeze` refuses the model.
 
     >>> import kbnn
     >>> kbnn.models.summary(kbnn.models.vgg_tiny(width=8))      # doctest: +ELLIPSIS
@@ -33,7 +33,7 @@ def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) ->
 
 
 def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-    """Give a layer with binary inputs its own sign, because Larq reads the bits from there."""
+    """Give a layer with binary inputs its own sign, from which Larq reads the number of bits."""
     if not hasattr(layer, "input_quantizer") or layer.input_quantizer is not None:
         return None
     if not inputs_are_binary(layer):
