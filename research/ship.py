@@ -46,7 +46,7 @@ to load `model.keras`. `model.tflite` is for Larq Compute Engine.
 |---|---|---|
 | real-valued network (Keras) | | {real_accuracy} |
 | this network in Keras | {keras_accuracy} | {keras_spread} |
-| this network on the device (LCE's interpreter) | {device_accuracy} | {device_spread} |
+| this network's device file | {device_accuracy} | {device_spread} |
 
 Keras and the device file give {agreement} % of the images the same class.
 `results/bench.csv` has the numbers for all seeds.

@@ -26,11 +26,10 @@ def resnet20(
 ) -> keras.Model:
     """ResNet-20 for images of about 32x32 pixels.
 
-    It has three stages with three pairs of convolutions each.
-
-    With `downsampling="padding"` it has 270 thousand weights, as in "Deep Residual Learning for
-    Image Recognition" (He et al., 2016). In the literature, binary ResNet-20 networks have either
-    kind of shortcut, and their accuracies on CIFAR-10 differ by about one point.
+    It has three stages with three pairs of convolutions each. With `downsampling="padding"` it has
+    270 thousand weights, as in "Deep Residual Learning for Image Recognition" (He et al., 2016). In
+    the literature, binary ResNet-20 networks have either kind of shortcut, and their accuracies on
+    CIFAR-10 differ by about one point.
 
     `kbnn.models.resnet` describes the arguments, the result and the errors.
 

@@ -60,7 +60,7 @@ def test_the_card_says_what_the_table_says(finished_run, tmp_path):
         "9,031,680 of 1 bit, 57,728 of 32 bits",
         "| real-valued network (Keras) | | 92.00 +- 0.00 |",
         "| this network in Keras | 88.00 | 89.00 +- 1.00 |",
-        "(LCE's interpreter) | 87.90 | 88.90 +- 1.00 |",
+        "device file | 87.90 | 88.90 +- 1.00 |",
         "give 99.95 % of the images the same class",
         "data set (mirrored and cropped at random)",
         'kbnn.data.load("fashion_mnist", normalize="none")',
