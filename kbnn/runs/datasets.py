@@ -22,7 +22,7 @@ class Data(Settings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid.
+        ValueError: A value is not valid.
     """
 
     dataset: str = setting(

@@ -23,7 +23,7 @@ class Fit(Settings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid.
+        ValueError: A value is not valid.
     """
 
     epochs: int = setting(20, "passes over the training images", least=1, flag="--epochs")

@@ -20,7 +20,7 @@ class FeatureContrast(Settings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid.
+        ValueError: A value is not valid.
 
     Example:
         >>> import kbnn
@@ -68,7 +68,7 @@ class ReleasedCode(Settings):
         {settings}
 
     Raises:
-        ValueError: A value that is not valid.
+        ValueError: A value is not valid.
 
     Example:
         >>> import kbnn
