@@ -93,6 +93,7 @@ def train(
             config = config_from_texts(folder, techniques, given, first=first, resume=resume)
             if not resume:
                 folder.check_new()
+                folder.check_no_recipe()
                 for remark in remarks(config):
                     note(options.with_options(remark))
             result = _train(config, folder.path, resume=resume)

@@ -123,8 +123,10 @@ class Fit(Settings):
 
     def _optimizer(self, model: keras.Model, steps: int) -> keras.optimizers.Optimizer:
         warmup_steps = round(self.warmup * steps / self.epochs)
-        first = self.complete(is_pretrained=False).learning_rate
-        rate = learning_rate(first or 0.0, self.schedule, steps, warmup_steps)
+        first = self.learning_rate
+        if first is None:
+            first, _ = _RATES[self.optimizer]
+        rate = learning_rate(first, self.schedule, steps, warmup_steps)
         options: dict[str, Any] = {"global_clipnorm": self.clip_norm}
         if self.average_weights is not None:
             options |= {"use_ema": True, "ema_momentum": self.average_weights}

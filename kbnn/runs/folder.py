@@ -79,6 +79,15 @@ class RunFolder:
         }
         write_json(self.config_file, content)
 
+    def check_no_recipe(self) -> None:
+        """Raise InputError if a recipe has begun here, whose last training the run would be."""
+        if self.recipe_file.exists():
+            raise InputError(
+                f"Expected a folder that does not exist yet, or is empty. Received: --run "
+                f"{self.path}, which holds a run. Continue it with --resume, or choose another "
+                "folder."
+            )
+
     def create_recipe(self, content: dict[str, Any]) -> None:
         """Begin a run by a recipe: make the folder and write `recipe.json`.
 
@@ -86,12 +95,7 @@ class RunFolder:
             InputError: as `check_new` does; or a recipe has begun here.
         """
         self.check_new()
-        if self.recipe_file.exists():
-            raise InputError(
-                f"Expected a folder that does not exist yet, or is empty. Received: --run "
-                f"{self.path}, which holds a run. Continue it with --resume, or choose another "
-                "folder."
-            )
+        self.check_no_recipe()
         self.path.mkdir(parents=True, exist_ok=True)
         write_json(self.recipe_file, {**content, "versions": versions()})
 

@@ -144,6 +144,16 @@ def test_wrong_options_are_refused_before_any_work(train, tmp_path, arguments, e
     assert not run.exists()
 
 
+def test_a_plain_run_does_not_begin_where_a_recipe_has(two_stages, train, images, tmp_path):
+    run = tmp_path / "run"
+    begin_recipe(RunFolder(run), "two", (), texts(images))
+    before = sorted(run.iterdir())
+    result = train("--data", "fashion_mnist_sample", "--run", run)
+    assert result.exit_code == 2
+    assert "Continue it with --resume" in " ".join(result.stderr.split())
+    assert sorted(run.iterdir()) == before
+
+
 def test_a_recipe_keeps_its_settings(two_stages, train, images, tmp_path):
     run = tmp_path / "run"
     begin_recipe(RunFolder(run), "two", (), texts(images))

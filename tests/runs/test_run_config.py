@@ -186,3 +186,18 @@ def test_options_have_the_settings_of_data_network_and_fit():
     names = [found.field.name for part in ("data", "network", "fit") for found in settings_of(part)]
     assert len(set(names)) == len(names)
     assert set(names) & set(TECHNIQUES) == set()
+
+
+def test_the_network_gets_its_activations():
+    info = SAMPLE.describe()
+    names = {layer.name for layer in Network(width=8, normalization="batch").build(info, {}).layers}
+    assert "end_relu" in names
+    none = Network(width=8, normalization="batch", end_activation="none").build(info, {})
+    assert not any(layer.name.startswith("end_") for layer in none.layers)
+    residual = Network("resnet20", width=8, normalization="batch", reactnet=True).build(info, {})
+    assert any(layer.name.endswith("_rprelu") for layer in residual.layers)
+
+
+def test_reactnets_activations_need_a_residual_network():
+    with pytest.raises(ValueError, match=r"Expected `reactnet` with a residual.*vgg_tiny"):
+        Network(reactnet=True)

@@ -111,7 +111,7 @@ class MemoryBank(Settings):
     per_anchor: bool = setting(
         False,
         "whether to draw negatives separately for each sample, from other classes only, which "
-        "sorts all rows for each sample and takes tens of times as long; by default there is one "
+        "sorts all rows for each sample and takes much longer; by default there is one "
         "draw for the batch, from which each sample leaves out its own class",
     )
     seed: int = setting(0, "the seed of the draws")

@@ -87,8 +87,8 @@ class ReleasedCode(Settings):
     )
     per_anchor: bool = setting(
         False,
-        "whether to draw negatives separately for each sample, as the code does, which takes tens "
-        "of times as long; by default there is one draw for the batch",
+        "whether to draw negatives separately for each sample, as the code does, which takes much "
+        "longer; by default there is one draw for the batch",
     )
 
     def for_data(self, data: data.DataInfo) -> "ReleasedCode":
