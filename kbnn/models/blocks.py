@@ -194,7 +194,7 @@ def end_normalization(normalization: Normalization, activation: str | None) -> N
     return "batch" if normalization == "binary" and activation is not None else normalization
 
 
-def check_end_activation(activation: Any, binary_classifier: bool) -> str | None:
+def resolve_end_activation(activation: Any, binary_classifier: bool) -> str | None:
     """Return the end activation of a network: None in front of a binary classifier.
 
     Raises:

@@ -76,7 +76,7 @@ def vgg_small(
     (Wu et al., 2018) and LQ-Nets (Zhang et al., 2018), with one fully connected layer.
     """
     _checks.positive_int("width", width)
-    end_activation = blocks.check_end_activation(end_activation, binary_classifier)
+    end_activation = blocks.resolve_end_activation(end_activation, binary_classifier)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -138,7 +138,7 @@ def vgg_tiny(
         ['logits']
     """
     _checks.positive_int("width", width)
-    end_activation = blocks.check_end_activation(end_activation, binary_classifier)
+    end_activation = blocks.resolve_end_activation(end_activation, binary_classifier)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,
@@ -206,7 +206,7 @@ def alexnet(
     normalization and before the sign, where the device does it on packed bits.
     """
     _checks.positive_int("width", width)
-    end_activation = blocks.check_end_activation(end_activation, binary_classifier)
+    end_activation = blocks.resolve_end_activation(end_activation, binary_classifier)
     options: dict[str, Any] = {
         "input_quantizer": input_quantizer,
         "kernel_quantizer": kernel_quantizer,

@@ -165,7 +165,7 @@ def resnet(
     activations are in a ResNet, as in the ablation of its paper.
     """
     _checks.positive_int("width", width)
-    end_activation = blocks.check_end_activation(end_activation, binary_classifier=False)
+    end_activation = blocks.resolve_end_activation(end_activation, binary_classifier=False)
     _checks.one_of("stem", stem, STEMS)
     _checks.one_of("shortcuts", shortcuts, SHORTCUTS)
     _checks.one_of("downsampling", downsampling, DOWNSAMPLING)
