@@ -1,4 +1,4 @@
-# Needs Python 3.10 to 3.12, make and a C++ compiler. `make PYTHON=python3.12 test` picks another.
+# Needs Python 3.10 to 3.13, make and a C++ compiler. `make PYTHON=python3.12 test` picks another.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -74,6 +74,8 @@ $(VENV)/.installed: setup.cfg pyproject.toml $(RUNTIME_SOURCES)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable ".[test,lint]"
+	# For Python 3.13, where pip cannot resolve Larq's requirements; elsewhere it is there already.
+	$(BIN)/pip install --quiet --no-deps larq==0.14.0 terminaltables
 	$(BIN)/pip install --quiet --no-deps --force-reinstall ./runtime
 	touch $@
 
@@ -90,4 +92,4 @@ $(WHEELS): $(RUNTIME_VENV)/.installed runtime/build_wheels.py
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(RUNTIME_VENV) build dist runtime/build runtime/dist
+	rm -rf $(VENV) $(RUNTIME_VENV) .venv-3.13 build dist runtime/build runtime/dist

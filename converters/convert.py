@@ -85,10 +85,11 @@ def convert(
         TypeError: the model is subclassed or belongs to Keras 3.
         ValueError: the model is not built or has weights that are not finite; `path` is not a
             `.tflite` file; `allow_float` names an unknown layer; the data do not fit the model;
-            `int8_agreement` is given without `calibration_data`.
+            `int8_agreement` is given without `calibration_data`; no interpreter can run the file
+            on `verify_data`.
         FileNotFoundError: the folder of `path` does not exist.
         ConversionError: a binary layer would run as floats, with its name and the reason; or LCE's
-            converter failed, with its own first message.
+            converter is not installed or failed, with its own first message.
         VerificationError: the file does not agree with Keras.
 
     Example:
@@ -109,6 +110,8 @@ def convert(
             "Expected `int8_agreement` together with `calibration_data`, which makes the file "
             f"int8. Received: int8_agreement={int8_agreement}, calibration_data=None"
         )
+    lce.check_installed()
+    interpreter = None if verify_data is None else interpreters.resolve_interpreter(None)
     _check_lint(device_model.frozen, allow_float)
     if verify_data is not None:
         check_fixed_sizes(model)
@@ -124,12 +127,12 @@ def convert(
     _check_report(report, graph, allow_float)
     with replace_file(path) as temporary:
         temporary.write_bytes(file.content)
-        if verification is not None:
+        if verification is not None and interpreter is not None:
             parity = compare(
                 device_model,
                 *(temporary, file, match_ports(model, file.graph), verification),
                 int8_agreement=least_agreement,
-                interpreter=interpreters.resolve_interpreter(None),
+                interpreter=interpreter,
                 progress=progress,
             )
             if not parity.passed:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import QuantConv2D, Quantizer, SteSign, serialize_quantizer
 from kbnn.converters.lint_rules import pads
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call, Shape
@@ -44,7 +44,7 @@ def device_graph(frozen: LintedModel) -> keras.Model:
             return _trimmed_padding(layer, frozen)
         if isinstance(layer, keras.layers.Dense) and frozen.runs_binary(layer):
             return _dense_as_convolution(layer, frozen)
-        if isinstance(layer, lq.layers.QuantConv2D) and frozen.runs_binary(layer):
+        if isinstance(layer, QuantConv2D) and frozen.runs_binary(layer):
             return _simpler_convolution(layer, frozen)
         if _is_redundant_sign(layer, frozen):
             return REMOVE
@@ -60,7 +60,7 @@ def device_graph(frozen: LintedModel) -> keras.Model:
         return rewrite(frozen.model, replace)
 
 
-class DenseAsConvolution(lq.layers.QuantConv2D):
+class DenseAsConvolution(QuantConv2D):
     """A binary dense layer as a 1x1 convolution.
 
     Attributes:
@@ -110,7 +110,7 @@ def _common_shape(calls: list[Call]) -> Shape:
 
 
 def _simpler_convolution(
-    layer: lq.layers.QuantConv2D, frozen: LintedModel
+    layer: QuantConv2D, frozen: LintedModel
 ) -> Replacement | keras.layers.Layer:
     config = layer.get_config()
     negative = pads(layer) and layer.pad_values == NEGATIVE
@@ -124,7 +124,7 @@ def _simpler_convolution(
 
 
 def _padded_before(
-    layer: lq.layers.QuantConv2D, convolution: keras.layers.Layer, shape: Shape
+    layer: QuantConv2D, convolution: keras.layers.Layer, shape: Shape
 ) -> Replacement:
     """A convolution on an image padded with -1, for which LCE has no packed operator."""
     # The lint rules allow only one padding in all calls of such a layer.
@@ -154,7 +154,7 @@ def _has_sign_directly_before(layer: keras.layers.Layer) -> bool:
 
 
 def _sign_config() -> dict[str, Any]:
-    return lq.quantizers.serialize(lq.quantizers.SteSign(dtype="float32"))
+    return serialize_quantizer(SteSign(dtype="float32"))
 
 
 def _trimmed_padding(
@@ -213,7 +213,7 @@ def _strided_users(calls: Iterable[Call]) -> list[keras.layers.Layer]:
 def _is_redundant_sign(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
     """Whether a layer is a sign, and only binary layers that take the sign again use it."""
     return (
-        isinstance(layer, lq.quantizers.Quantizer)
+        isinstance(layer, Quantizer)
         and is_sign(layer)
         and all(_reaches_only_signs(call, frozen) for call in frozen.calls_to(layer))
     )

@@ -16,28 +16,41 @@ LCE = "lce"
 INTERPRETERS = (RUNTIME, LCE)
 """kbnn-runtime, which also runs on a Raspberry Pi, and LCE's own interpreter."""
 
+_PACKAGES = {RUNTIME: "kbnn_runtime", LCE: "larq_compute_engine"}
+
 
 def installed_interpreters() -> tuple[str, ...]:
-    """The interpreters that are installed, kbnn-runtime first."""
-    found = importlib.util.find_spec("kbnn_runtime") is not None
-    return INTERPRETERS if found else (LCE,)
+    """The interpreters that are installed and work here, kbnn-runtime first."""
+    return tuple(name for name in INTERPRETERS if _obstacle(name) is None)
 
 
 def resolve_interpreter(name: str | None) -> str:
     """Check an interpreter's name. None means kbnn-runtime if it is installed, else LCE's.
 
     Raises:
-        ValueError: the name is unknown, or kbnn-runtime is not installed.
+        ValueError: the name is unknown, or the interpreter is not installed, or LCE's interpreter
+            cannot work with the installed NumPy.
     """
-    if name is None:
-        return installed_interpreters()[0]
-    _checks.one_of("interpreter", name, INTERPRETERS)
-    if name not in installed_interpreters():
-        raise ValueError(
-            "Expected an interpreter that is installed: pip install kbnn-runtime. "
-            f"Received: interpreter={name!r}"
-        )
-    return name
+    if name is not None:
+        _checks.one_of("interpreter", name, INTERPRETERS)
+    for candidate in INTERPRETERS if name is None else (name,):
+        obstacle = _obstacle(candidate)
+        if obstacle is None:
+            return candidate
+    raise ValueError(
+        "Expected an interpreter that can run the file: pip install kbnn-runtime. "
+        f"Received: interpreter={name!r}; {obstacle}"
+    )
+
+
+def _obstacle(name: str) -> str | None:
+    """Why an interpreter cannot be used here; None if it can."""
+    package = _PACKAGES[name]
+    if importlib.util.find_spec(package) is None:
+        return f"the package {package.replace('_', '-')} is not installed"
+    if name == LCE and int(np.__version__.partition(".")[0]) >= 2:
+        return f"LCE's interpreter fails with NumPy 2, and NumPy {np.__version__} is installed"
+    return None
 
 
 def predict(

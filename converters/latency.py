@@ -70,7 +70,7 @@ def latency(
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: it is not a valid `.tflite` file, an input has a size that is not fixed, or an
-            argument is out of range.
+            argument is out of range; an interpreter is not installed.
         ConversionError: an interpreter failed.
 
     Example:
@@ -79,11 +79,12 @@ def latency(
     >>> row.median                                                             # doctest: +SKIP
     0.31
     """
-    given = interpreters.installed_interpreters() if interpreter is None else interpreter
-    names = [
-        interpreters.resolve_interpreter(name)
-        for name in ([given] if isinstance(given, str) else given)
-    ]
+    given: Collection[str | None]
+    if interpreter is None:
+        given = interpreters.installed_interpreters() or [None]  # None is refused below
+    else:
+        given = [interpreter] if isinstance(interpreter, str) else interpreter
+    names = [interpreters.resolve_interpreter(name) for name in given]
     num_threads = _checks.integer("num_threads", num_threads, least=1)
     runs = _checks.integer("runs", runs, least=_ROUNDS)
     file = read_device_file(path)

@@ -1,8 +1,10 @@
 """Calls of Larq Compute Engine's converter and interpreter, which run in a worker process."""
 
 import atexit
+import importlib.util
 import os
 import pathlib
+import platform
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -19,6 +21,18 @@ WORKER = Worker(
     environment={"CUDA_VISIBLE_DEVICES": "-1", "PYTHONWARNINGS": "ignore"},
 )
 atexit.register(WORKER.close)
+
+
+def check_installed() -> None:
+    """Raise ConversionError if LCE, whose converter `to_flatbuffer` needs, is not installed."""
+    if importlib.util.find_spec("larq_compute_engine") is None:
+        raise ConversionError(
+            "Expected Larq Compute Engine, whose converter writes the file: "
+            "pip install larq-compute-engine==0.16.*, which has packages for Python 3.10 to 3.12 "
+            "on macOS, and on x86-64 also on Linux and Windows. "
+            f"Received: the package is not installed (Python {platform.python_version()}, "
+            f"{platform.system()} {platform.machine()})"
+        )
 
 
 def to_flatbuffer(frozen: keras.Model) -> bytes:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import larq as lq
 import numpy as np
 import tf_keras as keras
 
+from kbnn._larq import Quantizer
 from kbnn.graph.calls import Call, Shape
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS
 from kbnn.graph.padding import NEGATIVE, pads_nothing, same_paddings
@@ -56,7 +56,7 @@ _NO_PRODUCT = (
     keras.layers.LayerNormalization,
     keras.layers.Normalization,
     keras.layers.PReLU,
-    lq.quantizers.Quantizer,
+    Quantizer,
 )
 
 

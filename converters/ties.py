@@ -12,11 +12,11 @@ positions with that value, and the device decides all of them alike. Such bits a
 import itertools
 from typing import Any, NamedTuple
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import Quantizer, sign
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
 from kbnn.graph.rewrite import Replacement, rewrite
 
@@ -132,11 +132,11 @@ class TieProbe:
         for number, positions in self._flips:
             if number == call:
                 factor.flat[list(positions)] = -1.0
-        return lq.math.sign(z) * factor
+        return sign(z) * factor
 
     def _with_taps(self, layer: keras.layers.Layer) -> Replacement | None:
         """A copy of the layer with taps in place of its signs; None if it has none."""
-        if isinstance(layer, lq.quantizers.Quantizer) and is_sign(layer):
+        if isinstance(layer, Quantizer) and is_sign(layer):
             return Replacement(_Tap(self, name=layer.name, dtype="float32"), [])
         config = layer.get_config()
         taps: dict[str, Any] = {
@@ -164,19 +164,19 @@ def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.
 def _candidates(watched: ProbeRun) -> list[_Flip]:
     """The tied activations of the only image, nearest to zero first: in groups, then one by one."""
     together: dict[tuple[float, int, int], list[int]] = {}
-    for sign, z in enumerate(watched.signs):
+    for layer, z in enumerate(watched.signs):
         for i in np.flatnonzero(np.abs(z) < TIE):
             value = float(z.flat[i])
-            together.setdefault((value, sign, int(i) % z.shape[-1]), []).append(int(i))
+            together.setdefault((value, layer, int(i) % z.shape[-1]), []).append(int(i))
     ties = [
-        (sign, tuple(positions))
-        for (_, sign, _), positions in sorted(together.items(), key=lambda tie: abs(tie[0][0]))
+        (layer, tuple(positions))
+        for (_, layer, _), positions in sorted(together.items(), key=lambda tie: abs(tie[0][0]))
     ]
-    alone = [(sign, (i,)) for sign, positions in ties if len(positions) > 1 for i in positions]
+    alone = [(layer, (i,)) for layer, positions in ties if len(positions) > 1 for i in positions]
     return [*ties[:_MOST_CANDIDATES], *alone[:_MOST_CANDIDATES]]
 
 
-class _Tap(lq.quantizers.Quantizer):
+class _Tap(Quantizer):
     """The sign. It reports to a probe when the model runs eagerly."""
 
     precision = 1
@@ -187,4 +187,4 @@ class _Tap(lq.quantizers.Quantizer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         # Building the model calls it once with symbolic tensors.
-        return self._probe._sign(inputs) if tf.executing_eagerly() else lq.math.sign(inputs)
+        return self._probe._sign(inputs) if tf.executing_eagerly() else sign(inputs)

@@ -6,6 +6,7 @@ results/quickstart.json.
 """
 
 import argparse
+import contextlib
 import json
 import pathlib
 from importlib import metadata
@@ -16,6 +17,7 @@ import tf_keras as keras
 from rich.console import Console
 
 from kbnn import converters
+from kbnn.converters.interpreters import installed_interpreters
 
 
 def main() -> None:
@@ -47,10 +49,10 @@ def main() -> None:
     names = kbnn.data.describe("fashion_mnist_sample").class_names
     converters.write_sidecar(file, model, labels=names, scale=1 / 127.5, offset=-1.0)
 
-    # In both interpreters: kbnn-runtime, which a Raspberry Pi runs, and LCE's own.
+    # In each interpreter: kbnn-runtime, which a Raspberry Pi runs, and LCE's own if it works here.
     by_interpreter = {
         name: converters.verify(model, file, test, interpreter=name)
-        for name in ("kbnn-runtime", "lce")
+        for name in installed_interpreters()
     }
     for name, of_interpreter in by_interpreter.items():
         if not of_interpreter.passed:
@@ -87,17 +89,21 @@ def main() -> None:
         "test_images": parity.samples,
         "epochs": arguments.epochs,
         "seed": arguments.seed,
-        "versions": {
-            "kbnn": kbnn.__version__,
-            "tensorflow": metadata.version("tensorflow"),
-            "larq-compute-engine": metadata.version("larq-compute-engine"),
-            "larq": metadata.version("larq"),
-        },
+        "versions": {"kbnn": kbnn.__version__, **package_versions()},
     }
     path = arguments.out / "quickstart.json"
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
     print(f"wrote {file} and {path}")
+
+
+def package_versions() -> dict[str, str]:
+    """The versions of the packages that the results depend on, as far as they are installed."""
+    versions = {}
+    for package in ("tensorflow", "numpy", "larq", "larq-compute-engine"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
 
 
 if __name__ == "__main__":

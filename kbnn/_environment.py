@@ -30,7 +30,7 @@ def select_legacy_keras() -> None:
 
     Raises:
         ImportError: TensorFlow is already loaded with Keras 3, the environment asks for Keras 3,
-            or the package tf-keras is missing.
+            or the package tf-keras or Larq is missing.
     """
     if "tensorflow" in sys.modules:
         # Larq uses tf.keras, which stays Keras 3 if the user has only imported tf_keras.
@@ -56,7 +56,7 @@ def select_legacy_keras() -> None:
                 "Expected tf-keras to be installed, with the same minor version as TensorFlow. "
                 "Received: no such package. Run `pip install tf-keras`."
             ) from error
-        import larq  # noqa: F401
+        from kbnn import _larq  # noqa: F401
 
 
 @contextlib.contextmanager

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
+
+from kbnn._larq import sign
 
 __all__ = ["smooth_sign"]
 
@@ -61,8 +62,8 @@ def _tanh_or_sign(x: tf.Tensor, sharpness: tf.Tensor, hard: Any) -> tf.Tensor:
             return slope, tf.reduce_sum(slope * x) / sharpness
 
         if isinstance(hard, bool):
-            return (lq.math.sign(x) if hard else tf.tanh(sharpness * x)), gradient
-        signs_or_tanh = tf.cond(hard, lambda: lq.math.sign(x), lambda: tf.tanh(sharpness * x))
+            return (sign(x) if hard else tf.tanh(sharpness * x)), gradient
+        signs_or_tanh = tf.cond(hard, lambda: sign(x), lambda: tf.tanh(sharpness * x))
         return signs_or_tanh, gradient
 
     return call(x, sharpness)

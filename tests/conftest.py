@@ -17,6 +17,7 @@ import pytest
 import tf_keras as keras
 from tensorflow.python.framework.config import disable_op_determinism  # not in tf.config
 
+from kbnn.converters.interpreters import installed_interpreters
 from tests.child_process import ChildProcess
 
 _KBNN = [sys.executable, "-c", "from kbnn.cli.main import main; main()"]
@@ -27,6 +28,11 @@ def pytest_ignore_collect(collection_path: pathlib.Path) -> bool | None:
     """Look for doctests in the library, not in what the tests import or start."""
     is_helper = collection_path.suffix == ".py" and not collection_path.name.startswith("test_")
     return True if is_helper else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("lce") is not None and "lce" not in installed_interpreters():
+        pytest.skip("needs Larq Compute Engine, and NumPy 1")
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,13 @@ from importlib import metadata
 import pytest
 
 import kbnn
+from kbnn import _larq
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 # What a module imports comes before its own line here. A name is a package, or a module of kbnn.
 ORDER = [
+    {"_larq"},
     {"_version", "_environment", "_checks", "_files", "math"},
     {"_settings"},
     {"graph"},
@@ -76,6 +78,7 @@ KERAS_PRIVATE = re.compile(
     r"\b(_nodes_by_depth|_keras_history|_keras_mask|_is_graph_network|_network_nodes|inbound_nodes"
     r"|outbound_nodes|inbound_layers|keras_inputs|input_tensors|call_args|call_kwargs)\b"
 )
+LARQ = re.compile(r"^\s*(import|from) larq\b", re.MULTILINE)
 HOOKS = (
     *("frozen_layer", "frozen_quantizer", "outputs_are_binary", "check_kernel", "base"),
     *("carry_to", "activation_must_be_sign", "add_no_loss"),
@@ -95,6 +98,20 @@ def test_only_graph_hooks_looks_for_hooks():
     }
     assert not found
     assert lookup.search('getattr(layer, "frozen_layer", None)')
+
+
+def test_only_one_module_imports_larq():
+    found = {str(file.relative_to(ROOT)) for _, file in modules() if LARQ.search(file.read_text())}
+    assert found == {"kbnn/_larq.py"}
+
+
+def test_each_imported_name_of_larq_is_used():
+    imported = set()
+    for _, file in modules():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "kbnn._larq":
+                imported |= {alias.name for alias in node.names}
+    assert imported == set(_larq.__all__)
 
 
 @pytest.mark.parametrize("door", ["quantizers", "layers", "losses", "callbacks", "trainers"])

@@ -70,6 +70,14 @@ def test_a_missing_tf_keras_is_named():
     assert "pip install tf-keras" in result.stderr
 
 
+@pytest.mark.parametrize("package", ["larq", "terminaltables"])
+def test_a_missing_larq_is_named_with_the_command_that_installs_it(package):
+    result = python(f"import sys; sys.modules[{package!r}] = None; import kbnn")
+    assert "ImportError: Expected Larq to be installed. Received:" in result.stderr
+    assert package in result.stderr
+    assert "Run `pip install --no-deps larq==0.14.0 terminaltables`." in result.stderr
+
+
 def test_real_errors_are_not_swallowed_with_the_notes():
     result = python(
         "import os, sys\n"

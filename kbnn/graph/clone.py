@@ -2,9 +2,8 @@
 
 from typing import Any
 
-import larq as lq
-
 from kbnn import _checks
+from kbnn._larq import get_quantizer
 
 
 def clone(quantizer: Any, name: str) -> Any:
@@ -46,7 +45,7 @@ def clone(quantizer: Any, name: str) -> Any:
 
 def _from_name(quantizer: str | dict) -> Any:
     try:
-        return lq.quantizers.get(quantizer)
+        return get_quantizer(quantizer)
     except ValueError as error:
         raise ValueError(
             'Expected `quantizer` to be the name of a registered quantizer, as "ste_sign", or its '

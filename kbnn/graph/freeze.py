@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import NoOp, Quantizer, SteSign, quantized_scope, serialize_quantizer
 from kbnn.graph import hooks
 from kbnn.graph.inference import check_finite_weights, check_no_training_calls
 from kbnn.graph.larq_quantizers import (
@@ -91,7 +91,7 @@ def _freeze_layer(layer: keras.layers.Layer) -> Any:
     if isinstance(layer, _TRAINING_ONLY):
         return REMOVE
     _check_no_hidden_quantizers(layer)
-    if isinstance(layer, lq.quantizers.Quantizer):
+    if isinstance(layer, Quantizer):
         return _freeze_quantizer(layer)
     config = layer.get_config()
     if "dtype" in config:
@@ -101,19 +101,15 @@ def _freeze_layer(layer: keras.layers.Layer) -> Any:
         precision = getattr(getattr(layer, argument), "precision", None)
         config[argument] = None
         if precision is not None:
-            marker = lq.quantizers.NoOp(
-                precision=precision, name=f"{layer.name}_{argument}", dtype="float32"
-            )
-            config[argument] = lq.quantizers.serialize(marker)
+            marker = NoOp(precision=precision, name=f"{layer.name}_{argument}", dtype="float32")
+            config[argument] = serialize_quantizer(marker)
     for argument in list(config):
         if argument.endswith(("_constraint", "_regularizer")):
             config[argument] = None
     if getattr(layer, "input_quantizer", None) is not None:
-        config["input_quantizer"] = lq.quantizers.serialize(
-            _freeze_quantizer(layer.input_quantizer)
-        )
+        config["input_quantizer"] = serialize_quantizer(_freeze_quantizer(layer.input_quantizer))
     if is_quantizer(getattr(layer, "activation", None)):
-        config["activation"] = lq.quantizers.serialize(_freeze_quantizer(layer.activation))
+        config["activation"] = serialize_quantizer(_freeze_quantizer(layer.activation))
     values = [weight.numpy() for weight in weights_without_quantizers(layer)]
     for argument, kernel in kernels.items():
         values[_position(layer, getattr(layer, KERNEL_QUANTIZERS[argument]))] = kernel
@@ -140,7 +136,7 @@ def _freeze_quantizer(quantizer: Any) -> Any:
         return own
     name = getattr(quantizer, "name", None)
     if is_sign(quantizer):
-        return lq.quantizers.SteSign(name=name, dtype="float32")
+        return SteSign(name=name, dtype="float32")
     if isinstance(quantizer, keras.layers.Layer):
         return from_config(quantizer, {**quantizer.get_config(), "dtype": "float32"})
     return quantizer
@@ -148,7 +144,7 @@ def _freeze_quantizer(quantizer: Any) -> Any:
 
 def _quantized_kernels(layer: keras.layers.Layer) -> dict[str, np.ndarray]:
     """The layer's kernels as its forward pass reads them, by the argument that quantizes them."""
-    with lq.context.quantized_scope(True):
+    with quantized_scope(True):
         return {
             argument: tf.cast(tf.convert_to_tensor(getattr(layer, kernel)), tf.float32).numpy()
             for argument, kernel in KERNEL_QUANTIZERS.items()
@@ -166,10 +162,10 @@ def _check_no_hidden_quantizers(layer: keras.layers.Layer) -> None:
     inside = [
         module.name
         for module in layer.submodules
-        if isinstance(module, lq.quantizers.Quantizer) and id(module) not in own
+        if isinstance(module, Quantizer) and id(module) not in own
     ]
     # A quantizer may be made of others.
-    if inside and not isinstance(layer, lq.quantizers.Quantizer) and not own:
+    if inside and not isinstance(layer, Quantizer) and not own:
         raise TypeError(
             "Expected quantized layers to be layers of the model, or of a functional model nested "
             f"in it. Received: layer {layer.name!r} ({type(layer).__name__}) with the quantizers "

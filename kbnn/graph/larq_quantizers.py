@@ -3,10 +3,10 @@
 from collections.abc import Collection
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import ApproxSign, Quantizer, SteSign, SwishSign
 from kbnn.graph import hooks
 
 # A Larq layer's arguments that quantize a weight, and the weight that each one quantizes.
@@ -18,14 +18,14 @@ KERNEL_QUANTIZERS = {
 }
 
 # Their forward pass is the hard sign.
-_SIGNS = (lq.quantizers.SteSign, lq.quantizers.ApproxSign, lq.quantizers.SwishSign)
+_SIGNS = (SteSign, ApproxSign, SwishSign)
 _SIGN_FUNCTIONS = ("ste_sign", "approx_sign", "swish_sign")
 
 
 def is_quantizer(activation: Any) -> bool:
     """Whether an activation is a Larq quantizer, as an object or as a function."""
     return (
-        isinstance(activation, lq.quantizers.Quantizer)
+        isinstance(activation, Quantizer)
         or getattr(activation, "__name__", None) in _SIGN_FUNCTIONS
     )
 

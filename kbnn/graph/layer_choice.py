@@ -3,10 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal
 
-import larq as lq
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import Quantizer
 from kbnn.graph.larq_quantizers import has_binary_kernel, is_quantizer
 from kbnn.graph.layers import layers_of
 from kbnn.graph.nodes import producers
@@ -60,7 +60,7 @@ def input_quantizer_place(layer: keras.layers.Layer) -> str | None:
         "input_quantizer" or "activation", the attribute; "" if the layer is itself the quantizer;
         None if there is none.
     """
-    if isinstance(layer, lq.quantizers.Quantizer):
+    if isinstance(layer, Quantizer):
         return ""
     if getattr(layer, "input_quantizer", None) is not None:
         return "input_quantizer"

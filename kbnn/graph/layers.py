@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import larq as lq
 import tf_keras as keras
 
+from kbnn._larq import Quantizer
 from kbnn.graph.larq_quantizers import weights_without_quantizers
 
 
@@ -40,7 +40,7 @@ def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.laye
     unregistered = [
         f"{argument}={name}"
         for argument, value in config.items()
-        if isinstance(getattr(layer, argument, None), lq.quantizers.Quantizer)
+        if isinstance(getattr(layer, argument, None), Quantizer)
         for name in _unregistered_classes(value)
     ]
     # Keras raises an error of many lines, or puts the name of the class in its place.

@@ -4,11 +4,11 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import larq as lq
 import numpy as np
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import quantized_scope, should_quantize
 from kbnn.graph.layers import from_config, weights_by_name
 from kbnn.graph.nodes import has_graph
 from kbnn.graph.replay import copy_graph
@@ -138,13 +138,13 @@ def check_rewritable(model: Any, path: str = "model") -> None:
 @contextlib.contextmanager
 def _quantized_scope_restored() -> Iterator[None]:
     """Leave Larq's quantized scope if a layer fails in it. Larq itself stays inside."""
-    before = lq.context.should_quantize()
+    before = should_quantize()
     try:
         yield
     finally:
-        if lq.context.should_quantize() != before:
+        if should_quantize() != before:
             # Entering Larq's scope without leaving it sets it permanently.
-            lq.context.quantized_scope(before).__enter__()
+            quantized_scope(before).__enter__()
 
 
 def _pass_on_first_argument(first: Any, *_: Any, **__: Any) -> Any:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
-import larq as lq
 import tf_keras as keras
 
 from kbnn import _checks, layers, quantizers
+from kbnn._larq import QuantConv2D, QuantDense, WeightClip
 
 # How an architecture normalizes: a name, or a function that takes a name and returns a layer.
 Normalization = Literal["batch", "binary"] | Callable[[str], keras.layers.Layer]
@@ -103,7 +103,7 @@ def stem(
             f"Received: {input_quantizer=}, {kernel_quantizer=}"
         )
     x = layers.ThresholdEncoding(name="stem_encoding")(x)
-    x = lq.layers.QuantConv2D(
+    x = QuantConv2D(
         filters,
         size,
         strides=strides,
@@ -142,7 +142,7 @@ def binary_convolution(
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
-    x = lq.layers.QuantConv2D(
+    x = QuantConv2D(
         filters,
         size,
         strides=strides,
@@ -174,7 +174,7 @@ def binary_dense(
     """
     if input_quantizer is None:
         x = keras.layers.ReLU(name=f"{name}_relu")(x)
-    x = lq.layers.QuantDense(
+    x = QuantDense(
         units,
         use_bias=False,
         **_quantization(name, _before(input_quantizer, normalization), kernel_quantizer, **kernel),
@@ -235,10 +235,10 @@ def binary_classifier(
     before = _before(input_quantizer, normalization)
     quantization = _quantization("classifier", before, kernel_quantizer, **kernel)
     if len(x.shape) == 4:
-        x = lq.layers.QuantConv2D(classes, 1, use_bias=False, **quantization)(x)
+        x = QuantConv2D(classes, 1, use_bias=False, **quantization)(x)
         x = keras.layers.GlobalAveragePooling2D(name="average_pool")(x)
     else:
-        x = lq.layers.QuantDense(classes, use_bias=False, **quantization)(x)
+        x = QuantDense(classes, use_bias=False, **quantization)(x)
     x = keras.layers.BatchNormalization(
         momentum=BATCH_NORM_MOMENTUM, dtype="float32", name="logits"
     )(x)
@@ -285,7 +285,7 @@ def _quantization(
         initializer = type(initializer).from_config(initializer.get_config())
     clips = isinstance(kernel_constraint, str) and kernel_constraint == CLIP
     if clips:
-        kernel_constraint = None if kernel_quantizer is None else lq.constraints.WeightClip()
+        kernel_constraint = None if kernel_quantizer is None else WeightClip()
     return {
         "name": name,
         "input_quantizer": quantizers.clone(input_quantizer, f"{name}_input_quantizer"),

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import larq as lq
 import tf_keras as keras
 
+from kbnn._larq import SteSign, larq_summary, serialize_quantizer
 from kbnn.graph.freeze import freeze
 from kbnn.graph.rewrite import rewrite
 from kbnn.graph.signs import inputs_are_binary
@@ -29,7 +29,7 @@ def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) ->
     >>> kbnn.models.summary(kbnn.models.vgg_tiny(width=8))      # doctest: +ELLIPSIS
     +vgg_tiny stats...
     """
-    lq.models.summary(rewrite(freeze(model), _with_input_bits), print_fn=print_fn)
+    larq_summary(rewrite(freeze(model), _with_input_bits), print_fn=print_fn)
 
 
 def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
@@ -38,5 +38,5 @@ def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
         return None
     if not inputs_are_binary(layer):
         return None
-    sign = lq.quantizers.serialize(lq.quantizers.SteSign(name=f"{layer.name}_input_quantizer"))
+    sign = serialize_quantizer(SteSign(name=f"{layer.name}_input_quantizer"))
     return type(layer).from_config({**layer.get_config(), "input_quantizer": sign})

@@ -3,9 +3,9 @@
 from collections.abc import Collection
 from typing import Any
 
-import larq as lq
 import tf_keras as keras
 
+from kbnn._larq import Quantizer, WeightClip
 from kbnn.graph import hooks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import (
@@ -108,7 +108,7 @@ def requantize(
         changes = changes_by_id.get(id(layer))
         if changes is None:
             return None
-        if isinstance(layer, lq.quantizers.Quantizer):
+        if isinstance(layer, Quantizer):
             new_sign = _clone_for(layer, given["input"], layer.name)
             return REMOVE if new_sign is None else _as_layer(new_sign, layer.name)
         _check_comparison(layer, changes, given)
@@ -146,7 +146,7 @@ def _clips(layer: keras.layers.Layer, new_quantizers: dict[str, Any]) -> dict[st
         constraint = argument.replace("quantizer", "constraint")
         was_real = getattr(layer, argument) is None and new_quantizers[argument] is not None
         if was_real and getattr(layer, constraint, None) is None:
-            found[constraint] = lq.constraints.WeightClip()
+            found[constraint] = WeightClip()
     return found
 
 
@@ -193,7 +193,7 @@ def _changes(
         and hasattr(layer, argument)
         and not (only_present and getattr(layer, argument) is None)
     }
-    is_sign_itself = isinstance(layer, lq.quantizers.Quantizer)
+    is_sign_itself = isinstance(layer, Quantizer)
     if "input" in kinds and (is_sign_itself or is_quantizer(getattr(layer, "activation", None))):
         changes["activation"] = "input"
     return changes

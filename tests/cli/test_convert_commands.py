@@ -89,6 +89,7 @@ def test_a_file_that_is_no_sidecar_is_not_replaced(small_model, tmp_path):
     assert other.read_text() == "[]"
 
 
+@pytest.mark.lce
 def test_benchmark_times_both_interpreters(converted):
     result = kbnn("benchmark", converted[0], "--runs", 5, "--json")
     assert result.exit_code == 0, result.stderr
@@ -125,7 +126,9 @@ def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     assert (alone.exit_code, "together with --int8" in alone.stderr) == (2, True)
 
 
-@pytest.mark.parametrize("interpreter", ["kbnn-runtime", "lce"])
+@pytest.mark.parametrize(
+    "interpreter", ["kbnn-runtime", pytest.param("lce", marks=pytest.mark.lce)]
+)
 def test_verify_passes_on_the_file_of_the_run(finished, converted, interpreter):
     named = ("--interpreter", interpreter)
     result = kbnn("verify", finished[0], converted[0], *named, "--json")

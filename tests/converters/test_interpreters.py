@@ -1,8 +1,9 @@
 """Both interpreters run a file alike, the choice between them, and how long they take."""
 
-import builtins
-import importlib.util
 import json
+import platform
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import tf_keras as keras
 
 import kbnn_runtime
 from kbnn import converters
-from kbnn.converters import interpreters
-from kbnn.converters.interpreters import INTERPRETERS
+from kbnn.converters import interpreters, lce
 from tests.converters.networks import chain, images, randomised
+
+EACH_INTERPRETER = ["kbnn-runtime", pytest.param("lce", marks=pytest.mark.lce)]
 
 
 @pytest.fixture
@@ -23,20 +25,15 @@ def converted(plain_chain):
 
 @pytest.fixture
 def without_runtime(monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name: None if name == "kbnn_runtime" else find(name)
-    )
-    really_import = builtins.__import__
-
-    def refuse(name, *arguments, **options):
-        if name == "kbnn_runtime":
-            raise ModuleNotFoundError(name)
-        return really_import(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "kbnn_runtime", None)
 
 
+@pytest.fixture
+def without_lce(monkeypatch):
+    monkeypatch.setitem(sys.modules, "larq_compute_engine", None)
+
+
+@pytest.mark.lce
 @pytest.mark.parametrize("network", ["plain_chain", "plain_residual"])
 def test_both_agree_with_keras(network, request):
     model, path, _, x = request.getfixturevalue(network)
@@ -58,13 +55,13 @@ def _text(parity):
     return capture.get()
 
 
-def test_a_wrong_file_is_found_by_both(converted):
+@pytest.mark.parametrize("name", EACH_INTERPRETER)
+def test_a_wrong_file_is_found(converted, name):
     _, path = converted
     other = randomised(chain(classifier_activation=None), seed=3)
-    for name in INTERPRETERS:
-        parity = converters.verify(other, path, images(other, 20), interpreter=name)
-        assert not parity.passed
-        assert parity.interpreter == name
+    parity = converters.verify(other, path, images(other, 20), interpreter=name)
+    assert not parity.passed
+    assert parity.interpreter == name
 
 
 def test_several_inputs_and_outputs_find_their_places(tmp_path):
@@ -77,17 +74,74 @@ def test_several_inputs_and_outputs_find_their_places(tmp_path):
     converters.convert(model, path)
     draw = np.random.default_rng(0)
     data = ((draw.normal(size=(20, 4)).astype("f"), draw.normal(size=(20, 3)).astype("f")),)
-    for name in INTERPRETERS:
+    for name in interpreters.installed_interpreters():
         assert converters.verify(model, path, data, interpreter=name).passed
 
 
+@pytest.mark.lce
 def test_lces_interpreter_serves_where_kbnn_runtime_is_not_installed(converted, without_runtime):
     model, path = converted
     assert interpreters.installed_interpreters() == ("lce",)
     assert converters.verify(model, path, images(model, 4)).interpreter == "lce"
-    with pytest.raises(ValueError, match="Expected an interpreter that is installed"):
+    with pytest.raises(ValueError, match="kbnn-runtime is not installed"):
         converters.verify(model, path, images(model, 4), interpreter="kbnn-runtime")
     assert [one.interpreter for one in converters.latency(path, runs=5)] == ["lce"]
+
+
+def test_without_lce_the_other_interpreter_serves(converted, without_lce):
+    model, path = converted
+    assert interpreters.installed_interpreters() == ("kbnn-runtime",)
+    assert converters.verify(model, path, images(model, 4)).interpreter == "kbnn-runtime"
+    assert [one.interpreter for one in converters.latency(path, runs=5)] == ["kbnn-runtime"]
+    with pytest.raises(ValueError, match=r"Received: .*larq-compute-engine is not installed"):
+        converters.verify(model, path, images(model, 4), interpreter="lce")
+
+
+@pytest.mark.lce
+def test_lces_interpreter_is_refused_with_numpy_2(converted, monkeypatch):
+    monkeypatch.setattr(np, "__version__", "2.4.1")
+    model, _ = converted
+    assert interpreters.installed_interpreters() == ("kbnn-runtime",)
+    expected = (
+        "Expected an interpreter that can run the file: pip install kbnn-runtime. Received: "
+        "interpreter='lce'; LCE's interpreter fails with NumPy 2, and NumPy 2.4.1 is installed"
+    )
+    for call in (
+        lambda: converters.verify(model, "absent.tflite", None, interpreter="lce"),
+        lambda: converters.latency("absent.tflite", interpreter=["lce"]),
+    ):
+        with pytest.raises(ValueError, match=re.escape(expected)):
+            call()
+
+
+def test_without_any_interpreter_the_work_does_not_begin(converted, without_lce, without_runtime):
+    model, _ = converted
+    for call in (
+        lambda: converters.verify(model, "absent.tflite", None),
+        lambda: converters.latency("absent.tflite"),
+    ):
+        with pytest.raises(ValueError, match="pip install kbnn-runtime"):
+            call()
+
+
+def test_convert_without_lce_says_where_it_is_to_be_had(without_lce, tmp_path):
+    path = tmp_path / "model.tflite"
+    with pytest.raises(
+        converters.ConversionError, match="pip install larq-compute-engine"
+    ) as found:
+        converters.convert(chain(), path)
+    assert f"Python {platform.python_version()}" in str(found.value)
+    assert not path.exists()
+
+
+def test_verify_data_without_an_interpreter_is_refused_before_the_conversion(
+    without_runtime, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(np, "__version__", "2.4.1")
+    monkeypatch.setattr(lce, "to_flatbuffer", None)
+    model = chain()
+    with pytest.raises(ValueError, match="Expected an interpreter that can run the file"):
+        converters.convert(model, tmp_path / "model.tflite", verify_data=images(model, 4))
 
 
 def test_an_unknown_interpreter_is_refused_before_any_work(converted):
@@ -111,6 +165,7 @@ def test_a_failure_of_the_runtime_is_an_error_of_the_conversion(converted, monke
         converters.verify(model, path, images(model, 4), interpreter="kbnn-runtime")
 
 
+@pytest.mark.lce
 def test_latency_is_measured_for_each_interpreter(converted):
     _, path = converted
     found = converters.latency(path, num_threads=2, runs=7)
@@ -140,4 +195,5 @@ def test_latency_of_inputs_of_every_type(tmp_path):
     model = keras.Model([image, index], keras.layers.Dense(2)(x))
     path = tmp_path / "model.tflite"
     converters.convert(model, path)
-    assert len(converters.latency(path, runs=5)) == 2
+    found = converters.latency(path, runs=5)
+    assert len(found) == len(interpreters.installed_interpreters())

@@ -9,6 +9,8 @@ import pytest
 
 from kbnn.converters import ConversionError, lce
 
+pytestmark = pytest.mark.lce
+
 
 def test_the_converters_own_first_error_is_shown(tmp_path):
     with pytest.raises(ConversionError, match=r"failed in `convert`.*SavedModel file does not exi"):

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import Quantizer, SteSign, register_alias
 from kbnn.graph import hooks
 from kbnn.graph.clone import clone
 from kbnn.graph.larq_quantizers import is_sign
@@ -14,10 +14,10 @@ from kbnn.techniques.contrastive.negatives import load_negatives
 
 
 # Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
-@lq.utils.register_alias("contrastive_sign")
-@lq.utils.register_alias("ContrastiveSign")
+@register_alias("contrastive_sign")
+@register_alias("ContrastiveSign")
 @keras.utils.register_keras_serializable(package="kbnn")
-class ContrastiveSign(lq.quantizers.Quantizer):
+class ContrastiveSign(Quantizer):
     r"""Wraps an input quantizer and adds the contrastive term of its inputs and outputs.
 
     $$a_B = q(a_F), \qquad L = L_{task} + \lambda\, L_{contrast}(a_B, a_F)$$
@@ -108,7 +108,7 @@ class ContrastiveSign(lq.quantizers.Quantizer):
         if not isinstance(self.base, keras.layers.Layer):
             return self.base
         if is_sign(self.base):
-            return lq.quantizers.SteSign(name=self.name, dtype="float32")
+            return SteSign(name=self.name, dtype="float32")
         config = self.base.get_config()
         return type(self.base).from_config({**config, "name": self.name, "dtype": "float32"})
 

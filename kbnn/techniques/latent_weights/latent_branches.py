@@ -4,10 +4,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import BaseLayer, MagnitudeAwareSign, NoOp
 from kbnn.graph.larq_quantizers import has_binary_kernel, kernel_quantizers
 from kbnn.graph.layers import layers_of, weights_by_name
 from kbnn.graph.replay import copy_graph
@@ -57,7 +57,7 @@ def add_latent_branches(
             if isinstance(layer, keras.Model):
                 new_layers[id(layer)] = copy_graph(layer, new_layer, name)
             elif any(map(has_binary_kernel, [layer, *_inner_layers(layer)])):
-                if not isinstance(layer, lq.layers_base.BaseLayer):
+                if not isinstance(layer, BaseLayer):
                     raise ValueError(
                         "Expected layers of Larq where kernels are quantized. "
                         f"Received: {layer.name!r}, a {type(layer).__name__}"
@@ -88,7 +88,7 @@ def _inner_layers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
 
 def _rescale_as_quantized(quantizer: Any, kernel: tf.Tensor) -> tf.Tensor:
     """Rescale a kernel to the mean absolute value that it has when it is quantized."""
-    if isinstance(quantizer, lq.quantizers.MagnitudeAwareSign | lq.quantizers.NoOp):
+    if isinstance(quantizer, MagnitudeAwareSign | NoOp):
         return rescale_to_mean_abs(kernel)
     if isinstance(quantizer, SmoothSign):
         return rescale_to_mean_abs(

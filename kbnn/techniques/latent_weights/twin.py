@@ -4,11 +4,11 @@ import functools
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import BaseLayer
 from kbnn.graph.larq_quantizers import (
     KERNEL_QUANTIZERS,
     is_binary,
@@ -187,7 +187,7 @@ class _TwinBuilder:
             weights_without_quantizers(layer)
         ):
             latent = functools.partial(LatentLayer, layer, activation=self._activation, name=name)
-            if is_binary(layer) and isinstance(layer, (lq.layers_base.BaseLayer, *SHAREABLE)):
+            if is_binary(layer) and isinstance(layer, (BaseLayer, *SHAREABLE)):
                 transforms = dict.fromkeys(kernel_quantizers(layer), self._transform)
                 return latent(kernels, transforms=transforms)
             if isinstance(layer, SHAREABLE) and is_shared:

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import Quantizer, register_alias, sign, ste_sign
 from kbnn.techniques.noisy_supervision.filter_mapping import MAPPINGS, FilterMapping
 from kbnn.techniques.noisy_supervision.losses import check_rates, unbiased_squared_error
 
@@ -17,10 +17,10 @@ STARTS = ("residual", "random")
 
 
 # Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
-@lq.utils.register_alias("learned_sign")
-@lq.utils.register_alias("LearnedSign")
+@register_alias("learned_sign")
+@register_alias("LearnedSign")
 @keras.utils.register_keras_serializable(package="kbnn")
-class LearnedSign(lq.quantizers.Quantizer):
+class LearnedSign(Quantizer):
     r"""Learn the signs of whole filters, instead of taking the sign of each weight.
 
     A mapping network $f_\theta$, one for each layer, computes a prediction $p$ from the latent
@@ -234,12 +234,12 @@ class LearnedSign(lq.quantizers.Quantizer):
         return kernel + self.residual_scale * scale * mapped, scale
 
     def _binarize(self, prediction: tf.Tensor) -> tf.Tensor:
-        return lq.quantizers.ste_sign(prediction, self.clip_value)
+        return ste_sign(prediction, self.clip_value)
 
     def _loss(
         self, kernel: tf.Tensor, prediction: tf.Tensor, scale: tf.Tensor, signs: tf.Tensor
     ) -> tf.Tensor:
-        labels = tf.stop_gradient(lq.math.sign(tf.cast(kernel, tf.float32)))
+        labels = tf.stop_gradient(sign(tf.cast(kernel, tf.float32)))
         outputs = signs if self.loss_on == "hard" else tf.tanh(prediction / scale)
         losses = unbiased_squared_error(outputs, labels, *self.noise_rate)
         return tf.reduce_mean(losses) if self.reduction == "mean" else tf.reduce_sum(losses)

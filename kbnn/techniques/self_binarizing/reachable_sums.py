@@ -2,19 +2,19 @@
 
 from typing import Any, NamedTuple
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import QuantConv1D, QuantConv2D, QuantConv3D, QuantDense, quantized_scope
 from kbnn.graph.nodes import producers
 from kbnn.graph.signs import inputs_are_binary
 
 _BINARY_LAYERS = (
-    lq.layers.QuantConv1D,
-    lq.layers.QuantConv2D,
-    lq.layers.QuantConv3D,
-    lq.layers.QuantDense,
+    QuantConv1D,
+    QuantConv2D,
+    QuantConv3D,
+    QuantDense,
 )
 # At inference each output of these layers is one of their inputs of the same channel.
 _SELECTING_LAYERS = (
@@ -103,7 +103,7 @@ def reachable_sums(layer: keras.layers.Layer) -> ReachableSums | None:
         or not inputs_are_binary(producer)
     ):
         return None
-    with lq.context.quantized_scope(True):
+    with quantized_scope(True):
         kernel = np.abs(tf.cast(tf.convert_to_tensor(producer.kernel), "float64"))
     kernel = kernel.reshape(-1, kernel.shape[-1])
     if not (kernel > 0).all() or np.ptp(kernel, axis=0).max() > 0:

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import register_alias
 from kbnn.graph.hooks import base_quantizer
 from kbnn.graph.larq_quantizers import copy_quantizer_weights, quantizers_of
 from kbnn.graph.rewrite import Replacement, rewrite
@@ -69,7 +69,7 @@ def smooth_network(model: keras.Model) -> keras.Model:
     return copy
 
 
-@lq.utils.register_alias("_AlwaysSmooth")  # Larq's loader of `.h5` files looks here
+@register_alias("_AlwaysSmooth")  # Larq's loader of `.h5` files looks here
 @keras.utils.register_keras_serializable(package="kbnn")
 class _AlwaysSmooth(SmoothSign):
     """A `SmoothSign` that is in training always."""

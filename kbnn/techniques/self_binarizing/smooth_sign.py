@@ -2,11 +2,11 @@
 
 from typing import Any
 
-import larq as lq
 import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import Quantizer, SteSign, register_alias
 from kbnn.math import smooth_sign
 
 # An infinite sharpness would turn 0 into NaN.
@@ -14,10 +14,10 @@ _LARGEST = 1e30
 
 
 # Larq's loader of `.h5` files and its layers look quantizers up by these bare names.
-@lq.utils.register_alias("smooth_sign")
-@lq.utils.register_alias("SmoothSign")
+@register_alias("smooth_sign")
+@register_alias("SmoothSign")
 @keras.utils.register_keras_serializable(package="kbnn")
-class SmoothSign(lq.quantizers.Quantizer):
+class SmoothSign(Quantizer):
     r"""A sign whose gradient is that of a tanh; in training it can be the tanh itself.
 
     $$q(x) = \begin{cases} \tanh(\nu x) & \text{in training, unless the forward pass is hard} \\
@@ -103,9 +103,9 @@ class SmoothSign(lq.quantizers.Quantizer):
             is_hard = tf.logical_or(is_hard, tf.logical_not(tf.cast(training, tf.bool)))
         return smooth_sign(inputs, self.sharpness, hard_forward=is_hard)
 
-    def frozen_quantizer(self) -> lq.quantizers.Quantizer:
+    def frozen_quantizer(self) -> Quantizer:
         """Return the Larq quantizer that replaces this one in a frozen model."""
-        return lq.quantizers.SteSign(name=self.name, dtype="float32")
+        return SteSign(name=self.name, dtype="float32")
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **self._initial}

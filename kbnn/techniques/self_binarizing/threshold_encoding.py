@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
 from kbnn import _checks
+from kbnn._larq import sign
 from kbnn.graph.clone import clone
 
 
@@ -77,7 +77,7 @@ class ThresholdEncoding(keras.layers.Layer):
         differences = tf.cast(inputs, tf.float32)[..., None] - self.thresholds
         channels = self._channels * self.levels
         shape = tf.concat([tf.shape(inputs)[:-1], [channels]], axis=0)
-        signs = tf.reshape(lq.math.sign(differences), shape)
+        signs = tf.reshape(sign(differences), shape)
         signs = tf.ensure_shape(signs, [*inputs.shape[:-1], channels])
         return tf.cast(signs, self.compute_dtype)
 
