@@ -180,4 +180,4 @@ def test_fields_describe_themselves():
         "source": ("nothing|bank", "nothing"),
         "teacher": ("network", "none"),
     }
-    assert "        weight: Weight of it. Default: 0.1.\n" in Example.__doc__
+    assert "\nArgs:\n    weight: Weight of it. Default: 0.1.\n" in Example.__doc__

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import re
 import textwrap
 import typing
@@ -12,7 +13,7 @@ from kbnn._settings import values
 from kbnn._settings.field import REQUIRED, Field
 
 S = TypeVar("S", bound="Settings")
-_INDENT, _MORE = " " * 8, " " * 12
+_INDENT, _MORE = " " * 4, " " * 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +96,9 @@ def document_settings(cls: type[S]) -> type[S]:
         default = "" if field.is_required else f" Default: {field.default_text}."
         text = f"{name}: {field.help[0].upper()}{field.help[1:]}.{default}"
         lines.append(textwrap.fill(text, 100, initial_indent=_INDENT, subsequent_indent=_MORE))
-    cls.__doc__ = (cls.__doc__ or "").replace(f"{_INDENT}{{settings}}", "\n".join(lines))
+    # Python 3.13 removes the indentation of docstrings, earlier versions keep it.
+    docstring = inspect.cleandoc(cls.__doc__ or "")
+    cls.__doc__ = docstring.replace(f"{_INDENT}{{settings}}", "\n".join(lines))
     return cls
 
 

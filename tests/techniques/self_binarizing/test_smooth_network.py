@@ -82,13 +82,15 @@ def test_a_sharper_network_agrees_more_with_its_signs():
     x = np.concatenate([images for images, _ in test.take(10)])
     hard = model(x).numpy().argmax(axis=-1)
     agreement = []
-    for sharpness in (1.0, 10.0, 100.0, 1000.0, 10_000.0):
+    # Far apart: how much a factor of 10 changes depends on the trained network, whose weights
+    # depend on the number of threads.
+    for sharpness in (1.0, 100.0, 10_000.0):
         sharpen(model, sharpness)
         smooth = kbnn.techniques.smooth_network(model)
         agreement.append(np.mean(smooth(x).numpy().argmax(axis=-1) == hard))
-    assert agreement == sorted(agreement)
+    assert agreement[0] < agreement[1] < agreement[2]
     assert agreement[0] < 0.5
-    assert agreement[-1] > 0.99
+    assert agreement[2] > 0.99
 
 
 @pytest.mark.slow
