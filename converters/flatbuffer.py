@@ -7,7 +7,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
-_TYPES: dict[int, np.dtype] = {
+TYPES: dict[int, np.dtype] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
     schema.TensorType.INT32: np.dtype(np.int32),
@@ -16,6 +16,12 @@ _TYPES: dict[int, np.dtype] = {
     schema.TensorType.BOOL: np.dtype(np.bool_),
     schema.TensorType.INT8: np.dtype(np.int8),
     schema.TensorType.INT16: np.dtype(np.int16),
+}
+
+BUILTIN_NAMES: dict[int, str] = {
+    number: name
+    for name, number in vars(schema.BuiltinOperator).items()
+    if not name.startswith("_")
 }
 
 
@@ -79,7 +85,7 @@ def read(content: bytes) -> Flatbuffer:
     @functools.cache
     def tensor(index: int) -> Tensor:
         found = graph.tensors[index]
-        dtype = _TYPES.get(found.type)
+        dtype = TYPES.get(found.type)
         shape = tuple(int(size) for size in found.shape) if found.shape is not None else ()
         raw = model.buffers[found.buffer].data
         data = None
@@ -94,10 +100,10 @@ def read(content: bytes) -> Flatbuffer:
 
     operators = [
         Operator(
-            _operator_name(model.operatorCodes[operator.opcodeIndex]),
+            operator_name(model.operatorCodes[operator.opcodeIndex]),
             [tensor(i) if i >= 0 else None for i in operator.inputs],
             [tensor(i) for i in operator.outputs],
-            _options(operator),
+            read_options(operator),
         )
         for operator in graph.operators
     ]
@@ -133,24 +139,17 @@ def unpack_filters(packed: np.ndarray, channels: int) -> np.ndarray:
     return np.transpose(1.0 - 2.0 * bits.astype(np.float32), (1, 2, 3, 0))
 
 
-def _operator_name(code: Any) -> str:
+def operator_name(code: Any) -> str:
+    """The name of an operator, by its code in the schema's object API."""
     if code.customCode:
         return code.customCode.decode()
     # Older converters set only the 8-bit field, newer ones set both.
     number = max(code.builtinCode, code.deprecatedBuiltinCode)
-    return _builtin_names()[number]
+    return BUILTIN_NAMES[number]
 
 
-@functools.cache
-def _builtin_names() -> dict[int, str]:
-    return {
-        number: name
-        for name, number in vars(schema.BuiltinOperator).items()
-        if not name.startswith("_")
-    }
-
-
-def _options(operator: Any) -> dict[str, Any]:
+def read_options(operator: Any) -> dict[str, Any]:
+    """The options of an operator of the schema's object API."""
     if operator.customOptions is not None and len(operator.customOptions):
         loaded = flexbuffers.Loads(bytes(operator.customOptions))
         return loaded if isinstance(loaded, dict) else {}

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters.errors import ConversionError
+from kbnn.converters.saved_model import save_for_conversion
 from kbnn.converters.worker import Worker, WorkerError
 
 WORKER = Worker(
@@ -46,7 +46,7 @@ def to_flatbuffer(frozen: keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         saved_model = os.path.join(folder, "saved_model")
         output = pathlib.Path(folder, "model.tflite")
-        _save(frozen, saved_model)
+        save_for_conversion(frozen, saved_model)
         call_lce("convert", saved_model=saved_model, output=str(output))
         return output.read_bytes()
 
@@ -122,26 +122,3 @@ def _write_arrays(batch: list[np.ndarray], folder: str) -> list[str]:
     for file, array in zip(files, batch, strict=True):
         np.save(file, array, allow_pickle=False)
     return files
-
-
-def _save(model: keras.Model, folder: str) -> None:
-    """Write a SavedModel whose signature has the Keras names of inputs and outputs."""
-    specs = [
-        tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype, name=name)
-        for name, tensor in zip(model.input_names, model.inputs, strict=True)
-    ]
-
-    @tf.function(input_signature=specs)
-    def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, list(inputs))))
-        return dict(zip(model.output_names, outputs, strict=True))
-
-    module = tf.Module()
-    function = serve.get_concrete_function()
-    module.variables_of_model = list(function.graph.variables)
-    handles = {id(variable.handle) for variable in module.variables_of_model}
-    if any(x.dtype == tf.resource and id(x) not in handles for x in function.captured_inputs):
-        # A lookup table, say, which the model knows. With a model, Keras traces every layer again,
-        # several times, and that takes far longer than everything else.
-        module.model = model
-    tf.saved_model.save(module, folder, signatures={"serving_default": serve})
