@@ -14,6 +14,7 @@ from kbnn.converters import interpreters, lce
 from kbnn.converters.device_file import parse_device_file
 from kbnn.converters.device_model import DeviceModel
 from kbnn.converters.errors import ConversionError, VerificationError
+from kbnn.converters.flatbuffer import check_operators
 from kbnn.converters.int8 import first_calibration_images, quantize_real_layers
 from kbnn.converters.layer_report import build_report
 from kbnn.converters.linted_model import LintedModel
@@ -21,6 +22,12 @@ from kbnn.converters.ports import match_ports
 from kbnn.converters.report import Report
 from kbnn.converters.samples import Samples
 from kbnn.converters.verify import Progress, check_agreement, check_fixed_sizes, compare
+from kbnn.converters.writer import write
+
+KBNN = "kbnn"
+LCE = "lce"
+CONVERTERS = (KBNN, LCE)
+"""kbnn's own writer, and Larq Compute Engine's converter."""
 
 
 class Conversion(NamedTuple):
@@ -45,6 +52,7 @@ def convert(
     verify_data: Any = None,
     int8_agreement: float | None = None,
     allow_float: Collection[str] = (),
+    converter: str = KBNN,
     progress: Progress | None = None,
 ) -> Conversion:
     """Freeze a model, convert it to an LCE `.tflite` file, and check the file.
@@ -65,6 +73,8 @@ def convert(
         int8_agreement: with `calibration_data`, the share of equal classes that the file must reach
             on `verify_data` (see `verify`). None means 0.95.
         allow_float: names of binary layers that may run as floats on the device.
+        converter: "kbnn", which writes the file itself, or "lce" for Larq Compute Engine's own
+            converter.
         progress: called as `progress(done, total)` while the data are compared; `total` may be
             None.
 
@@ -85,11 +95,12 @@ def convert(
         TypeError: the model is subclassed or belongs to Keras 3.
         ValueError: the model is not built or has weights that are not finite; `path` is not a
             `.tflite` file; `allow_float` names an unknown layer; the data do not fit the model;
-            `int8_agreement` is given without `calibration_data`; no interpreter can run the file
-            on `verify_data`.
+            `int8_agreement` is given without `calibration_data`; the converter is unknown; no
+            interpreter can run the file on `verify_data`.
         FileNotFoundError: the folder of `path` does not exist.
-        ConversionError: a binary layer would run as floats, with its name and the reason; or LCE's
-            converter is not installed or failed, with its own first message.
+        ConversionError: a binary layer would run as floats, with its name and the reason; the file
+            would need an operator that no runtime has; or the converter failed, with its own first
+            message, or is LCE's and not installed.
         VerificationError: the file does not agree with Keras.
 
     Example:
@@ -103,6 +114,7 @@ def convert(
     """
     device_model = DeviceModel(model)
     path = _check_path(path)
+    _checks.one_of("converter", converter, CONVERTERS)
     _checks.names("allow_float", allow_float)
     least_agreement = check_agreement(int8_agreement)
     if int8_agreement is not None and calibration_data is None:
@@ -110,7 +122,8 @@ def convert(
             "Expected `int8_agreement` together with `calibration_data`, which makes the file "
             f"int8. Received: int8_agreement={int8_agreement}, calibration_data=None"
         )
-    lce.check_installed()
+    if converter == LCE:
+        lce.check_installed()
     interpreter = None if verify_data is None else interpreters.resolve_interpreter(None)
     _check_lint(device_model.frozen, allow_float)
     if verify_data is not None:
@@ -121,9 +134,16 @@ def convert(
     )
 
     graph = device_model.graph
-    shipped = graph.model if calibration is None else quantize_real_layers(graph, calibration)
-    file = parse_device_file(lce.to_flatbuffer(shipped), path.name)
-    report = build_report(graph, file, int8=calibration is not None)
+    int8 = calibration is not None
+    shipped = (
+        graph if calibration is None else LintedModel(quantize_real_layers(graph, calibration))
+    )
+    content = (
+        write.write_lce(shipped, int8=int8) if converter == KBNN else lce.to_flatbuffer(shipped)
+    )
+    file = parse_device_file(content, path.name)
+    check_operators(file.graph)
+    report = build_report(graph, file, int8=int8)
     _check_report(report, graph, allow_float)
     with replace_file(path) as temporary:
         temporary.write_bytes(file.content)
@@ -183,7 +203,7 @@ def _check_lint(frozen: LintedModel, allow_float: Collection[str]) -> None:
 
 
 def _check_report(report: Report, graph: LintedModel, allow_float: Collection[str]) -> None:
-    """Raise ConversionError if LCE's converter left a binary layer real-valued."""
+    """Raise ConversionError if the converter left a binary layer real-valued."""
     left_real = [
         row.layer
         for row, result in zip(report.layers, graph.lint_results, strict=True)
@@ -192,5 +212,5 @@ def _check_report(report: Report, graph: LintedModel, allow_float: Collection[st
     if left_real:
         raise ConversionError(
             "Expected each binary layer to become an LCE binary operator. "
-            f"Received: LCE's converter left {', '.join(map(repr, left_real))} real-valued."
+            f"Received: the converter left {', '.join(map(repr, left_real))} real-valued."
         )

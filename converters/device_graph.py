@@ -1,7 +1,6 @@
 """Rewrites a frozen model to the form that LCE compiles correctly: same function, other layers."""
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -30,30 +29,15 @@ def device_graph(frozen: LintedModel) -> keras.Model:
     - A sign layer before max-pooling, flattening or a binary dense layer is removed if only binary
       layers follow, which take the sign again: the largest number has the largest sign. LCE then
       pools packed bits and keeps the output of a dense layer packed.
-    - `ZeroPadding2D` before a strided convolution loses the rows and columns that no window
-      reaches. LCE 0.16 mistakes symmetric padding there for Keras's "same", which pads elsewhere,
-      and the file would be wrong. Trimmed padding is not symmetric.
-
-    Raises:
-        ValueError: the padding before a strided convolution cannot be trimmed; the message names
-            the layer and the way out.
     """
 
     def replace(layer: keras.layers.Layer) -> Any:
-        if isinstance(layer, keras.layers.ZeroPadding2D):
-            return _trimmed_padding(layer, frozen)
         if isinstance(layer, keras.layers.Dense) and frozen.runs_binary(layer):
             return _dense_as_convolution(layer, frozen)
         if isinstance(layer, QuantConv2D) and frozen.runs_binary(layer):
             return _simpler_convolution(layer, frozen)
         if _is_redundant_sign(layer, frozen):
             return REMOVE
-        if _is_pad_operation(layer) and (strided := _strided_users(frozen.calls_to(layer))):
-            raise ValueError(
-                f"Expected keras.layers.ZeroPadding2D or padding='same' before the strided layer "
-                f"{strided[0].name!r}. Received: a tf.pad operation ({layer.name!r}), which LCE "
-                "0.16 can compile to a wrong padding."
-            )
         return None
 
     with dtype_policy("float32"):
@@ -157,59 +141,6 @@ def _sign_config() -> dict[str, Any]:
     return serialize_quantizer(SteSign(dtype="float32"))
 
 
-def _trimmed_padding(
-    layer: keras.layers.ZeroPadding2D, frozen: LintedModel
-) -> keras.layers.Layer | None:
-    calls = frozen.calls_to(layer)
-    strided = _strided_users(calls)
-    if not strided:
-        return None
-    users = _users(calls)
-    paddings = {_trim(layer, user) for user in strided}
-    if len(paddings) > 1 or len(users) != len(strided):
-        names = ", ".join(sorted(repr(user.name) for user in users))
-        raise ValueError(
-            f"Expected the padding {layer.name!r} to be used by one strided convolution. Received: "
-            f"it is used by {names}, and LCE 0.16 would pad wrongly. Give each its own "
-            "ZeroPadding2D."
-        )
-    (padding,) = paddings
-    return keras.layers.ZeroPadding2D(padding, name=layer.name)
-
-
-def _trim(layer: keras.layers.ZeroPadding2D, user: keras.layers.Layer) -> Any:
-    """The padding that windows of the user reach: ((top, bottom), (left, right))."""
-    sizes = layer.input_shape[1:3]
-    if None in sizes:
-        raise ValueError(
-            f"Expected a fixed image size before {layer.name!r}, whose padding LCE 0.16 compiles "
-            f"wrongly for some sizes. Received: input shape {layer.input_shape}"
-        )
-    trimmed = []
-    for size, (before, after), kernel, dilation, stride in zip(
-        sizes, layer.padding, user.kernel_size, user.dilation_rate, user.strides, strict=True
-    ):
-        window = (kernel - 1) * dilation + 1
-        unreached = (size + before + after - window) % stride
-        trimmed.append((before, max(0, after - unreached)))
-    return tuple(trimmed)
-
-
-def _users(calls: Iterable[Call]) -> list[keras.layers.Layer]:
-    """The layers that take the outputs of these calls, once for each call of theirs."""
-    return [user.layer for call in calls for user in call.users]
-
-
-def _strided_users(calls: Iterable[Call]) -> list[keras.layers.Layer]:
-    return [
-        user
-        for user in _users(calls)
-        if isinstance(user, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
-        and user.padding == "valid"
-        and max(user.strides) > 1
-    ]
-
-
 def _is_redundant_sign(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
     """Whether a layer is a sign, and only binary layers that take the sign again use it."""
     return (
@@ -232,7 +163,3 @@ def _leads_to_sign(call: Call, frozen: LintedModel) -> bool:
     if isinstance(call.layer, SIGN_PRESERVING_LAYERS):
         return _reaches_only_signs(call, frozen)
     return frozen.runs_binary(call.layer) and _takes_sign_again(call.layer, frozen)
-
-
-def _is_pad_operation(layer: keras.layers.Layer) -> bool:
-    return getattr(layer, "symbol", None) in ("pad", "compat.v1.pad", "raw_ops.Pad")

@@ -7,6 +7,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import flexbuffers
 
+from kbnn.converters.errors import ConversionError
+
 TYPES: dict[int, np.dtype] = {
     schema.TensorType.FLOAT32: np.dtype(np.float32),
     schema.TensorType.FLOAT16: np.dtype(np.float16),
@@ -23,6 +25,8 @@ BUILTIN_NAMES: dict[int, str] = {
     for name, number in vars(schema.BuiltinOperator).items()
     if not name.startswith("_")
 }
+
+LCE_OPERATORS = ("LceQuantize", "LceDequantize", "LceBconv2d", "LceBMaxPool2d")
 
 
 class Tensor(NamedTuple):
@@ -122,6 +126,21 @@ def computes_in_int8(operator: Operator) -> bool:
     return operator.name not in ("QUANTIZE", "DEQUANTIZE") and any(
         output.dtype == np.int8 for output in operator.outputs
     )
+
+
+def check_operators(graph: Flatbuffer) -> None:
+    """Raise ConversionError if a file has operators that LiteRT and kbnn-runtime cannot run."""
+    known = {*BUILTIN_NAMES.values(), *LCE_OPERATORS}
+    unknown = {
+        operator.name: operator.outputs[0].name
+        for operator in reversed(graph.operators)
+        if operator.name not in known
+    }
+    if unknown:
+        raise ConversionError(
+            "Expected operations that TensorFlow Lite or LCE has an operator for. Received: "
+            + ", ".join(f"{name} (at {tensor!r})" for name, tensor in unknown.items())
+        )
 
 
 def unpack_filters(packed: np.ndarray, channels: int) -> np.ndarray:

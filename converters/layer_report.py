@@ -10,7 +10,7 @@ from kbnn.converters import flatbuffer
 from kbnn.converters.device_file import DeviceFile
 from kbnn.converters.device_graph import DenseAsConvolution
 from kbnn.converters.flatbuffer import Operator
-from kbnn.converters.lint_rules import UNKNOWN_INPUT, LintResult
+from kbnn.converters.lint_rules import OWN_SIGN, LintResult
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.macs import macs_of
 from kbnn.converters.packing import UNKNOWN, why_not_packed
@@ -24,7 +24,7 @@ from kbnn.converters.report import (
 )
 from kbnn.graph.calls import Call
 
-LEFT_REAL = "LCE's converter left it real-valued"
+LEFT_REAL = "the converter left it real-valued"
 NOT_FOUND = "its operators were not found in the file"
 
 
@@ -83,7 +83,7 @@ def _note(lint_result: LintResult, calls: list[Call], found: list[Operator]) -> 
         return LEFT_REAL
     if not found:
         return f"{note}; {NOT_FOUND}"
-    if _is_binary(found) and note in ("", UNKNOWN_INPUT):
+    if _is_binary(found) and note in ("", OWN_SIGN):
         real = any(output_kind(operator) != "bit-packed" for operator in found)
         reasons = dict.fromkeys(map(why_not_packed, calls)) if real else {}
         return "; ".join([reason for reason in reasons if reason != UNKNOWN] or reasons)

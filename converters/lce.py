@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tf_keras as keras
 
 from kbnn.converters.errors import ConversionError
+from kbnn.converters.lce_padding import without_symmetric_padding
+from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.saved_model import save_for_conversion
 from kbnn.converters.worker import Worker, WorkerError
 
@@ -35,18 +36,20 @@ def check_installed() -> None:
         )
 
 
-def to_flatbuffer(frozen: keras.Model) -> bytes:
-    """Convert a frozen model to the content of an LCE `.tflite` file.
+def to_flatbuffer(graph: LintedModel) -> bytes:
+    """Convert a device graph to the content of an LCE `.tflite` file, with LCE's own converter.
 
     Inputs and outputs keep the Keras names in the file's signature `serving_default`.
 
     Raises:
         ConversionError: LCE's converter refused the model or died.
+        ValueError: LCE's converter would compile a padding wrongly.
     """
+    model = without_symmetric_padding(graph)
     with tempfile.TemporaryDirectory() as folder:
         saved_model = os.path.join(folder, "saved_model")
         output = pathlib.Path(folder, "model.tflite")
-        save_for_conversion(frozen, saved_model)
+        save_for_conversion(model, saved_model)
         call_lce("convert", saved_model=saved_model, output=str(output))
         return output.read_bytes()
 

@@ -1,9 +1,10 @@
 """The rules by which a layer of a frozen model runs binary on the device, or does not."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 import tf_keras as keras
 
 from kbnn._larq import Quantizer
@@ -37,9 +38,10 @@ DENSE_SIZES = (
     "inputs have the same rank and at most one unknown size, here {shapes}"
 )
 GROUPED = "LCE's default kernel cannot run groups; use kbnn-runtime, or use_indirect_bgemm=True"
-UNKNOWN_INPUT = (
-    "the input quantizer has precision=1 but is not one of Larq's signs; the layer is binary on "
-    "the device only if LCE's converter recognises a sign in it"
+OWN_SIGN = "the input quantizer is not one of Larq's signs; its outputs were +1 and -1 when tried"
+NO_SIGN = (
+    "the input quantizer has precision=1, but its outputs were not +1 and -1 when tried, so the "
+    "layer is not binary on the device; the weights are stored as floats"
 )
 REAL_KERNEL = "binary inputs but real-valued weights, so not binary on the device"
 REAL_INPUT = (
@@ -98,12 +100,17 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
     """
     binary_kernel = _has_binary_kernel(layer)
     meant_binary = binary_kernel and inputs_are_binary(layer)
+    own_sign = binary_kernel and not meant_binary and _claims_signs(layer)
     problem = ""
     if meant_binary:
         problem = _problem(layer, _input_shapes(calls))
         note = "; ".join(_notes(layer))
-    elif binary_kernel and getattr(layer.input_quantizer, "precision", None) == 1:
-        note = UNKNOWN_INPUT
+    elif own_sign and gives_signs(layer.input_quantizer, _input_shapes(calls)[0]):
+        meant_binary = True
+        problem = _problem(layer, _input_shapes(calls))
+        note = "; ".join([OWN_SIGN, *_notes(layer)])
+    elif own_sign:
+        note = NO_SIGN
     elif binary_kernel:
         note = REAL_INPUT
     elif inputs_are_binary(layer):
@@ -111,6 +118,25 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
     else:
         note = REAL
     return LintResult(layer.name, type(layer).__name__, meant_binary and not problem, problem, note)
+
+
+def gives_signs(quantizer: Any, shape: Shape) -> bool:
+    """Try whether a quantizer's outputs are +1 and -1, on values of many sizes around zero.
+
+    Args:
+        quantizer: a function or layer that works on real values.
+        shape: the shape of its input.
+    """
+    sizes = [1, *(size or 8 for size in shape[1:])]
+    values = np.random.default_rng(0).normal(size=sizes) * np.logspace(-6, 3, sizes[-1])
+    values.flat[::7] = 0.0
+    with lq.context.quantized_scope(True):
+        outputs = np.asarray(quantizer(tf.constant(values, tf.float32)))
+    return outputs.shape == values.shape and bool(np.all(np.abs(outputs) == 1.0))
+
+
+def _claims_signs(layer: keras.layers.Layer) -> bool:
+    return getattr(getattr(layer, "input_quantizer", None), "precision", None) == 1
 
 
 def pads(layer: keras.layers.Layer) -> bool:

@@ -33,7 +33,7 @@ BETWEEN = (
     "output not bit-packed: {layer} comes between it and the next sign; only batch normalization "
     "and then max-pooling may"
 )
-UNKNOWN = "output not bit-packed: LCE's converter did not pack it"
+UNKNOWN = "output not bit-packed: the converter did not pack it"
 
 _AFFINE = (keras.layers.BatchNormalization, keras.layers.Rescaling)
 _REAL_POOLING = (

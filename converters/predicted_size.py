@@ -64,14 +64,12 @@ def _operator_bytes(call: Call) -> int:
 
 
 def _small_operators(call: Call) -> int:
-    """How many operators a layer becomes if LCE's converter takes it apart, else 0."""
+    """How many operators a layer becomes if the converter takes it apart, else 0."""
     layer = call.layer
     if isinstance(layer, keras.layers.LayerNormalization):
         return 15
     if isinstance(layer, keras.layers.MultiHeadAttention):
-        heads = layer.get_config()["num_heads"]
-        # With several heads, each is multiplied by itself.
-        return 15 if heads == 1 else 27 + 6 * heads
+        return 15
     if isinstance(layer, keras.layers.LSTM | keras.layers.GRU):
         return 15 * (call.input_shapes[0][1] or 1)
     return 0
@@ -82,7 +80,7 @@ def _folds_into(call: Call) -> Call | None:
     if not isinstance(call.layer, keras.layers.BatchNormalization):
         return None
     (producer, *_) = call.producers
-    # A dense layer that became a convolution is followed by a reshape, which LCE moves away.
+    # The converter moves the reshape behind a dense layer that became a convolution.
     while producer is not None and isinstance(producer.layer, keras.layers.Reshape):
         (producer, *_) = producer.producers
     if producer is None or not is_kernel_layer(producer.layer) or len(producer.users) > 1:

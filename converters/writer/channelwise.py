@@ -46,7 +46,9 @@ def compute(
     if operator.name == "NEG":
         return -values
     if operator.name == "LEAKY_RELU":
-        return np.where(values < 0, values * np.float32(operator.source.builtinOptions.alpha), values)
+        return np.where(
+            values < 0, values * np.float32(operator.source.builtinOptions.alpha), values
+        )
     constant = constant_operand(graph, operator, tensor)
     if constant is None:
         return None
@@ -70,7 +72,11 @@ def constant_operand(graph: FileGraph, operator: Operator, tensor: int) -> np.nd
     (other,) = [one for one in operator.inputs if one != tensor]
     constant = graph.constant(other)
     shape = graph.shape(tensor)
-    if constant is None or constant.dtype != np.float32 or graph.shape(operator.outputs[0]) != shape:
+    if (
+        constant is None
+        or constant.dtype != np.float32
+        or graph.shape(operator.outputs[0]) != shape
+    ):
         return None
     if constant.size == 1:
         return constant.reshape(1)

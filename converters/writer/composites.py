@@ -6,6 +6,7 @@ each sign and each binary convolution such a function. The passes of this folder
 custom operators their weights and make them LCE's.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import larq as lq
@@ -129,19 +130,22 @@ class _MarkedConvolution(keras.layers.Layer):
         super().__init__(name=layer.name, dtype="float32")
         self._bias = layer.get_weights()[1] if layer.use_bias else None
         self._activation = layer.activation
+        quantizer = layer.input_quantizer
+        # A quantizer of the user's own gives signs too, in its own way.
+        self._quantizer = None if quantizer is None or is_sign(quantizer) else quantizer
         self._kernel_shape = convolution.kernel.shape
         self._options = {
             "strides": convolution.strides,
             "padding": convolution.padding.upper(),
             "dilations": convolution.dilation,
         }
-        self._composite = tf.function(
-            self._sums, experimental_implements=_composite(CONVOLUTION, number=number)
-        )
+        self._number = number
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        # A sign of signs costs nothing in the file, and each convolution has its sign before it.
-        outputs = self._composite(_sign(inputs))
+        if self._quantizer is not None:
+            inputs = self._quantizer(inputs)
+        # The sign of signs costs nothing in the file, and each convolution needs one before it.
+        outputs = _composite(self._sums, CONVOLUTION, number=self._number)(_sign(inputs))
         if self._bias is not None:
             outputs += self._bias
         if is_quantizer(self._activation) and is_sign(self._activation):
@@ -153,13 +157,20 @@ class _MarkedConvolution(keras.layers.Layer):
         return tf.nn.conv2d(signs, tf.zeros(self._kernel_shape), **self._options)
 
 
-def _composite(name: str, **attributes: int) -> str:
-    """The attribute of a function that makes it a custom operator."""
-    values = [f'attr {{ key: "{key}" value {{ i: {value} }} }}' for key, value in attributes.items()]
-    fusable = 'attr { key: "tfl_fusable_op" value { b: true } }'
-    return " ".join([f'name: "{name}"', fusable, *values])
-
-
-@tf.function(experimental_implements=_composite(SIGN))
 def _sign(inputs: tf.Tensor) -> tf.Tensor:
-    return lq.math.sign(inputs)
+    return _composite(lq.math.sign, SIGN)(inputs)
+
+
+def _composite(
+    function: Callable[[tf.Tensor], tf.Tensor], name: str, **attributes: int
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Make a function a custom operator with a name and attributes.
+
+    It must be made anew for each call: with other calls, TensorFlow would forget fixed sizes.
+    """
+    values = {"tfl_fusable_op": "b: true"}
+    values.update({key: f"i: {value}" for key, value in attributes.items()})
+    texts = [f'attr {{ key: "{key}" value {{ {value} }} }}' for key, value in values.items()]
+    return tf.function(
+        function, experimental_implements=" ".join([f'name: "{name}"', *texts]), autograph=False
+    )

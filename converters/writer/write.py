@@ -9,6 +9,7 @@ from kbnn.converters.writer.lower_convolutions import lower_convolutions
 from kbnn.converters.writer.lower_signs import lower_signs
 from kbnn.converters.writer.pack_between import pack_between
 from kbnn.converters.writer.pack_output import pack_outputs
+from kbnn.converters.writer.recognize_signs import recognize_signs
 from kbnn.converters.writer.serialize import to_bytes
 from kbnn.converters.writer.stock_converter import to_tflite
 
@@ -29,6 +30,7 @@ def write_lce(graph: LintedModel, *, int8: bool = False) -> bytes:
     marked = mark_binary_layers(graph)
     file = FileGraph(to_tflite(marked.model, int8=int8))
     lower_signs(file)
+    recognize_signs(file)
     convolutions = lower_convolutions(file, marked.convolutions)
     pack_between(file)
     pack_outputs(file, convolutions)

@@ -23,6 +23,7 @@ from kbnn.converters import (
     linted_model,
     samples,
 )
+from kbnn.converters.writer import write
 from tests.converters.networks import (
     BINARY,
     SHAPE,
@@ -166,18 +167,21 @@ def test_padding_before_a_strided_convolution_is_converted_rightly(
     assert result.report.parity.max_difference < 1e-4
 
 
-def test_a_shared_padding_and_a_pad_operation_are_refused(path):
+def test_lces_converter_is_not_given_padding_that_it_mistakes(path):
     x = keras.Input((8, 8, 4), name="image")
     padded = keras.layers.ZeroPadding2D(1, name="pad")(x)
     y = keras.layers.Conv2D(8, 3, strides=2, name="a")(padded)
     model = keras.Model(x, [y, keras.layers.Conv2D(8, 3, name="b")(padded)])
     with pytest.raises(ValueError, match=r"'pad' to be used by one strided.*'a', 'b'"):
-        convert(model, path)
+        convert(model, path, converter="lce")
+    assert convert(randomised(model), path, verify_data=images(model)).report.parity.passed
     y = keras.layers.Conv2D(8, 3, strides=2, name="conv")(
         tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
     )
+    model = keras.Model(x, y)
     with pytest.raises(ValueError, match=r"strided layer 'conv'. Received: a tf.pad operation"):
-        convert(keras.Model(x, y), path)
+        convert(model, path, converter="lce")
+    assert converted(randomised(model), path).report.parity.passed
 
 
 def test_binary_layers_without_an_operator_are_refused_by_name(path):
@@ -229,11 +233,11 @@ def test_a_failed_conversion_leaves_the_old_file_and_nothing_else(path):
 @pytest.fixture(scope="module")
 def wrong():
     """The content of a file with other weights."""
-    return converters.lce.to_flatbuffer(converters.freeze(randomised(small_chain(), seed=5)))
+    return write.write_lce(device_model.DeviceModel(randomised(small_chain(), seed=5)).graph)
 
 
 def test_a_file_that_does_something_else_is_not_written(path, monkeypatch, wrong):
-    monkeypatch.setattr(converters.lce, "to_flatbuffer", lambda model: wrong)
+    monkeypatch.setattr(write, "write_lce", lambda graph, int8: wrong)
     monkeypatch.setattr(
         "kbnn.converters.layer_report._holds_filters",
         lambda operator, kernel: (
@@ -248,7 +252,7 @@ def test_a_file_that_does_something_else_is_not_written(path, monkeypatch, wrong
 
 
 def test_a_file_with_other_filters_is_noticed_without_data(path, monkeypatch, wrong):
-    monkeypatch.setattr(converters.lce, "to_flatbuffer", lambda model: wrong)
+    monkeypatch.setattr(write, "write_lce", lambda graph, int8: wrong)
     with pytest.raises(ConversionError, match="left 'conv_1', 'conv_2', 'conv_3' real-valued"):
         convert(small_chain(), path)
 
@@ -350,11 +354,11 @@ def test_everything_is_worked_out_once(path, monkeypatch):
         **{"freeze": 1, "device_graph": 1, "in_float32": 1, "read": 1, "_match_operators": 1},
         # The training images and the test images.
         "_check_batch": 2,
-        # The trained, the frozen, the device and the int8 model; no layer of them twice.
-        "calls_of": 4,
+        # The trained, the frozen and the device model, and two on the way to int8; no layer twice.
+        "calls_of": 5,
         "lint_layer": names["lint_layer"],
     }
     layers = [id(layer) for name, layer in seen if name == "lint_layer"]
     models = [id(model) for name, model in seen if name == "calls_of"]
-    assert len(layers) == len(set(layers)) <= 3 * 5
+    assert len(layers) == len(set(layers)) <= 4 * 5
     assert len(models) == len(set(models))

@@ -7,7 +7,9 @@ import tf_keras as keras
 import kbnn
 from kbnn.converters import flatbuffer, int8, lce
 from kbnn.converters.device_model import DeviceModel
+from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.samples import Samples
+from kbnn.converters.writer import write
 from kbnn.graph.layers import layers_of
 from tests.converters import networks
 
@@ -22,7 +24,7 @@ def simulate(model: keras.Model, data) -> keras.Model:
 
 def quantized(model: keras.Model, data) -> tuple[keras.Model, list[flatbuffer.Operator], bytes]:
     simulated = simulate(model, data)
-    content = lce.to_flatbuffer(simulated)
+    content = write.write_lce(LintedModel(simulated), int8=True)
     return simulated, flatbuffer.read(content).operators, content
 
 
@@ -274,9 +276,8 @@ def test_dense_layers_of_a_chain_stay_packed_too():
     _, operators, _ = quantized(networks.randomised(model), networks.images(model, 4))
     *inner, last = [o.outputs[0].dtype.name for o in operators if o.name == "LceBconv2d"]
     assert set(inner) == {"int32"}
-    # The reshape of a dense layer is between the last one and its range.
-    assert last == "float32"
-    assert set(real_valued(operators)) <= {"LceBconv2d", "RESHAPE"}
+    assert last == "int8"
+    assert not real_valued(operators)
 
 
 def test_a_global_mixed_precision_policy_does_not_matter():

@@ -7,7 +7,7 @@ import tf_keras as keras
 
 import kbnn
 from kbnn import converters
-from kbnn.converters import convert
+from kbnn.converters import convert, lint_rules
 from kbnn.graph.calls import calls_of
 from tests.converters.networks import BINARY, SHAPE, nested, one_layer, randomised
 
@@ -29,8 +29,12 @@ def path(tmp_path):
     return tmp_path / "model.tflite"
 
 
-def binary(name, **arguments):
-    return lq.layers.QuantConv2D(32, 3, name=name, use_bias=False, **{**BINARY, **arguments})
+def binary(name, filters=32, **arguments):
+    return lq.layers.QuantConv2D(filters, 3, name=name, use_bias=False, **{**BINARY, **arguments})
+
+
+def dense_behind(y):
+    return lq.layers.QuantDense(4, **BINARY)(y)
 
 
 def model_of(function, shape=SHAPE):
@@ -146,8 +150,8 @@ def test_multiply_accumulates(layer, shape, macs):
 def test_a_sign_of_the_users_own_is_shown_as_what_it_became(path):
     model = one_layer(binary("conv", input_quantizer=ShiftedSign()))
     verdict = converters.lint(model)[0]
-    assert not verdict.binary
-    assert "only if LCE's converter recognises a sign in it" in verdict.note
+    assert verdict.binary
+    assert verdict.note == lint_rules.OWN_SIGN
     row = rows(model, path)["conv"]
     assert row.operator == "LceBconv2d"
     assert row.binary
@@ -185,23 +189,15 @@ CAUSES = {
         "'pool' (AveragePooling2D) needs real values",
     ),
     "two users": (shortcut, "'re_lu' (ReLU), 'other' (DepthwiseConv2D) use it"),
-    "PReLU": (
-        lambda y: next_layer(layers.PReLU(shared_axes=[1, 2], name="prelu")(y)),
-        "'prelu' (PReLU) comes between it and the next sign; remove it",
-    ),
-    "ReLU after batch normalization": (
-        lambda y: next_layer(layers.ReLU(name="relu")(layers.BatchNormalization()(y))),
-        "'relu' (ReLU) comes between it and the next sign",
+    "swish": (
+        lambda y: next_layer(layers.Activation("swish", name="swish")(y)),
+        "'swish' (Activation) comes between it and the next sign; remove it",
     ),
     "last binary layer": (
         lambda y: layers.Conv2D(4, 1, name="real")(layers.BatchNormalization()(y)),
         "'real' (Conv2D) needs real values; this is normal for the last binary layer",
     ),
     "output": (lambda y: layers.BatchNormalization()(y), "it is the model's output"),
-    "flatten": (
-        lambda y: lq.layers.QuantDense(4, **BINARY)(layers.Flatten(name="flatten")(y)),
-        "'flatten' (Flatten) comes between it and the next sign; only batch normalization",
-    ),
 }
 
 
@@ -213,14 +209,34 @@ def test_real_outputs_name_the_cause_and_the_way_out(path, cause):
     assert note in row.note
 
 
+def test_flattening_that_splits_words_is_named(path):
+    conv = binary("conv", filters=24)
+    model = model_of(lambda x: dense_behind(layers.Flatten(name="flatten")(conv(x))))
+    row = rows(model, path)["conv"]
+    assert row.output == "float32"
+    assert "'flatten' (Flatten) comes between it and the next sign" in row.note
+
+
 @pytest.mark.parametrize(
     "function",
     [
+        lambda y: dense_behind(layers.Flatten()(y)),
         lambda y: next_layer(layers.BatchNormalization()(layers.ReLU()(y))),
         lambda y: next_layer(layers.MaxPooling2D()(layers.BatchNormalization()(y))),
         lambda y: next_layer(layers.Activation("linear")(y)),
+        lambda y: next_layer(layers.PReLU(shared_axes=[1, 2])(y)),
+        lambda y: next_layer(layers.ReLU()(layers.BatchNormalization()(y))),
+        lambda y: next_layer(layers.LeakyReLU()(layers.BatchNormalization()(y))),
     ],
-    ids=["ReLU before batch normalization", "batch normalization before pooling", "linear"],
+    ids=[
+        *(
+            "flatten",
+            "ReLU before batch normalization",
+            "batch normalization before pooling",
+            "linear",
+        ),
+        *("PReLU", "ReLU after batch normalization", "LeakyReLU"),
+    ],
 )
 def test_packed_outputs_need_no_note(path, function):
     row = rows(model_of(lambda x: function(binary("conv")(x))), path)["conv"]

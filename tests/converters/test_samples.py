@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters import convert, lce, verify
+from kbnn.converters import convert, verify
 from kbnn.converters.samples import Samples
+from kbnn.converters.writer import write
 from tests.converters.networks import one_layer, randomised
 
 
@@ -156,7 +157,7 @@ def test_wrong_data_are_refused_before_the_conversion(
 ):
     with pytest.raises(error, match=re.escape(message)):
         verify(model, path, make())
-    monkeypatch.delattr(lce, "to_flatbuffer")
+    monkeypatch.delattr(write, "write_lce")
     with pytest.raises(error, match=re.escape(message)):
         convert(model, tmp_path / "model.tflite", verify_data=make())
 
