@@ -16,7 +16,7 @@ def save_for_conversion(model: keras.Model, folder: str) -> None:
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
 
-    @tf.function(input_signature=specs)
+    @tf.function(input_signature=specs, autograph=False)
     def serve(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         outputs = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, list(inputs))))
         return dict(zip(model.output_names, outputs, strict=True))
@@ -29,4 +29,4 @@ def save_for_conversion(model: keras.Model, folder: str) -> None:
         # A lookup table, say, which the model knows. With a model, Keras traces every layer again,
         # several times, and that takes far longer than everything else.
         module.model = model
-    tf.saved_model.save(module, folder, signatures={"serving_default": serve})
+    tf.saved_model.save(module, folder, signatures={"serving_default": function})

@@ -48,9 +48,8 @@ def _pack(graph: FileGraph, binary: BinaryConvolution) -> None:
     rising = np.where(flip, negative[::-1], negative)
     thresholds = np.sum(~rising, axis=0) - 1
     binary.set_constants(graph, flip=flip, thresholds=thresholds.astype(np.int32))
-    reshapes = [one for one in path if one.name == "RESHAPE"]
     binary.operator.outputs = list(user.outputs)
-    if reshapes:
+    if graph.shape(outputs[0]) != graph.shape(user.inputs[0]):
         bits = graph.add_packed(outputs[0])
         shape = graph.add_constant("shape", np.array(graph.shape(user.outputs[0]), np.int32))
         graph.operators.append(Operator("RESHAPE", [bits, shape], user.outputs))

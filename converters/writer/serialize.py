@@ -1,6 +1,6 @@
 """Writes a changed `.tflite` file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flatbuffers
@@ -17,22 +17,21 @@ _NUMBERS = {name: number for number, name in BUILTIN_NAMES.items()}
 _KEPT_METADATA = b"min_runtime_version"
 
 
-def to_bytes(graph: FileGraph, metadata: dict[str, str]) -> bytes:
+def to_bytes(graph: FileGraph, description: str) -> bytes:
     """Write a file with only what the operators need. The same graph gives the same bytes.
 
     Args:
         graph: the operators. It cannot be used afterwards.
-        metadata: texts to write into the file, by name.
+        description: what wrote the file.
     """
     graph.remove_unused()
     _write_operators(graph)
     _drop_unused_tensors(graph.model)
     model = graph.model
     model.metadata = [one for one in model.metadata or [] if one.name == _KEPT_METADATA]
-    for name, text in metadata.items():
-        _add_metadata(model, name, text)
+    model.description = description.encode()
     _drop_unused_buffers(model)
-    builder = flatbuffers.Builder(1024)
+    builder = _SharingBuilder()
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
 
@@ -99,6 +98,11 @@ def _drop_unused_tensors(model: Any) -> None:
         used.update(dict.fromkeys(map(int, operator.outputs)))
     numbers = {old: new for new, old in enumerate(sorted(used))}
     graph.tensors = [graph.tensors[old] for old in sorted(used)]
+    for tensor in graph.tensors:
+        # The converter lists all operations that an operator has absorbed.
+        tensor.name = bytes(tensor.name).split(b";")[0]
+        if tensor.quantization is not None and tensor.quantization.scale is None:
+            tensor.quantization = None
 
     def renumbered(tensors: Any) -> np.ndarray:
         return np.array([numbers.get(int(tensor), -1) for tensor in tensors], np.int32)
@@ -110,16 +114,6 @@ def _drop_unused_tensors(model: Any) -> None:
     for signature in model.signatureDefs or []:
         for port in (*signature.inputs, *signature.outputs):
             port.tensorIndex = numbers[port.tensorIndex]
-
-
-def _add_metadata(model: Any, name: str, text: str) -> None:
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(text.encode(), np.uint8)
-    model.buffers.append(buffer)
-    entry = schema.MetadataT()
-    entry.name = name.encode()
-    entry.buffer = len(model.buffers) - 1
-    model.metadata.append(entry)
 
 
 def _drop_unused_buffers(model: Any) -> None:
@@ -134,6 +128,25 @@ def _drop_unused_buffers(model: Any) -> None:
             kept.append(_AlignedBuffer(content))
         user.buffer = numbers[content]
     model.buffers = kept
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Writes equal shapes, options and names once."""
+
+    def __init__(self) -> None:
+        super().__init__(1024)
+        self._written: dict[Any, int] = {}
+
+    def CreateNumpyVector(self, x: np.ndarray) -> int:
+        return self._write_once((x.dtype.str, x.tobytes()), super().CreateNumpyVector, x)
+
+    def CreateString(self, s: Any, *options: str) -> int:
+        return self._write_once(bytes(s), super().CreateString, s)
+
+    def _write_once(self, key: Any, write: Callable[[Any], int], value: Any) -> int:
+        if key not in self._written:
+            self._written[key] = write(value)
+        return self._written[key]
 
 
 class _AlignedBuffer(schema.BufferT):

@@ -35,4 +35,4 @@ def write_lce(graph: LintedModel, *, int8: bool = False) -> bytes:
     pack_between(file)
     pack_outputs(file, convolutions)
     fold_outputs(file, convolutions)
-    return to_bytes(file, {"kbnn_version": __version__})
+    return to_bytes(file, f"kbnn {__version__}")
