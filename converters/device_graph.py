@@ -11,11 +11,10 @@ from kbnn.converters.lint_rules import pads
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call, Shape
 from kbnn.graph.larq_quantizers import is_sign
-from kbnn.graph.nodes import producers
 from kbnn.graph.padding import NEGATIVE, same_paddings
 from kbnn.graph.precision import dtype_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
-from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
+from kbnn.graph.signs import preserves_signs
 
 
 def device_graph(frozen: LintedModel) -> keras.Model:
@@ -100,7 +99,7 @@ def _simpler_convolution(
     negative = pads(layer) and layer.pad_values == NEGATIVE
     if not pads(layer) or negative:
         config.update(padding="valid", pad_values=0.0)
-    if negative or not _has_sign_directly_before(layer):
+    if negative or not _has_sign_directly_before(layer, frozen):
         config["input_quantizer"] = _sign_config()
     simpler = type(layer).from_config(config)
     shape = _common_shape(frozen.calls_to(layer))
@@ -126,14 +125,16 @@ def _takes_sign_again(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
     return (
         getattr(layer, "input_quantizer", None) is not None
         or reshaped
-        or not _has_sign_directly_before(layer)
+        or not _has_sign_directly_before(layer, frozen)
     )
 
 
-def _has_sign_directly_before(layer: keras.layers.Layer) -> bool:
+def _has_sign_directly_before(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
     """Whether a binary layer takes the signs itself, or the layer directly before it does."""
     return getattr(layer, "input_quantizer", None) is not None or not any(
-        isinstance(producer, SIGN_PRESERVING_LAYERS) for producer in producers(layer)
+        producer is not None and preserves_signs(producer.layer)
+        for call in frozen.calls_to(layer)
+        for producer in call.producers
     )
 
 
@@ -160,6 +161,6 @@ def _reaches_only_signs(call: Call, frozen: LintedModel) -> bool:
 
 
 def _leads_to_sign(call: Call, frozen: LintedModel) -> bool:
-    if isinstance(call.layer, SIGN_PRESERVING_LAYERS):
+    if preserves_signs(call.layer):
         return _reaches_only_signs(call, frozen)
     return frozen.runs_binary(call.layer) and _takes_sign_again(call.layer, frozen)

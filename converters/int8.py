@@ -1,7 +1,7 @@
 """Calibrated int8 for the layers that are not binary.
 
-LCE's converter does not calibrate. It turns fake-quantization in the graph into int8 arithmetic, so
-kbnn measures the range of each real-valued tensor and writes it into the graph.
+The converters turn fake quantization in the graph into int8 arithmetic. kbnn measures the range of
+each real-valued tensor and writes it into the graph.
 """
 
 from typing import Any

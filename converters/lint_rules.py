@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn._larq import Quantizer
+from kbnn._larq import Quantizer, quantized_scope
 from kbnn.graph.calls import Call, Shape
 from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS
 from kbnn.graph.padding import NEGATIVE, pads_nothing, same_paddings
-from kbnn.graph.signs import inputs_are_binary
+from kbnn.graph.signs import takes_signs
 
 NO_BINARY_OP = (
     "Larq Compute Engine (LCE) has binary operators only for 2-D convolutions and dense layers"
@@ -40,8 +40,8 @@ DENSE_SIZES = (
 GROUPED = "LCE's default kernel cannot run groups; use kbnn-runtime, or use_indirect_bgemm=True"
 OWN_SIGN = "the input quantizer is not one of Larq's signs; its outputs were +1 and -1 when tried"
 NO_SIGN = (
-    "the input quantizer has precision=1, but its outputs were not +1 and -1 when tried, so the "
-    "layer is not binary on the device; the weights are stored as floats"
+    "the input quantizer has precision=1, but its outputs were not +1 and -1 when tried, and LCE "
+    "multiplies only these"
 )
 REAL_KERNEL = "binary inputs but real-valued weights, so not binary on the device"
 REAL_INPUT = (
@@ -99,7 +99,8 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
         calls: the layer's calls in that model.
     """
     binary_kernel = _has_binary_kernel(layer)
-    meant_binary = binary_kernel and inputs_are_binary(layer)
+    signs = takes_signs(calls)
+    meant_binary = binary_kernel and signs
     own_sign = binary_kernel and not meant_binary and _claims_signs(layer)
     problem = ""
     if meant_binary:
@@ -110,10 +111,10 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
         problem = _problem(layer, _input_shapes(calls))
         note = "; ".join([OWN_SIGN, *_notes(layer)])
     elif own_sign:
-        note = NO_SIGN
+        problem, note = NO_SIGN, ""
     elif binary_kernel:
         note = REAL_INPUT
-    elif inputs_are_binary(layer):
+    elif signs:
         note = REAL_KERNEL
     else:
         note = REAL
@@ -130,7 +131,7 @@ def gives_signs(quantizer: Any, shape: Shape) -> bool:
     sizes = [1, *(size or 8 for size in shape[1:])]
     values = np.random.default_rng(0).normal(size=sizes) * np.logspace(-6, 3, sizes[-1])
     values.flat[::7] = 0.0
-    with lq.context.quantized_scope(True):
+    with quantized_scope(True):
         outputs = np.asarray(quantizer(tf.constant(values, tf.float32)))
     return outputs.shape == values.shape and bool(np.all(np.abs(outputs) == 1.0))
 

@@ -8,7 +8,7 @@ import tf_keras as keras
 
 from kbnn.converters.lint_rules import is_kernel_layer
 from kbnn.graph.calls import Call
-from kbnn.graph.signs import inputs_are_binary, outputs_are_binary
+from kbnn.graph.signs import gives_signs, outputs_are_binary, takes_signs
 
 OUTPUT = "output not bit-packed: it is the model's output"
 LAST = "output not bit-packed: {user} needs real values; this is normal for the last binary layer"
@@ -79,9 +79,7 @@ def _reason(user: Call, reshape: Call | None) -> str:
     name = _text(user)
     if len(user.producers) > 1:
         return MERGED.format(merge=name)
-    if outputs_are_binary(user.layer) or (
-        is_kernel_layer(user.layer) and inputs_are_binary(user.layer)
-    ):
+    if gives_signs(user) or (is_kernel_layer(user.layer) and takes_signs([user])):
         return UNKNOWN if reshape is None else BETWEEN.format(layer=_text(reshape))
     if is_kernel_layer(user.layer):
         return LAST.format(user=name)

@@ -9,11 +9,11 @@ custom operators their weights and make them LCE's.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import larq as lq
 import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn._larq import Quantizer, sign
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
 from kbnn.graph.padding import pads_nothing
@@ -95,7 +95,7 @@ def _convolution(layer: keras.layers.Conv2D) -> Convolution:
 
 def _with_marked_signs(layer: keras.layers.Layer) -> Replacement | None:
     """A copy of a layer with marked signs; None if the layer has no sign."""
-    if isinstance(layer, lq.quantizers.Quantizer) and is_sign(layer):
+    if isinstance(layer, Quantizer) and is_sign(layer):
         return Replacement(_MarkedSign(name=layer.name, dtype="float32"), [])
     signs: dict[str, Any] = {
         argument: _MarkedSign(dtype="float32")
@@ -108,7 +108,7 @@ def _with_marked_signs(layer: keras.layers.Layer) -> Replacement | None:
     return Replacement(copy, layer.get_weights())
 
 
-class _MarkedSign(lq.quantizers.Quantizer):
+class _MarkedSign(Quantizer):
     """The sign as a composite function."""
 
     precision = 1
@@ -158,7 +158,7 @@ class _MarkedConvolution(keras.layers.Layer):
 
 
 def _sign(inputs: tf.Tensor) -> tf.Tensor:
-    return _composite(lq.math.sign, SIGN)(inputs)
+    return _composite(sign, SIGN)(inputs)
 
 
 def _composite(

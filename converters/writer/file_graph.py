@@ -131,6 +131,13 @@ class FileGraph:
         for operator in users:
             operator.inputs = [new if tensor == old else tensor for tensor in operator.inputs]
 
+    def rename_ports(self, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+        """Give the inputs and outputs of the signature other names."""
+        (signature,) = self.model.signatureDefs
+        for ports, names in ((signature.inputs, inputs), (signature.outputs, outputs)):
+            for port in ports:
+                port.name = names[port.name.decode()].encode()
+
     def remove(self, *operators: Operator) -> None:
         """Take operators out."""
         removed = set(map(id, operators))

@@ -2,6 +2,7 @@
 
 from kbnn._version import __version__
 from kbnn.converters.linted_model import LintedModel
+from kbnn.converters.saved_model import signature_names
 from kbnn.converters.writer.composites import mark_binary_layers
 from kbnn.converters.writer.file_graph import FileGraph
 from kbnn.converters.writer.fold_output import fold_outputs
@@ -29,6 +30,7 @@ def write_lce(graph: LintedModel, *, int8: bool = False) -> bytes:
     """
     marked = mark_binary_layers(graph)
     file = FileGraph(to_tflite(marked.model, int8=int8))
+    file.rename_ports(*signature_names(marked.model))
     lower_signs(file)
     recognize_signs(file)
     convolutions = lower_convolutions(file, marked.convolutions)

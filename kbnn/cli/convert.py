@@ -53,6 +53,9 @@ def convert(
             show_default=False,
         ),
     ] = [],  # noqa: B006
+    converter: Annotated[
+        str, typer.Option(help="Who writes the file: kbnn, or lce for LCE's own converter.")
+    ] = "kbnn",
     best: options.Best = False,
     as_json: options.AsJson = False,
 ) -> None:
@@ -83,6 +86,7 @@ def convert(
                 calibration_data=splits.train if splits and int8 else None,
                 verify_data=splits.test if splits and verify else None,
                 int8_agreement=int8_agreement,
+                converter=converter,
             )
             beside = None
             if facts is not None:

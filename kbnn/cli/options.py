@@ -79,6 +79,7 @@ _OTHER_OPTIONS = {
     "int8_agreement": "--int8-agreement",
     "allow_float": "--allow-float",
     "interpreter": "--interpreter",
+    "converter": "--converter",
 }
 
 

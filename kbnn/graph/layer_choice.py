@@ -10,7 +10,7 @@ from kbnn._larq import Quantizer
 from kbnn.graph.larq_quantizers import has_binary_kernel, is_quantizer
 from kbnn.graph.layers import layers_of
 from kbnn.graph.nodes import producers
-from kbnn.graph.signs import SIGN_PRESERVING_LAYERS
+from kbnn.graph.signs import preserves_signs
 
 LayerChoice = Literal["all", "last"] | Collection[str] | Callable[[keras.layers.Layer], bool]
 """Which layers: "all", "last", names (of nested layers too), or a function from a layer to bool."""
@@ -94,6 +94,6 @@ def _quantizing_layer(layer: keras.layers.Layer, quantized: set[int]) -> keras.l
     for producer in producers(layer):
         if id(producer) in quantized:
             return producer
-        if isinstance(producer, SIGN_PRESERVING_LAYERS):
+        if preserves_signs(producer):
             return _quantizing_layer(producer, quantized)
     return None

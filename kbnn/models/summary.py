@@ -6,9 +6,10 @@ from typing import Any
 import tf_keras as keras
 
 from kbnn._larq import SteSign, larq_summary, serialize_quantizer
+from kbnn.graph.calls import Call, calls_of
 from kbnn.graph.freeze import freeze
 from kbnn.graph.rewrite import rewrite
-from kbnn.graph.signs import inputs_are_binary
+from kbnn.graph.signs import takes_signs
 
 
 def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) -> None:
@@ -29,14 +30,20 @@ def summary(model: keras.Model, print_fn: Callable[[str], Any] | None = None) ->
     >>> kbnn.models.summary(kbnn.models.vgg_tiny(width=8))      # doctest: +ELLIPSIS
     +vgg_tiny stats...
     """
-    larq_summary(rewrite(freeze(model), _with_input_bits), print_fn=print_fn)
+    frozen = freeze(model)
+    calls: dict[int, list[Call]] = {}
+    for call in calls_of(frozen):
+        calls.setdefault(id(call.layer), []).append(call)
+
+    def with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+        return _with_input_bits(layer) if takes_signs(calls.get(id(layer), [])) else None
+
+    larq_summary(rewrite(frozen, with_input_bits), print_fn=print_fn)
 
 
 def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
-    """Give a layer with binary inputs its own sign, from which Larq reads the number of bits."""
+    """Give a layer that takes signs its own sign, from which Larq reads the number of bits."""
     if not hasattr(layer, "input_quantizer") or layer.input_quantizer is not None:
-        return None
-    if not inputs_are_binary(layer):
         return None
     sign = serialize_quantizer(SteSign(name=f"{layer.name}_input_quantizer"))
     return type(layer).from_config({**layer.get_config(), "input_quantizer": sign})

@@ -12,7 +12,8 @@ import tf_keras as keras
 
 import kbnn_runtime
 from kbnn import converters
-from kbnn.converters import interpreters, lce
+from kbnn.converters import interpreters
+from kbnn.converters.writer import write
 from tests.converters.networks import chain, images, randomised
 
 EACH_INTERPRETER = ["kbnn-runtime", pytest.param("lce", marks=pytest.mark.lce)]
@@ -124,21 +125,23 @@ def test_without_any_interpreter_the_work_does_not_begin(converted, without_lce,
             call()
 
 
-def test_convert_without_lce_says_where_it_is_to_be_had(without_lce, tmp_path):
+def test_lces_converter_is_asked_for_only_by_name(without_lce, tmp_path):
     path = tmp_path / "model.tflite"
     with pytest.raises(
         converters.ConversionError, match="pip install larq-compute-engine"
     ) as found:
-        converters.convert(chain(), path)
+        converters.convert(chain(), path, converter="lce")
     assert f"Python {platform.python_version()}" in str(found.value)
     assert not path.exists()
+    model = chain()
+    assert converters.convert(model, path, verify_data=images(model, 4)).report.parity.passed
 
 
 def test_verify_data_without_an_interpreter_is_refused_before_the_conversion(
     without_runtime, monkeypatch, tmp_path
 ):
     monkeypatch.setattr(np, "__version__", "2.4.1")
-    monkeypatch.setattr(lce, "to_flatbuffer", None)
+    monkeypatch.setattr(write, "write_lce", None)
     model = chain()
     with pytest.raises(ValueError, match="Expected an interpreter that can run the file"):
         converters.convert(model, tmp_path / "model.tflite", verify_data=images(model, 4))

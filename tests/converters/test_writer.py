@@ -201,7 +201,7 @@ def test_a_quantizer_that_only_says_it_gives_signs_is_noticed():
     y = lq.layers.QuantConv2D(8, 3, name="conv", **{**BINARY, "input_quantizer": ZeroAndOne()})(x)
     (result,) = kbnn.converters.lint(keras.Model(x, y))
     assert not result.binary
-    assert "its outputs were not +1 and -1 when tried" in result.note
+    assert "its outputs were not +1 and -1 when tried" in result.problem
 
 
 def test_an_operation_that_no_runtime_has_is_named(tmp_path):
