@@ -167,6 +167,7 @@ def test_padding_before_a_strided_convolution_is_converted_rightly(
     assert result.report.parity.max_difference < 1e-4
 
 
+@pytest.mark.lce
 def test_lces_converter_is_not_given_padding_that_it_mistakes(path):
     x = keras.Input((8, 8, 4), name="image")
     padded = keras.layers.ZeroPadding2D(1, name="pad")(x)

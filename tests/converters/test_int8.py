@@ -86,6 +86,7 @@ def test_binary_layers_of_a_chain_stay_packed_and_the_given_model_and_its_names_
         np.testing.assert_array_equal(old, weight.numpy())
 
 
+@pytest.mark.lce
 def test_the_file_computes_what_the_simulation_does(tmp_path):
     model = networks.small_chain(
         input_quantizer=None, kernel_quantizer=None, classifier_activation=None
@@ -251,6 +252,7 @@ def sequence_classifier() -> keras.Model:
     return networks.randomised(keras.Model(x, y))
 
 
+@pytest.mark.lce
 def test_the_activation_inside_a_recurrent_layer_stays_inside(tmp_path):
     model = sequence_classifier()
     sequences = networks.images(model, 64)

@@ -42,7 +42,7 @@ def y(count=10):
 
 
 def with_value(array, position, value):
-    array = array.astype(np.result_type(array, np.asarray(value)))
+    array = array.astype(np.result_type(array, value))
     array[position] = value
     return array
 

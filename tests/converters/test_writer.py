@@ -83,6 +83,7 @@ NETWORKS = {
 }
 
 
+@pytest.mark.lce
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_writes_what_lces_converter_writes(name, tmp_path):
     model, ours, theirs = files(NETWORKS[name]())
@@ -96,7 +97,9 @@ def test_it_writes_what_lces_converter_writes(name, tmp_path):
     np.testing.assert_allclose(a, b, rtol=0, atol=1e-5 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("interpreter", ["kbnn-runtime", "lce"])
+@pytest.mark.parametrize(
+    "interpreter", ["kbnn-runtime", pytest.param("lce", marks=pytest.mark.lce)]
+)
 def test_both_interpreters_agree_with_keras(interpreter, tmp_path):
     model = networks.residual()
     path = convert(model, tmp_path / "model.tflite").path
@@ -260,6 +263,7 @@ def int8_files() -> Files:
     return Files(model, write_lce(shipped, int8=True), lce.to_flatbuffer(shipped))
 
 
+@pytest.mark.lce
 def test_int8_files_compute_what_lces_compute(tmp_path):
     model, ours, theirs = int8_files()
     image = images(model, 1)
