@@ -15,7 +15,8 @@ from kbnn.converters.device_file import parse_device_file
 from kbnn.converters.device_model import DeviceModel
 from kbnn.converters.errors import ConversionError, VerificationError
 from kbnn.converters.flatbuffer import check_operators
-from kbnn.converters.int8 import first_calibration_images, quantize_real_layers
+from kbnn.converters.int8 import LAYERS, first_calibration_images, quantize_real_layers
+from kbnn.converters.int8_options import Int8Options
 from kbnn.converters.layer_report import build_report
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.ports import match_ports
@@ -49,6 +50,9 @@ def convert(
     path: str | os.PathLike,
     *,
     calibration_data: Any = None,
+    int8: str = LAYERS,
+    input_type: str | None = None,
+    output_type: str | None = None,
     verify_data: Any = None,
     int8_agreement: float | None = None,
     allow_float: Collection[str] = (),
@@ -65,9 +69,15 @@ def convert(
         model: a built functional or Sequential model.
         path: the file to write, `*.tflite` in an existing folder.
         calibration_data: training images, in any form that `verify_data` may have. kbnn measures
-            the range of every real value on the first 1,024 of them, so that the layers that are
-            not binary compute in int8 and need a quarter of the bytes. None keeps these layers in
-            float32.
+            the range of real values on the first 1,024 of them, so that convolutional and dense
+            layers that are not binary compute in int8 and need a quarter of the bytes. None keeps
+            these layers in float32.
+        int8: what computes in int8 with `calibration_data`. "layers": convolutional and dense
+            layers, while sums, pooling and batch normalization between them stay in float32, which
+            is faster and closer to Keras. "all": everything between binary layers.
+        input_type: "int8" or "uint8" for inputs that the file takes as integers, with a scale and a
+            zero point. It needs `calibration_data`. None keeps the model's types.
+        output_type: the same for the outputs.
         verify_data: the test set or a part of it, in any form that `verify` takes. The file and
             Keras are compared on it. None leaves the file unverified.
         int8_agreement: with `calibration_data`, the share of equal classes that the file must reach
@@ -95,8 +105,9 @@ def convert(
         TypeError: the model is subclassed or belongs to Keras 3.
         ValueError: the model is not built or has weights that are not finite; `path` is not a
             `.tflite` file; `allow_float` names an unknown layer; the data do not fit the model;
-            `int8_agreement` is given without `calibration_data`; the converter is unknown; no
-            interpreter can run the file on `verify_data`.
+            an argument for int8 is given without `calibration_data`, is unknown, or does not fit
+            the model or the converter; the converter is unknown; no interpreter can run the file on
+            `verify_data`.
         FileNotFoundError: the folder of `path` does not exist.
         ConversionError: a binary layer would run as floats, with its name and the reason; the file
             would need an operator that no runtime has; or the converter failed, with its own first
@@ -117,11 +128,8 @@ def convert(
     _checks.one_of("converter", converter, CONVERTERS)
     _checks.names("allow_float", allow_float)
     least_agreement = check_agreement(int8_agreement)
-    if int8_agreement is not None and calibration_data is None:
-        raise ValueError(
-            "Expected `int8_agreement` together with `calibration_data`, which makes the file "
-            f"int8. Received: int8_agreement={int8_agreement}, calibration_data=None"
-        )
+    options = Int8Options(int8, int8_agreement, input_type, output_type)
+    options.check(model, calibration_data, writes_lce=converter == LCE)
     if converter == LCE:
         lce.check_installed()
     interpreter = None if verify_data is None else interpreters.resolve_interpreter(None)
@@ -134,16 +142,26 @@ def convert(
     )
 
     graph = device_model.graph
-    int8 = calibration is not None
-    shipped = (
-        graph if calibration is None else LintedModel(quantize_real_layers(graph, calibration))
-    )
+    is_int8 = calibration is not None
+    shipped = graph
+    if calibration is not None:
+        shipped = LintedModel(
+            quantize_real_layers(
+                graph,
+                calibration,
+                form=int8,
+                inputs=input_type is not None,
+                outputs=output_type is not None,
+            )
+        )
     content = (
-        write.write_lce(shipped, int8=int8) if converter == KBNN else lce.to_flatbuffer(shipped)
+        lce.to_flatbuffer(shipped)
+        if converter == LCE
+        else write.write_lce(shipped, int8=is_int8, input_type=input_type, output_type=output_type)
     )
     file = parse_device_file(content, path.name)
     check_operators(file.graph)
-    report = build_report(graph, file, int8=int8)
+    report = build_report(graph, file, int8=is_int8)
     _check_report(report, graph, allow_float)
     with replace_file(path) as temporary:
         temporary.write_bytes(file.content)

@@ -58,11 +58,16 @@ class Operator(NamedTuple):
 
 
 class Port(NamedTuple):
-    """An input or output of the model, with its name in the signature."""
+    """An input or output of the model, with its name in the signature.
+
+    A quantized one has a scale: `real = scale * (stored - zero_point)`.
+    """
 
     name: str
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     dtype: np.dtype | None
+    scale: float | None = None
+    zero_point: int = 0
 
 
 class Flatbuffer(NamedTuple):
@@ -99,8 +104,15 @@ def read(content: bytes) -> Flatbuffer:
 
     def ports(indices: Any, names: dict[int, str]) -> list[Port]:
         return [
-            Port(names.get(i, tensor(i).name), tensor(i).shape, tensor(i).dtype) for i in indices
+            Port(names.get(i, tensor(i).name), tensor(i).shape, tensor(i).dtype, *scale(i))
+            for i in indices
         ]
+
+    def scale(index: int) -> tuple[float | None, int]:
+        found = graph.tensors[index].quantization
+        if found is None or found.scale is None or len(found.scale) != 1:
+            return None, 0
+        return float(found.scale[0]), int(found.zeroPoint[0])
 
     operators = [
         Operator(

@@ -1,27 +1,26 @@
-"""Calibrated int8 for the layers that are not binary.
+"""Calibrated int8 for layers that are not binary.
 
 The converters turn fake quantization in the graph into int8 arithmetic. kbnn measures the range of
-each real-valued tensor and writes it into the graph.
+real-valued tensors and writes it into the graph.
 """
 
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
+from kbnn.converters.fake_quantization import CALIBRATION_IMAGES, Observer, quantize_observed
+from kbnn.converters.int8_layers import with_observed_layers
 from kbnn.converters.int8_rules import feeds_only_signs, fuses_activation, needs_range
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.samples import Samples
 from kbnn.graph.larq_quantizers import is_quantizer
 from kbnn.graph.rewrite import Replacement, rewrite
 
-CALIBRATION_IMAGES = 1024
-"""How many images calibration uses."""
-
-# A small negative value that rounds to zero gets the sign +1. Where only the sign matters, cutting
-# large values off costs nothing and makes the steps around zero finer.
-_SIGN_RANGE = 1 / 8
+LAYERS = "layers"
+ALL = "all"
+FORMS = (LAYERS, ALL)
+"""int8 for convolutions and dense layers only, and for everything between binary layers."""
 
 # Layers that apply their activation to their output only, not inside.
 _ACTIVATED = (
@@ -35,8 +34,15 @@ _ACTIVATED = (
 )
 
 
-def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras.Model:
-    """Mark the real-valued tensors of a device graph with their ranges on real data.
+def quantize_real_layers(
+    graph: LintedModel,
+    calibration_data: Samples,
+    *,
+    form: str = LAYERS,
+    inputs: bool = False,
+    outputs: bool = False,
+) -> keras.Model:
+    """Mark real-valued tensors of a device graph with their ranges on real data.
 
     A range is the smallest and the largest value, as in TensorFlow Lite's post-training
     quantization; before a sign it is an eighth of that, which is kbnn's own rule. The converter
@@ -46,6 +52,10 @@ def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras
     Args:
         graph: the device graph.
         calibration_data: images; the first 1,024 are used.
+        form: one of `FORMS`.
+        inputs: whether the model's real-valued inputs are marked too. With `ALL` they always are.
+        outputs: whether the model's real-valued outputs are. With `ALL`, those are that the last
+            layers give.
 
     Returns:
         A model with fake-quantized activations. It computes what the int8 file computes, except for
@@ -57,18 +67,17 @@ def quantize_real_layers(graph: LintedModel, calibration_data: Samples) -> keras
             finite.
     """
     model = LintedModel(rewrite(graph.model, _separate_activation))
-
-    def observed_layer(layer: keras.layers.Layer) -> Replacement | None:
-        calls = model.calls_to(layer)
-        if not needs_range(layer, calls, model):
-            return None
-        copy = type(layer).from_config(layer.get_config())
-        observer = _Observer(feeds_only_signs(calls), name=f"{layer.name}_range", dtype="float32")
-        return Replacement(copy, layer.get_weights(), then=observer)
-
-    observed = _with_observed_inputs(rewrite(model.model, observed_layer))
-    _observe(observed, calibration_data)
-    return rewrite(observed, _fake_quantization)
+    names = graph.model.output_names
+    if form == ALL:
+        observed = _with_observed_ports(_with_observed_tensors(model), names, {}, None)
+    else:
+        observed = _with_observed_ports(
+            with_observed_layers(model),
+            names,
+            {"float_after": True} if inputs else None,
+            {"float_before": True} if outputs else None,
+        )
+    return quantize_observed(observed, calibration_data)
 
 
 def first_calibration_images(calibration_data: Any) -> Any:
@@ -76,39 +85,6 @@ def first_calibration_images(calibration_data: Any) -> Any:
     if isinstance(calibration_data, tf.data.Dataset):
         return calibration_data.take(CALIBRATION_IMAGES)  # batches, each of at least one image
     return calibration_data
-
-
-class FakeQuantization(keras.layers.Layer):
-    """Rounds to 8 bits between `low` and `high`. Zero is one of the values."""
-
-    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.low = low
-        self.high = high
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.quantization.fake_quant_with_min_max_args(inputs, self.low, self.high)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "low": self.low, "high": self.high}
-
-
-class _Observer(keras.layers.Layer):
-    """Passes a tensor on and records its smallest and largest value."""
-
-    def __init__(self, before_sign: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.before_sign = before_sign
-        self.low = self.add_weight("low", (), initializer="zeros", trainable=False)
-        self.high = self.add_weight("high", (), initializer="zeros", trainable=False)
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        self.low.assign(tf.minimum(self.low, tf.reduce_min(inputs)))
-        self.high.assign(tf.maximum(self.high, tf.reduce_max(inputs)))
-        return tf.identity(inputs)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "before_sign": self.before_sign}
 
 
 def _separate_activation(layer: keras.layers.Layer) -> Replacement | None:
@@ -124,54 +100,56 @@ def _separate_activation(layer: keras.layers.Layer) -> Replacement | None:
     return Replacement(linear, layer.get_weights(), then=activation)
 
 
-def _with_observed_inputs(model: keras.Model) -> keras.Model:
-    """Observe the real-valued inputs too. The outputs keep their names."""
-    inputs = [
+def _with_observed_tensors(model: LintedModel) -> keras.Model:
+    """Observe every real-valued tensor that is separate on the device."""
+
+    def observed_layer(layer: keras.layers.Layer) -> Replacement | None:
+        calls = model.calls_to(layer)
+        if not needs_range(layer, calls, model):
+            return None
+        copy = type(layer).from_config(layer.get_config())
+        observer = Observer(feeds_only_signs(calls), name=f"{layer.name}_range", dtype="float32")
+        return Replacement(copy, layer.get_weights(), then=observer)
+
+    return rewrite(model.model, observed_layer)
+
+
+def _with_observed_ports(
+    model: keras.Model,
+    output_names: list[str],
+    inputs: dict[str, bool] | None,
+    outputs: dict[str, bool] | None,
+) -> keras.Model:
+    """Observe the real-valued inputs and outputs too, and give the outputs the names they had.
+
+    Args:
+        model: a model whose output layers may have been replaced.
+        output_names: the names that the outputs had.
+        inputs: options of the inputs' observers; None for no observers.
+        outputs: likewise for the outputs.
+    """
+    taken = [
         keras.Input(tensor.shape[1:], tensor.shape[0], name=name, dtype=tensor.dtype)
         for name, tensor in zip(model.input_names, model.inputs, strict=True)
     ]
-    taken = [
-        _Observer(name=f"{name}_range", dtype="float32")(tensor)
-        if tensor.dtype == tf.float32
-        else tensor
-        for name, tensor in zip(model.input_names, inputs, strict=True)
+    observed = [
+        _observed(tensor, f"{name}_range", inputs)
+        for name, tensor in zip(model.input_names, taken, strict=True)
     ]
-    outputs = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, taken)))
+    given = tf.nest.flatten(model(tf.nest.pack_sequence_as(model.input, observed)))
     named = [
-        keras.layers.Activation("linear", name=name, dtype=tensor.dtype)(tensor)
-        for name, tensor in zip(model.output_names, outputs, strict=True)
+        keras.layers.Activation("linear", name=name, dtype=tensor.dtype)(
+            _observed(tensor, f"{name}_output_range", outputs)
+        )
+        for name, tensor in zip(output_names, given, strict=True)
     ]
     return keras.Model(
-        tf.nest.pack_sequence_as(model.input, inputs),
+        tf.nest.pack_sequence_as(model.input, taken),
         tf.nest.pack_sequence_as(model.output, named),
     )
 
 
-def _observe(model: keras.Model, data: Samples) -> None:
-    run = tf.function(model, reduce_retracing=True)
-    seen = 0
-    for inputs, _ in data.batches():
-        inputs = [array[: CALIBRATION_IMAGES - seen] for array in inputs]
-        run(tf.nest.pack_sequence_as(model.input, [tf.constant(array) for array in inputs]))
-        seen += len(inputs[0])
-        if seen >= CALIBRATION_IMAGES:
-            break
-    if not seen:
-        raise ValueError("Expected `calibration_data` to hold images. Received: no batch")
-
-
-def _fake_quantization(layer: keras.layers.Layer) -> Replacement | None:
-    if not isinstance(layer, _Observer):
-        return None
-    low, high = layer.get_weights()
-    if not np.isfinite([low, high]).all():
-        raise ValueError(
-            "Expected finite activations on `calibration_data`. "
-            f"Received: from {low} to {high} at {layer.name!r}"
-        )
-    if layer.before_sign:
-        low, high = low * _SIGN_RANGE, high * _SIGN_RANGE
-    # A tensor that is always zero has no range.
-    high = high if high > low else low + 1.0
-    rounding = FakeQuantization(float(low), float(high), name=layer.name, dtype="float32")
-    return Replacement(rounding, [])
+def _observed(tensor: tf.Tensor, name: str, options: dict[str, bool] | None) -> tf.Tensor:
+    if options is None or tensor.dtype != tf.float32:
+        return tensor
+    return Observer(**options, name=name, dtype="float32")(tensor)

@@ -7,13 +7,16 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tf_keras as keras
 
 from kbnn import _checks
 from kbnn._files import replace_file
+from kbnn.converters.device_file import read_device_file
+from kbnn.converters.flatbuffer import Port
+from kbnn.converters.ports import input_ports, is_quantized, match_ports
 from kbnn.converters.samples import class_count
 from kbnn.graph.output_activation import gives_probabilities
 
@@ -38,6 +41,9 @@ def write_sidecar(
     take uint8 images with values from 0 to 255, and return the names of classes:
 
     $$\mathrm{input} = \mathrm{image} \cdot scale + offset$$
+
+    If the file exists and takes int8 or uint8 in place of float32, the sidecar converts images to
+    these integers.
 
     Args:
         path: the `.tflite` file.
@@ -65,6 +71,9 @@ def write_sidecar(
     _checks.keras2_model("model", model)
     sidecar = sidecar_path(path)
     document = sidecar_document(model, labels=labels, scale=scale, offset=offset)
+    port = _integer_input(path, model)
+    if port is not None:
+        document["preprocessing"] = _integer_preprocessing(document["preprocessing"], port)
     with replace_file(sidecar) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n")
     return sidecar
@@ -129,6 +138,30 @@ def sidecar_document(
         },
         "scores": "probabilities" if gives_probabilities(model) else "logits",
         **({} if labels is None else {"labels": list(map(str, labels))}),
+    }
+
+
+def _integer_input(path: str | os.PathLike, model: keras.Model) -> Port | None:
+    """The input of a file that takes integers in place of the model's real values, or None."""
+    if not os.path.isfile(path):
+        return None
+    (port,) = match_ports(model, read_device_file(path).graph).file.inputs
+    (wanted,) = input_ports(model)
+    return port if is_quantized(wanted, port) else None
+
+
+def _integer_preprocessing(real: dict[str, Any], port: Port) -> dict[str, Any]:
+    """The preprocessing for an input that stores `value / scale + zero_point`."""
+    step, zero = cast(float, port.scale), port.zero_point
+    scale, offset = real["scale"], real["offset"]
+    return {
+        "dtype": cast(np.dtype, port.dtype).name,
+        "scale": [one / step for one in scale] if isinstance(scale, list) else scale / step,
+        "offset": (
+            [one / step + zero for one in offset]
+            if isinstance(offset, list)
+            else offset / step + zero
+        ),
     }
 
 

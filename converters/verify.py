@@ -142,11 +142,11 @@ def compare(
     def file_inputs() -> Iterator[list[np.ndarray]]:
         for inputs, labels in samples.batches():
             pending.append((inputs, labels))
-            yield [inputs[order.inputs.index(i)] for i in range(len(inputs))]
+            yield order.to_file(inputs)
 
     for outputs in interpreters.predict(path, file_inputs(), interpreter):
         inputs, labels = pending.pop()
-        comparison.add(inputs, labels, [outputs[i] for i in order.outputs])
+        comparison.add(inputs, labels, order.to_model(outputs))
         if progress is not None:
             progress(comparison.samples, samples.count)
     return comparison.parity()

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tf_keras as keras
 
 from kbnn._larq import Quantizer, sign
+from kbnn.converters.fake_quantization import FakeQuantization
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
 from kbnn.graph.padding import pads_nothing
@@ -21,6 +22,7 @@ from kbnn.graph.rewrite import Replacement, rewrite
 
 SIGN = "KbnnSign"
 CONVOLUTION = "KbnnConvolution"
+BOUNDARY = "KbnnBoundary"
 
 
 class Convolution(NamedTuple):
@@ -68,7 +70,12 @@ class MarkedModel(NamedTuple):
 
 
 def mark_binary_layers(graph: LintedModel) -> MarkedModel:
-    """Put composite functions in place of a device graph's signs and binary convolutions."""
+    """Put composite functions in place of a device graph's signs and binary convolutions.
+
+    Another one is put between fake quantization and what shall compute in floats. TensorFlow's
+    converter would make an average pooling int8, for example, if a convolution before or behind it
+    is.
+    """
     convolutions: list[Convolution] = []
 
     def replace(layer: keras.layers.Layer) -> Replacement | None:
@@ -77,6 +84,8 @@ def mark_binary_layers(graph: LintedModel) -> MarkedModel:
             convolutions.append(_convolution(layer))
             marked = _MarkedConvolution(layer, convolutions[-1], number)
             return Replacement(marked, [])
+        if isinstance(layer, FakeQuantization):
+            return Replacement(_BoundedFakeQuantization.from_config(layer.get_config()), [])
         return _with_marked_signs(layer)
 
     return MarkedModel(rewrite(graph.model, replace), convolutions)
@@ -155,6 +164,21 @@ class _MarkedConvolution(keras.layers.Layer):
     def _sums(self, signs: tf.Tensor) -> tf.Tensor:
         # Gives the shape of the sums: the converter drops what a composite function computes.
         return tf.nn.conv2d(signs, tf.zeros(self._kernel_shape), **self._options)
+
+
+class _BoundedFakeQuantization(FakeQuantization):
+    """Fake quantization with a boundary on the sides that compute in floats."""
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        if self.float_before:
+            inputs = _boundary(inputs)
+        outputs = super().call(inputs)
+        return _boundary(outputs) if self.float_after else outputs
+
+
+def _boundary(inputs: tf.Tensor) -> tf.Tensor:
+    # The arguments that `tf.identity` can have besides do not fit a composite function.
+    return _composite(lambda values: tf.identity(values), BOUNDARY)(inputs)
 
 
 def _sign(inputs: tf.Tensor) -> tf.Tensor:

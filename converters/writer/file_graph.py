@@ -76,6 +76,16 @@ class FileGraph:
         users = self.users(tensor)
         return users[0] if len(users) == 1 and not self.is_output(tensor) else None
 
+    @property
+    def inputs(self) -> list[int]:
+        """The inputs of the model."""
+        return list(map(int, self._graph.inputs))
+
+    @property
+    def outputs(self) -> list[int]:
+        """The outputs of the model."""
+        return list(map(int, self._graph.outputs))
+
     def is_output(self, tensor: int) -> bool:
         """Whether a tensor is an output of the model."""
         return tensor in self._graph.outputs
@@ -121,15 +131,55 @@ class FileGraph:
             packed.shapeSignature = _packed_shape(packed.shapeSignature)
         return self._add_tensor(packed)
 
+    def add_like(self, tensor: int) -> int:
+        """Add a tensor of another one's shape and type."""
+        return self._add_tensor(copy.copy(self._tensors[tensor]))
+
+    def quantization(self, tensor: int) -> tuple[float, int] | None:
+        """The only scale and zero point of a tensor; None if it has none, or one per channel."""
+        found = self._tensors[tensor].quantization
+        if found is None or found.scale is None or len(found.scale) != 1:
+            return None
+        return float(found.scale[0]), int(found.zeroPoint[0])
+
+    def has_same_type(self, a: int, b: int) -> bool:
+        """Whether two tensors have the same type, scale and zero point."""
+        return self.dtype(a) == self.dtype(b) and self.quantization(a) == self.quantization(b)
+
     def copy_type(self, source: int, target: int) -> None:
         """Give a tensor the type of another one, with its scale and zero point."""
         self._tensors[target].type = self._tensors[source].type
         self._tensors[target].quantization = self._tensors[source].quantization
 
+    def make_unsigned(self, tensor: int) -> None:
+        """Make an int8 tensor uint8, which holds the same real values."""
+        source = self._tensors[tensor]
+        source.type = schema.TensorType.UINT8
+        source.quantization = copy.copy(source.quantization)
+        source.quantization.zeroPoint = np.array(source.quantization.zeroPoint) + 128
+
     def replace_input(self, old: int, new: int, users: Iterable[Operator]) -> None:
         """Let operators take another tensor in the place of one."""
         for operator in users:
             operator.inputs = [new if tensor == old else tensor for tensor in operator.inputs]
+
+    def replace_everywhere(self, old: int, new: int) -> None:
+        """Let operators, and the outputs of the model, take another tensor in the place of one."""
+        self.replace_input(old, new, self.users(old))
+        self.replace_output(old, new)
+
+    def replace_output(self, old: int, new: int) -> None:
+        """Let the model give another tensor in the place of one."""
+        self._graph.outputs = [new if int(one) == old else int(one) for one in self._graph.outputs]
+        for signature in self.model.signatureDefs or []:
+            for port in signature.outputs:
+                port.tensorIndex = new if port.tensorIndex == old else port.tensorIndex
+
+    def require_version(self, name: str, version: int) -> None:
+        """Say that an operator of the file needs a version."""
+        for code in self.model.operatorCodes:
+            if operator_name(code) == name:
+                code.version = max(code.version, version)
 
     def rename_ports(self, inputs: dict[str, str], outputs: dict[str, str]) -> None:
         """Give the inputs and outputs of the signature other names."""
