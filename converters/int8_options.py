@@ -43,8 +43,8 @@ class Int8Options:
         if writes_lce and (self.form != ALL or any(self._types.values())):
             received = {"int8": self.form, **self._types}
             raise ValueError(
-                'Expected `int8` to be "all", and no `input_type` or `output_type`, because LCE\'s '
-                "converter has only this form of int8. Received: "
+                'Expected `int8="all"`, and neither `input_type` nor `output_type`, because LCE\'s '
+                "converter has no other form of int8. Received: "
                 + ", ".join(f"{name}={value!r}" for name, value in received.items())
             )
         self._check_ports("input_type", model.inputs)

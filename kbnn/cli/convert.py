@@ -13,6 +13,8 @@ from kbnn.cli import options
 from kbnn.cli.output import exit_codes, note, only_results_on_stdout, show
 from kbnn.cli.progress import progress_bar
 from kbnn.converters import sidecar
+from kbnn.converters.convert import LCE
+from kbnn.converters.int8 import ALL, LAYERS
 from kbnn.converters.report import Report
 from kbnn.runs import model_source
 from kbnn.runs.errors import InputError, input_errors
@@ -40,9 +42,28 @@ def convert(
         bool,
         typer.Option(
             "--int8",
-            help="Run the layers that stay real-valued in int8, calibrated on training images.",
+            help="Run convolutions and dense layers that stay real-valued in int8, calibrated on "
+            "training images.",
         ),
     ] = False,
+    int8_all: Annotated[
+        bool,
+        typer.Option(
+            "--int8-all",
+            help="Like --int8, but sums, pooling and normalization run in int8 too.",
+        ),
+    ] = False,
+    input_type: Annotated[
+        str | None,
+        typer.Option(
+            help="int8 or uint8, for an int8 file that takes integers in place of real values.",
+            show_default=False,
+        ),
+    ] = None,
+    output_type: Annotated[
+        str | None,
+        typer.Option(help="The same for what the file gives.", show_default=False),
+    ] = None,
     int8_agreement: options.Int8Agreement = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
@@ -68,10 +89,19 @@ def convert(
     """
     try:
         with only_results_on_stdout():
-            if int8_agreement is not None and not int8:
+            int8 = int8 or int8_all
+            _check_int8(
+                int8,
+                {
+                    "--int8-agreement": int8_agreement,
+                    "--input-type": input_type,
+                    "--output-type": output_type,
+                },
+            )
+            if converter == LCE and int8 and not int8_all:
                 raise InputError(
-                    "Expected --int8-agreement together with --int8. "
-                    f"Received: --int8-agreement {int8_agreement} without --int8"
+                    "Expected --int8-all, because LCE's converter has no other form of int8. "
+                    f"Received: --int8 with --converter {converter}"
                 )
             found = model_source.load(source, best=best)
             path = _output(source, output)
@@ -84,6 +114,9 @@ def convert(
                 path,
                 allow_float,
                 calibration_data=splits.train if splits and int8 else None,
+                int8=ALL if int8_all else LAYERS,
+                input_type=input_type,
+                output_type=output_type,
                 verify_data=splits.test if splits and verify else None,
                 int8_agreement=int8_agreement,
                 converter=converter,
@@ -107,6 +140,15 @@ def convert(
     )
     written = str(path) if beside is None else f"{path} and {beside}"
     note(f"Wrote {written}" + ("" if verify else ", not verified"))
+
+
+def _check_int8(int8: bool, given: dict[str, Any]) -> None:
+    """Raise InputError if an option is given that only int8 files have."""
+    for flag, value in given.items():
+        if value is not None and not int8:
+            raise InputError(
+                f"Expected {flag} together with --int8. Received: {flag} {value} without --int8"
+            )
 
 
 def _convert(

@@ -77,6 +77,8 @@ _OTHER_OPTIONS = {
     "name": "--data",
     "input_shape": "--image-size",
     "int8_agreement": "--int8-agreement",
+    "input_type": "--input-type",
+    "output_type": "--output-type",
     "allow_float": "--allow-float",
     "interpreter": "--interpreter",
     "converter": "--converter",

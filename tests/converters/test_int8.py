@@ -1,3 +1,5 @@
+"""int8 for everything between binary layers, and what both forms of int8 have in common."""
+
 import larq as lq
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import tf_keras as keras
 import kbnn
 from kbnn.converters import flatbuffer, int8, lce
 from kbnn.converters.device_model import DeviceModel
+from kbnn.converters.fake_quantization import FakeQuantization
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.samples import Samples
 from kbnn.converters.writer import write
@@ -19,7 +22,7 @@ GLUE = {"QUANTIZE", "DEQUANTIZE"}
 def simulate(model: keras.Model, data) -> keras.Model:
     """The device graph of a model with fake-quantized activations."""
     samples = Samples(model, int8.first_calibration_images(data))
-    return int8.quantize_real_layers(DeviceModel(model).graph, samples)
+    return int8.quantize_real_layers(DeviceModel(model).graph, samples, form="all")
 
 
 def quantized(model: keras.Model, data) -> tuple[keras.Model, list[flatbuffer.Operator], bytes]:
@@ -48,7 +51,7 @@ def ranges(simulated: keras.Model) -> dict[str, tuple[float, float]]:
     return {
         layer.name: (layer.low, layer.high)
         for layer in layers_of(simulated)
-        if isinstance(layer, int8.FakeQuantization)
+        if isinstance(layer, FakeQuantization)
     }
 
 
@@ -188,7 +191,7 @@ def test_convert_with_calibration_data(tmp_path, easy):
     real = kbnn.converters.convert(model, path, verify_data=(images, labels)).report
     endless = tf.data.Dataset.from_tensor_slices(images).repeat().batch(32)
     report = kbnn.converters.convert(
-        model, path, calibration_data=endless, verify_data=(images, labels)
+        model, path, calibration_data=endless, int8="all", verify_data=(images, labels)
     ).report
     assert report.parity.int8
     assert report.parity.passed
@@ -233,11 +236,23 @@ def test_without_classes_the_outputs_count(tmp_path):
         kbnn.converters.convert(model, path, calibration_data=images * 0.01, verify_data=images)
 
 
+IMAGES = {"calibration_data": np.zeros((1, 8, 8, 1), "f")}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"int8_agreement": 95}, "Expected `int8_agreement` to be a number from 0 to 1. Received"),
         ({"int8_agreement": 0.9}, "Expected `int8_agreement` together with `calibration_data`"),
+        ({"int8": "all"}, "Expected `int8` together with `calibration_data`"),
+        ({"input_type": "int8"}, "Expected `input_type` together with `calibration_data`"),
+        ({"int8": True}, "Expected `int8` to be one of 'layers', 'all'"),
+        ({"output_type": "int16"}, "Expected `output_type` to be one of None, 'int8', 'uint8'"),
+        ({"converter": "lce", **IMAGES}, 'Expected `int8="all"`.*LCE\'s converter has no other'),
+        (
+            {"converter": "lce", "int8": "all", "input_type": "int8", **IMAGES},
+            "neither `input_type` nor",
+        ),
         ({"calibration_data": np.zeros((2, 3), "f")}, "calibration_data: Expected `data` to fit"),
     ],
 )

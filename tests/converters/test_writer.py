@@ -259,7 +259,7 @@ def int8_files() -> Files:
 
     model = networks.residual()
     graph = DeviceModel(model).graph
-    shipped = LintedModel(quantize_real_layers(graph, Samples(model, images(model))))
+    shipped = LintedModel(quantize_real_layers(graph, Samples(model, images(model)), form="all"))
     return Files(model, write_lce(shipped, int8=True), lce.to_flatbuffer(shipped))
 
 
