@@ -64,7 +64,7 @@ class Port(NamedTuple):
     """
 
     name: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int, ...]
     dtype: np.dtype | None
     scale: float | None = None
     zero_point: int = 0

@@ -117,8 +117,8 @@ def _with_observed_tensors(model: LintedModel) -> keras.Model:
 def _with_observed_ports(
     model: keras.Model,
     output_names: list[str],
-    inputs: dict[str, bool] | None,
-    outputs: dict[str, bool] | None,
+    inputs: dict[str, Any] | None,
+    outputs: dict[str, Any] | None,
 ) -> keras.Model:
     """Observe the real-valued inputs and outputs too, and give the outputs the names they had.
 
@@ -149,7 +149,7 @@ def _with_observed_ports(
     )
 
 
-def _observed(tensor: tf.Tensor, name: str, options: dict[str, bool] | None) -> tf.Tensor:
+def _observed(tensor: tf.Tensor, name: str, options: dict[str, Any] | None) -> tf.Tensor:
     if options is None or tensor.dtype != tf.float32:
         return tensor
     return Observer(**options, name=name, dtype="float32")(tensor)

@@ -116,14 +116,44 @@ def test_int8_is_calibrated_on_the_data_of_the_run(finished, tmp_path):
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)["report"]
     assert report["parity"]["int8"] is True
-    assert {layer["output"] for layer in report["layers"]} == {"int8", "bit-packed"}
+    outputs = [layer["output"] for layer in report["layers"]]
+    assert (outputs[0], outputs[-1]) == ("int8", "int8")
+    assert {"bit-packed", "float32"} == set(outputs[1:-1])
     assert kbnn("verify", finished[0], file, *agreement).exit_code == 0
     assert kbnn("verify", finished[0], file, "--int8-agreement", 7).exit_code == 2
     no_number = kbnn("verify", finished[0], file, "--int8-agreement", "nan")
     assert "--int8-agreement" in no_number.stderr
     assert no_number.exit_code == 2
-    alone = kbnn("convert", finished[0], "--output", file, *agreement)
-    assert (alone.exit_code, "together with --int8" in alone.stderr) == (2, True)
+
+
+def test_int8_for_everything_with_integers_as_outputs(finished, tmp_path):
+    file = tmp_path / "int8.tflite"
+    options = ("--int8-all", "--output-type", "uint8", "--int8-agreement", 0.5, "--json")
+    result = kbnn("convert", finished[0], "--output", file, *options)
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)["report"]
+    assert {layer["output"] for layer in report["layers"]} == {"int8", "bit-packed"}
+    assert [tensor.dtype.name for tensor in Interpreter(file).outputs] == ["uint8"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--int8-agreement", 0.5), "--int8-agreement together with --int8"),
+        (("--input-type", "int8"), "--input-type together with --int8"),
+        (("--output-type", "int8"), "--output-type together with --int8"),
+        (("--int8", "--converter", "lce"), "Expected --int8-all"),
+    ],
+)
+def test_options_of_int8_that_do_not_fit_together(finished, tmp_path, options, message):
+    result = kbnn("convert", finished[0], "--output", tmp_path / "int8.tflite", *options)
+    assert (result.exit_code, message in result.stderr) == (2, True)
+
+
+def test_a_model_of_bytes_takes_no_other_type(finished, tmp_path):
+    options = ("--int8", "--input-type", "int8")
+    result = kbnn("convert", finished[0], "--output", tmp_path / "int8.tflite", *options)
+    assert (result.exit_code, "Expected --input-type for a model" in result.stderr) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -148,15 +148,25 @@ def test_normalization_behind_a_binary_relu_and_average_pooling_stay_float():
     assert (file.count("QUANTIZE"), file.count("DEQUANTIZE")) == (3, 3)
 
 
-def test_a_chain_needs_no_conversion_inside():
+def test_binary_layers_of_a_chain_stay_packed():
     file = both_files("chain").file
-    assert [name for name in file.types if not name.endswith("int32")] == [
-        "CONV_2D int8",
-        "LceBconv2d int8",
-        "RESHAPE int8",
+    assert file.types == [
+        *("CONV_2D int8", "LceQuantize int32", "LceBconv2d int32", "LceBMaxPool2d int32"),
+        *("LceBconv2d int32", "LceBconv2d float32", "RELU float32", "MEAN float32"),
         "FULLY_CONNECTED int8",
     ]
-    assert (file.count("QUANTIZE"), file.count("DEQUANTIZE")) == (1, 1)
+    assert (file.count("QUANTIZE"), file.count("DEQUANTIZE")) == (2, 1)
+
+
+def test_a_binary_convolution_rounds_its_output_for_a_dense_layer():
+    binary = lq.layers.QuantConv2D(8, 3, use_bias=False, **BINARY)
+    model = sequential(
+        *((6, 6, 32), binary, layers.BatchNormalization()),
+        *(layers.Flatten(), layers.Dense(4)),
+    )
+    assert [operator.name for operator in int8_file(model).operators] == [
+        *("LceQuantize", "LceBconv2d", "RESHAPE", "FULLY_CONNECTED", "DEQUANTIZE")
+    ]
 
 
 def test_padding_pooling_and_reshaping_between_int8_layers_are_int8():
