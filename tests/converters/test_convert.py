@@ -238,7 +238,7 @@ def wrong():
 
 
 def test_a_file_that_does_something_else_is_not_written(path, monkeypatch, wrong):
-    monkeypatch.setattr(write, "write_lce", lambda graph, int8: wrong)
+    monkeypatch.setattr(write, "write_lce", lambda graph, **_: wrong)
     monkeypatch.setattr(
         "kbnn.converters.layer_report._holds_filters",
         lambda operator, kernel: (
@@ -253,7 +253,7 @@ def test_a_file_that_does_something_else_is_not_written(path, monkeypatch, wrong
 
 
 def test_a_file_with_other_filters_is_noticed_without_data(path, monkeypatch, wrong):
-    monkeypatch.setattr(write, "write_lce", lambda graph, int8: wrong)
+    monkeypatch.setattr(write, "write_lce", lambda graph, **_: wrong)
     with pytest.raises(ConversionError, match="left 'conv_1', 'conv_2', 'conv_3' real-valued"):
         convert(small_chain(), path)
 
