@@ -16,13 +16,13 @@ def simplify_boundaries(graph: FileGraph) -> None:
 
     - Boundaries, which kept TensorFlow's converter from making more operators int8, are removed.
     - Max-pooling, padding and reshaping of int8 values stay int8. The results are the same.
-    - Values become int8 before they are reshaped, so that a binary convolution can round its own.
+    - Values become int8 before these operators too, where nothing else takes them.
     - Where one int8 operator leads to the next and both have the same scale, no conversion stays.
     - Operators that convert the same tensor to the same type share one conversion.
     """
     _remove_boundaries(graph)
     _move_in_int8(graph)
-    _quantize_before_reshaping(graph)
+    _quantize_before_moving(graph)
     _join(graph)
     graph.remove_unused()
 
@@ -57,19 +57,20 @@ def _only_moves(operator: Operator) -> bool:
     return getattr(options, "fusedActivationFunction", 0) == ACTIVATIONS["NONE"]
 
 
-def _quantize_before_reshaping(graph: FileGraph) -> None:
+def _quantize_before_moving(graph: FileGraph) -> None:
+    """Move `QUANTIZE` in front of operators that only choose or move values."""
     for quantize in [one for one in graph.operators if one.name == QUANTIZE]:
-        while True:
-            reshape = graph.producer(quantize.inputs[0])
-            if reshape is None or reshape.name != "RESHAPE":
+        while (mover := graph.producer(quantize.inputs[0])) is not None:
+            if mover.name not in _MOVING or not _only_moves(mover):
                 break
-            if graph.only_user(reshape.outputs[0]) is not quantize:
+            if graph.only_user(mover.outputs[0]) is not quantize:
                 break
             (values,) = quantize.outputs
-            before = graph.add_like(reshape.inputs[0])
+            before = graph.add_like(mover.inputs[0])
             graph.copy_type(values, before)
-            quantize.inputs, quantize.outputs = [reshape.inputs[0]], [before]
-            reshape.inputs[0], reshape.outputs = before, [values]
+            quantize.inputs, quantize.outputs = [mover.inputs[0]], [before]
+            mover.inputs[0], mover.outputs = before, [values]
+            graph.require_version(mover.name, _MOVING[mover.name])
 
 
 def _join(graph: FileGraph) -> None:

@@ -270,6 +270,11 @@ def test_an_activation_before_batch_normalization_is_in_the_operator():
     assert int8_file(model).types == ["CONV_2D int8", "MUL float32", "ADD float32"]
 
 
+def test_pooling_before_an_int8_layer_is_int8():
+    model = sequential((8, 8, 4), layers.MaxPooling2D(2, 1), layers.DepthwiseConv2D(3))
+    assert int8_file(model).types == ["MAX_POOL_2D int8", "DEPTHWISE_CONV_2D int8"]
+
+
 def test_layers_that_share_an_input_share_its_conversion():
     x = keras.Input((8, 8, 4), name="image")
     y = layers.AveragePooling2D()(x)
