@@ -94,7 +94,7 @@ def convert(
 
             - `layers`: for each layer that multiplies by weights its `layer` (name), `kind`,
               device `operator`, `output` type, whether it is `binary`, its `bytes`, `macs`
-              (multiply-accumulates), and a `note`.
+              (multiply-accumulates), a `note`, and a `warning` as from `lint`.
             - `operators`: how often each device operator occurs; `binary_ops` and `float_ops` count
               those that multiply by binary and by real-valued weights.
             - `file_bytes`, and `predicted_bytes` from before the conversion.

@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn.converters.lint_rules import is_kernel_layer
+from kbnn.converters.kernel_layers import is_kernel_layer
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call
 from kbnn.graph.larq_quantizers import is_sign

@@ -74,6 +74,7 @@ def _layer_report(
         bytes=sum(constants.values()) if found else None,
         macs=macs_of(calls),
         note=_note(lint_result, calls, found),
+        warning=lint_result.warning,
     )
 
 

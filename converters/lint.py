@@ -4,12 +4,13 @@ import tf_keras as keras
 
 from kbnn.converters.device_model import DeviceModel
 from kbnn.converters.lint_rules import LintResult
+from kbnn.converters.linted_model import LintedModel
 
 
 def lint(model: keras.Model) -> list[LintResult]:
     """Tell for each layer with a kernel whether it will run binary on the device.
 
-    Use it before or after training to see what `convert` will do.
+    Use it before training: it also finds what keeps a binary network from learning.
 
     Args:
         model: a built functional or Sequential model, trained or frozen.
@@ -24,6 +25,8 @@ def lint(model: keras.Model) -> list[LintResult]:
             - `problem`: why a layer with binary weights and inputs cannot run binary, or "".
               `convert` refuses such a layer unless you name it in `allow_float`.
             - `note`: what else there is to know, or "".
+            - `warning`: what in front of the layer keeps the network from learning, and what to
+              change, or "". `convert` does not refuse such a layer.
 
     Raises:
         TypeError: the model is subclassed or belongs to Keras 3.
@@ -36,3 +39,11 @@ def lint(model: keras.Model) -> list[LintResult]:
     ['conv_1', 'conv_2', 'conv_3']
     """
     return DeviceModel(model).frozen.lint_results
+
+
+def lint_for_training(model: keras.Model) -> list[LintResult]:
+    """Do what `lint` does, but leave TensorFlow's random state as it is.
+
+    The model is not frozen for this, so the scale of its kernels is not checked.
+    """
+    return LintedModel(model).lint_results

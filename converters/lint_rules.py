@@ -7,15 +7,26 @@ import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
-from kbnn._larq import Quantizer, quantized_scope
+from kbnn._larq import NoOp, quantized_scope
+from kbnn.converters.packing import may_be_packed
+from kbnn.converters.training_rules import training_warning
 from kbnn.graph.calls import Call, Shape
-from kbnn.graph.larq_quantizers import KERNEL_QUANTIZERS
+from kbnn.graph.larq_quantizers import has_one_bit_kernel, kernel_quantizers
 from kbnn.graph.padding import NEGATIVE, pads_nothing, same_paddings
 from kbnn.graph.signs import takes_signs
 
 NO_BINARY_OP = (
-    "Larq Compute Engine (LCE) has binary operators only for 2-D convolutions and dense layers"
+    "Larq Compute Engine (LCE) has binary operators only for 2-D convolutions and dense layers; "
+    "{way_on}"
 )
+USE_ROWS = "reshape its inputs to images of height 1, and use QuantConv2D with a kernel of height 1"
+USE_GROUPS = (
+    "use QuantConv2D with groups of 32 channels or a multiple, or a real-valued depthwise "
+    "convolution"
+)
+USE_SEPARATE = "use a real-valued depthwise convolution, and QuantConv2D with a 1x1 kernel"
+USE_UPSAMPLING = "use nearest-neighbour UpSampling2D and QuantConv2D"
+USE_REAL = "leave this layer real-valued"
 CHANNELS_FIRST = 'LCE supports only data_format="channels_last"'
 GROUPS = "LCE needs a multiple of 32 input channels in each group, and this layer has {channels}"
 NOT_SIGN_KERNEL = "the kernel is not +-alpha with one alpha per output channel"
@@ -30,8 +41,8 @@ PAD_VALUES = (
     "LCE can pad with 0 or 1 only, and this layer has pad_values={value:g}; use pad_values=1.0"
 )
 NEGATIVE_PADDING = (
-    "kbnn pads with -1 in floats before the sign, so the previous layer's output is not "
-    "bit-packed; pad_values=1.0 avoids this"
+    "kbnn pads with -1 in floats before the sign, so no layer before it can write bit-packed "
+    "output; pad_values=1.0 avoids this"
 )
 DENSE_SIZES = (
     "LCE has no dense operator, and a 1x1 convolution can replace this layer only if all its "
@@ -50,17 +61,6 @@ REAL_INPUT = (
 )
 REAL = "real-valued layer"
 
-# Layers whose weights of rank 2 and more are looked up, or multiply element by element.
-_NO_PRODUCT = (
-    keras.layers.BatchNormalization,
-    keras.layers.Embedding,
-    keras.layers.GroupNormalization,
-    keras.layers.LayerNormalization,
-    keras.layers.Normalization,
-    keras.layers.PReLU,
-    Quantizer,
-)
-
 
 class LintResult(NamedTuple):
     """How one layer with a kernel will run on the device.
@@ -72,6 +72,8 @@ class LintResult(NamedTuple):
         problem: why a layer with a binary kernel and binary inputs cannot run binary; "" if it can,
             and for all other layers.
         note: what else there is to know; "" for nothing.
+        warning: what keeps the network from learning, and what to change; "" for nothing. `convert`
+            does not refuse such a layer.
     """
 
     layer: str
@@ -79,14 +81,7 @@ class LintResult(NamedTuple):
     binary: bool
     problem: str
     note: str
-
-
-def is_kernel_layer(layer: keras.layers.Layer) -> bool:
-    """Whether a layer, or a layer inside it, multiplies by weights."""
-    if any(hasattr(layer, kernel) for kernel in KERNEL_QUANTIZERS.values()):
-        return True
-    matrices = any(len(weight.shape) > 1 for weight in layer.weights)
-    return matrices and not isinstance(layer, _NO_PRODUCT)
+    warning: str
 
 
 def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
@@ -95,30 +90,34 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
     `LintedModel` calls this once for each layer and keeps the result.
 
     Args:
-        layer: a layer of a frozen model.
+        layer: a layer of a frozen model. Of a model in training, kbnn does not check the scale of
+            the kernel.
         calls: the layer's calls in that model.
     """
-    binary_kernel = _has_binary_kernel(layer)
+    binary_kernel = has_one_bit_kernel(layer)
     signs = takes_signs(calls)
     meant_binary = binary_kernel and signs
     own_sign = binary_kernel and not meant_binary and _claims_signs(layer)
     problem = ""
     if meant_binary:
         problem = _problem(layer, _input_shapes(calls))
-        note = "; ".join(_notes(layer))
+        note = "; ".join(_notes(layer, calls))
     elif own_sign and gives_signs(layer.input_quantizer, _input_shapes(calls)[0]):
         meant_binary = True
         problem = _problem(layer, _input_shapes(calls))
-        note = "; ".join([OWN_SIGN, *_notes(layer)])
+        note = "; ".join([OWN_SIGN, *_notes(layer, calls)])
     elif own_sign:
         problem, note = NO_SIGN, ""
     elif binary_kernel:
-        note = REAL_INPUT
+        note = "; ".join(filter(None, (REAL_INPUT, _no_binary_operator(layer))))
     elif signs:
         note = REAL_KERNEL
     else:
         note = REAL
-    return LintResult(layer.name, type(layer).__name__, meant_binary and not problem, problem, note)
+    return LintResult(
+        *(layer.name, type(layer).__name__, meant_binary and not problem, problem, note),
+        warning=training_warning(calls),
+    )
 
 
 def gives_signs(quantizer: Any, shape: Shape) -> bool:
@@ -145,13 +144,6 @@ def pads(layer: keras.layers.Layer) -> bool:
     return getattr(layer, "padding", None) == "same" and not pads_nothing(layer)
 
 
-def _has_binary_kernel(layer: keras.layers.Layer) -> bool:
-    return any(
-        getattr(getattr(layer, argument, None), "precision", None) == 1
-        for argument in KERNEL_QUANTIZERS
-    )
-
-
 def _input_shapes(calls: Sequence[Call]) -> list[Shape]:
     """The different shapes that a layer takes."""
     return list(dict.fromkeys(call.input_shapes[0] for call in calls))
@@ -159,17 +151,35 @@ def _input_shapes(calls: Sequence[Call]) -> list[Shape]:
 
 def _problem(layer: keras.layers.Layer, shapes: list[Shape]) -> str:
     """Why a layer with a binary kernel and binary inputs cannot run binary, or ""."""
+    problem = _no_binary_operator(layer)
+    if problem:
+        return problem
     if isinstance(layer, keras.layers.Dense):
         problem = _dense_problem(shapes)
-    elif not isinstance(layer, keras.layers.Conv2D) or isinstance(
-        layer, keras.layers.Conv2DTranspose | keras.layers.DepthwiseConv2D
-    ):
-        return NO_BINARY_OP
     else:
         problem = _convolution_problem(layer, shapes)
-    if not problem and not has_one_scale_per_output(layer.get_weights()[0]):
+    # `freeze` marks the kernels whose values are final.
+    is_final = isinstance(kernel_quantizers(layer).get("kernel"), NoOp)
+    if not problem and is_final and not has_one_scale_per_output(layer.get_weights()[0]):
         return NOT_SIGN_KERNEL
     return problem
+
+
+def _no_binary_operator(layer: keras.layers.Layer) -> str:
+    """Why LCE has no binary operator for a kind of layer, and what to use; "" if it has one."""
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        way_on = USE_UPSAMPLING
+    elif isinstance(layer, keras.layers.Dense | keras.layers.Conv2D):
+        return ""
+    elif isinstance(layer, keras.layers.DepthwiseConv2D):
+        way_on = USE_GROUPS
+    elif isinstance(layer, keras.layers.SeparableConv2D):
+        way_on = USE_SEPARATE
+    elif isinstance(layer, keras.layers.Conv1D):
+        way_on = USE_ROWS
+    else:
+        way_on = USE_REAL
+    return NO_BINARY_OP.format(way_on=way_on)
 
 
 def has_one_scale_per_output(kernel: np.ndarray) -> bool:
@@ -204,9 +214,9 @@ def _convolution_problem(layer: keras.layers.Conv2D, shapes: list[Shape]) -> str
     return ""
 
 
-def _notes(layer: keras.layers.Layer) -> list[str]:
+def _notes(layer: keras.layers.Layer, calls: Sequence[Call]) -> list[str]:
     notes = []
-    if pads(layer) and _pad_value(layer) == 0.0:
+    if pads(layer) and _pad_value(layer) == 0.0 and any(map(may_be_packed, calls)):
         notes.append(ZERO_PADDING)
     if pads(layer) and _pad_value(layer) == NEGATIVE:
         notes.append(NEGATIVE_PADDING)

@@ -4,13 +4,14 @@ import functools
 
 import tf_keras as keras
 
-from kbnn.converters.lint_rules import LintResult, is_kernel_layer, lint_layer
+from kbnn.converters.kernel_layers import is_kernel_layer
+from kbnn.converters.lint_rules import LintResult, lint_layer
 from kbnn.graph.calls import Call, calls_of
 from kbnn.graph.layers import layers_of
 
 
 class LintedModel:
-    """A frozen model, or one rewritten for the device, with what is known of its layers.
+    """A model, as it is trained, frozen or rewritten for the device, with what is known of it.
 
     Everything is worked out when it is first asked for, and kept.
 

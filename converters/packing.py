@@ -1,12 +1,15 @@
 """Explains why a binary convolution's output is not bit-packed, and what to change.
 
-LCE packs the output if only per-channel affine functions, then max-pooling, come between the
-convolution and the next sign.
+The output is packed if only operations on each channel, and then max-pooling, come between the
+convolution and the next sign. Advice is given only where it helps: in front of a sum, a real-valued
+layer or an output of the model, nothing makes an output packed.
 """
+
+from typing import NamedTuple
 
 import tf_keras as keras
 
-from kbnn.converters.lint_rules import is_kernel_layer
+from kbnn.converters.kernel_layers import is_kernel_layer
 from kbnn.graph.calls import Call
 from kbnn.graph.signs import gives_signs, outputs_are_binary, takes_signs
 
@@ -26,12 +29,15 @@ MERGED = (
     "without shortcuts is packed"
 )
 ACTIVATION = (
-    "output not bit-packed: {activation} comes between it and the next sign; remove it, or put a "
-    "ReLU directly after a convolution without bias"
+    "output not bit-packed: {activation} comes between it and the next sign; remove it, or use "
+    "a ReLU or PReLU"
 )
 BETWEEN = (
     "output not bit-packed: {layer} comes between it and the next sign; only batch normalization "
     "and then max-pooling may"
+)
+UNUSUAL_ACTIVATION = (
+    "output not bit-packed: {activation} comes between it and the next sign; remove it"
 )
 UNKNOWN = "output not bit-packed: the converter did not pack it"
 
@@ -41,53 +47,90 @@ _REAL_POOLING = (
     keras.layers.GlobalAveragePooling2D,
     keras.layers.GlobalMaxPooling2D,
 )
+# Those that each channel can be compared through.
+_FOLDED_ACTIVATIONS = (keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ReLU)
 _ACTIVATIONS = (
     keras.layers.Activation,
     keras.layers.ELU,
-    keras.layers.LeakyReLU,
-    keras.layers.PReLU,
-    keras.layers.ReLU,
     keras.layers.Softmax,
     keras.layers.ThresholdedReLU,
 )
 
 
+class _Way(NamedTuple):
+    """What comes between a binary convolution and the next sign.
+
+    Attributes:
+        obstacle: the first thing to change, if the way leads to a sign.
+        end: why the way cannot end in packed bits; "" if it leads to a sign.
+    """
+
+    obstacle: str
+    end: str
+
+
 def why_not_packed(call: Call) -> str:
     """The likely reason why a binary convolution's output is not bit-packed, and the way out."""
+    way = _follow(call)
+    return way.end or way.obstacle or UNKNOWN
+
+
+def may_be_packed(call: Call) -> bool:
+    """Whether a binary convolution's output leads to a sign, and only there."""
+    return not _follow(call).end
+
+
+def _follow(call: Call) -> _Way:
+    obstacles, folded = [], []
     if _has_activation(call.layer):
-        return ACTIVATION.format(activation=f"its activation {call.layer.activation.__name__!r}")
-    pooling = reshape = None
+        text = f"its activation {call.layer.activation.__name__!r}"
+        if call.layer.activation is keras.activations.relu:
+            folded.append(UNUSUAL_ACTIVATION.format(activation=text))
+        else:
+            obstacles.append(ACTIVATION.format(activation=text))
+    pooling = real_pooling = None
     while True:
-        if call.is_output:
-            return OUTPUT
-        if len({id(user.layer) for user in call.users}) != 1:
-            return USERS.format(users=", ".join(map(_text, call.users)))
+        end = _end(call, real_pooling)
+        if end:
+            return _Way("", end)
         (call, *_) = call.users
-        if pooling is not None and isinstance(call.layer, _AFFINE):
-            return POOLED.format(pooling=_text(pooling), normalization=_text(call))
-        if isinstance(call.layer, keras.layers.MaxPooling2D):
+        layer, name = call.layer, _text(call)
+        if gives_signs(call) or (is_kernel_layer(layer) and takes_signs([call])):
+            return _Way(next(iter(obstacles + folded), ""), "")
+        if is_kernel_layer(layer):
+            return _Way("", LAST.format(user=_text(real_pooling or call)))
+        if isinstance(layer, keras.layers.MaxPooling2D):
             pooling = call
-        elif isinstance(call.layer, keras.layers.Reshape):
-            # Usually a pair around a dense layer, which LCE sees through.
-            reshape = call
-        elif not isinstance(call.layer, _AFFINE) and not _is_linear(call.layer):
-            return _reason(call, reshape)
+        elif isinstance(layer, _AFFINE):
+            if pooling is not None:
+                obstacles.append(POOLED.format(pooling=_text(pooling), normalization=name))
+        elif isinstance(layer, _REAL_POOLING):
+            real_pooling = real_pooling or call
+            obstacles.append(POOLING.format(pooling=name))
+        elif isinstance(layer, _FOLDED_ACTIVATIONS):
+            folded.append(UNUSUAL_ACTIVATION.format(activation=name))
+        elif isinstance(layer, keras.layers.Reshape):
+            # Usually a pair around a dense layer, which the converter sees through.
+            folded.append(BETWEEN.format(layer=name))
+        elif isinstance(layer, _ACTIVATIONS):
+            if getattr(layer, "activation", None) is keras.activations.relu:
+                folded.append(UNUSUAL_ACTIVATION.format(activation=name))
+            elif not _is_linear(layer):
+                obstacles.append(ACTIVATION.format(activation=name))
+        else:
+            obstacles.append(BETWEEN.format(layer=name))
 
 
-def _reason(user: Call, reshape: Call | None) -> str:
-    """Why the first user that LCE does not fold into the convolution needs real values."""
-    name = _text(user)
-    if len(user.producers) > 1:
-        return MERGED.format(merge=name)
-    if gives_signs(user) or (is_kernel_layer(user.layer) and takes_signs([user])):
-        return UNKNOWN if reshape is None else BETWEEN.format(layer=_text(reshape))
-    if is_kernel_layer(user.layer):
-        return LAST.format(user=name)
-    if isinstance(user.layer, _REAL_POOLING):
-        return POOLING.format(pooling=name)
-    if isinstance(user.layer, _ACTIVATIONS):
-        return ACTIVATION.format(activation=name)
-    return BETWEEN.format(layer=name)
+def _end(call: Call, real_pooling: Call | None) -> str:
+    """Why what comes after a call cannot lead to a sign only; "" if it may."""
+    if call.is_output:
+        return OUTPUT if real_pooling is None else LAST.format(user=_text(real_pooling))
+    merge = next((user for user in call.users if len(user.producers) > 1), None)
+    if merge is not None:
+        return MERGED.format(merge=_text(merge))
+    if len({id(user.layer) for user in call.users}) != 1:
+        return USERS.format(users=", ".join(map(_text, call.users)))
+    return ""
 
 
 def _has_activation(layer: keras.layers.Layer) -> bool:

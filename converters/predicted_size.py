@@ -5,7 +5,7 @@ from collections import Counter
 
 import tf_keras as keras
 
-from kbnn.converters.lint_rules import is_kernel_layer
+from kbnn.converters.kernel_layers import is_kernel_layer
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call
 

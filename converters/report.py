@@ -42,6 +42,8 @@ class LayerReport:
         macs: multiply-accumulates for one image in all its calls; None if they are not known
             (attention and recurrent layers, sizes that are not fixed).
         note: why the layer is not binary, or why its output is not bit-packed; "" for nothing.
+        warning: what in front of the layer keeps the network from learning, and what to change; ""
+            for nothing.
     """
 
     layer: str
@@ -52,6 +54,7 @@ class LayerReport:
     bytes: int | None
     macs: int | None
     note: str
+    warning: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +107,8 @@ class Report:
         for layer in self.layers:
             table.add_row(
                 *(layer.layer, layer.kind, layer.operator, layer.output),
-                *(_number(layer.bytes), _number(layer.macs), layer.note),
+                *(_number(layer.bytes), _number(layer.macs)),
+                "; ".join(filter(None, (layer.warning, layer.note))),
             )
         line = f"file: {self.file_bytes:,} bytes ({self.predicted_bytes:,} predicted)"
         return Group(table, line, *([] if self.parity is None else [self.parity]))

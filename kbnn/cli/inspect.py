@@ -53,9 +53,9 @@ def inspect(
 
 def _table(path: pathlib.Path, results: list[LintResult]) -> Table:
     table = Table(title=str(path))
-    for heading in ("layer", "kind", "binary", "problem or note"):
+    for heading in ("layer", "kind", "binary", "problem, warning or note"):
         table.add_column(heading)
     for result in results:
-        remark = "; ".join(filter(None, (result.problem, result.note)))
+        remark = "; ".join(filter(None, (result.problem, result.warning, result.note)))
         table.add_row(result.layer, result.kind, "yes" if result.binary else "no", remark)
     return table

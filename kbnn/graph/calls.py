@@ -1,5 +1,6 @@
 """Lists the calls of a model's layers, with the inputs, the outputs and the users of each call."""
 
+import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.graph.nodes import nodes_of, tensors_given, tensors_taken
@@ -13,6 +14,7 @@ class Call:
     Attributes:
         layer: the layer.
         input_shapes: the shapes of its inputs, with the batch size first.
+        input_dtypes: the types of its inputs, such as "float32".
         output_shapes: the shapes of its outputs.
         producers: the calls whose outputs it takes; None means an input of the model.
         users: the calls that take its outputs.
@@ -23,11 +25,13 @@ class Call:
         self,
         layer: keras.layers.Layer,
         input_shapes: list[Shape],
+        input_dtypes: list[str],
         output_shapes: list[Shape],
         producers: "list[Call | None]",
     ) -> None:
         self.layer = layer
         self.input_shapes = input_shapes
+        self.input_dtypes = input_dtypes
         self.output_shapes = output_shapes
         self.producers = producers
         self.users: list[Call] = []
@@ -59,6 +63,7 @@ def _walk(model: keras.Model, begin: list[Call | None], found: list[Call]) -> li
             call = Call(
                 node.layer,
                 [tuple(tensor.shape) for tensor in inputs],
+                [tf.as_dtype(tensor.dtype).name for tensor in inputs],
                 [tuple(tensor.shape) for tensor in outputs],
                 taken,
             )

@@ -42,6 +42,14 @@ def has_binary_kernel(layer: keras.layers.Layer) -> bool:
     return bool(kernel_quantizers(layer))
 
 
+def has_one_bit_kernel(layer: keras.layers.Layer) -> bool:
+    """Whether a layer quantizes a kernel to one bit."""
+    return any(
+        getattr(quantizer, "precision", None) == 1
+        for quantizer in kernel_quantizers(layer).values()
+    )
+
+
 def kernel_quantizers(layer: keras.layers.Layer) -> dict[str, Any]:
     """Return a layer's kernel quantizers by the names of the kernels, such as "kernel"."""
     found = {

@@ -11,6 +11,7 @@ import tf_keras as keras
 from kbnn import callbacks as kbnn_callbacks
 from kbnn import data
 from kbnn._files import replace_file
+from kbnn.converters.lint import lint_for_training
 from kbnn.graph.precision import dtype_policy, in_float32
 from kbnn.runs import callbacks as run_callbacks
 from kbnn.runs import curves
@@ -98,6 +99,9 @@ def _train(
         check_teachers(config)
         splits = load_data(config)
         model = prepare(config, build_model(config))
+    if not resume:
+        for warning in _warnings(model.model):
+            note(warning)
     result_of = _result_copier(model)
     steps = config.fit.epochs * len(splits.train)
     with input_errors():
@@ -118,6 +122,16 @@ def _train(
         elif run.weights_file.exists():
             curves.draw_weights(run.weights_file, run.weights_picture)
         return _finish(result, validated, splits.test if test else None, config, run)
+
+
+def _warnings(model: keras.Model) -> list[str]:
+    """Say which layers keep the network from learning, or cannot run binary on the device."""
+    return [
+        f"Warning: {result.layer!r} ({result.kind}): {text}"
+        for result in lint_for_training(model)
+        for text in (result.warning, result.problem)
+        if text
+    ]
 
 
 def _fit(

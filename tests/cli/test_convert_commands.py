@@ -192,7 +192,7 @@ def test_inspect_shows_the_layers_of_a_run(options, finished):
     result = kbnn("inspect", finished[0], "--json", *options)
     layers = json.loads(result.stdout)["layers"]
     assert [layer["layer"] for layer in layers if layer["binary"]] == ["conv_1", "conv_2", "conv_3"]
-    assert set(layers[0]) == {"layer", "kind", "binary", "problem", "note"}
+    assert set(layers[0]) == {"layer", "kind", "binary", "problem", "note", "warning"}
     table = kbnn("inspect", finished[0], *options).stdout
     assert "QuantConv2D" in table
     assert "real-valued layer" in table

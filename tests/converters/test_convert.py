@@ -98,7 +98,9 @@ def test_a_nested_model_with_a_block_used_twice(plain_nested):
 
 
 def test_zero_padding_runs_binary_with_a_note(path):
-    model = one_layer(lq.layers.QuantConv2D(64, 3, padding="same", name="conv", **BINARY))
+    x = keras.Input(SHAPE, name="image")
+    y = lq.layers.QuantConv2D(64, 3, padding="same", name="conv", **BINARY)(x)
+    model = randomised(keras.Model(x, lq.layers.QuantConv2D(8, 1, name="last", **BINARY)(y)))
     row = rows(converted(model, path))["conv"]
     assert row.binary
     assert row.output == "float32"

@@ -142,6 +142,91 @@ def test_lint_lists_layers_with_weights_inside():
     ]
 
 
-def test_zero_padding_is_noted_where_it_pads():
-    model = one_layer(convolution(padding="same"))
-    assert "zero padding" in lint(model)[0].note
+def padded(then):
+    """A zero-padded convolution, whose output `then` takes, and another convolution."""
+    x = keras.Input(SHAPE, name="image")
+    y = layers.BatchNormalization()(convolution(padding="same")(x))
+    return keras.Model(x, lq.layers.QuantConv2D(8, 1, name="last", **BINARY)(then(x, y)))
+
+
+@pytest.mark.parametrize(
+    "then", [lambda x, y: y, lambda x, y: layers.MaxPooling2D()(y), lambda x, y: layers.ReLU()(y)]
+)
+def test_zero_padding_is_noted_where_it_keeps_bits_from_being_packed(then):
+    assert "zero padding" in lint(padded(then))[0].note
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        lambda x, y: layers.Add()([x, y]),
+        lambda x, y: layers.Concatenate()([x, y]),
+        lambda x, y: layers.Concatenate()([x, layers.MaxPooling2D(1)(layers.ReLU()(y))]),
+        lambda x, y: layers.Conv2D(32, 3)(y),
+        lambda x, y: layers.Add()([y, layers.PReLU()(y)]),
+    ],
+    ids=["sum", "concatenation", "later concatenation", "real layer", "shortcut"],
+)
+def test_zero_padding_is_not_noted_where_the_output_is_real_anyway(then):
+    assert lint(padded(then))[0].note == ""
+
+
+def test_zero_padding_of_the_last_layer_is_not_noted():
+    assert lint(one_layer(convolution(padding="same")))[0].note == ""
+
+
+LAYERS_WITHOUT_OPERATOR = {
+    "depthwise": (
+        lambda **options: lq.layers.QuantDepthwiseConv2D(
+            3, depthwise_quantizer="ste_sign", **options
+        ),
+        SHAPE,
+        "QuantConv2D with groups of 32 channels",
+    ),
+    "separable": (
+        lambda **options: lq.layers.QuantSeparableConv2D(
+            8, 3, depthwise_quantizer="ste_sign", pointwise_quantizer="ste_sign", **options
+        ),
+        SHAPE,
+        "QuantConv2D with a 1x1 kernel",
+    ),
+    "1-D": (
+        lambda **options: lq.layers.QuantConv1D(8, 3, kernel_quantizer="ste_sign", **options),
+        (16, 32),
+        "images of height 1",
+    ),
+    "transposed": (
+        lambda **options: lq.layers.QuantConv2DTranspose(
+            8, 3, kernel_quantizer="ste_sign", **options
+        ),
+        SHAPE,
+        "UpSampling2D and QuantConv2D",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LAYERS_WITHOUT_OPERATOR)
+def test_layers_without_an_operator_say_why_and_what_to_use(kind):
+    make, shape, way_on = LAYERS_WITHOUT_OPERATOR[kind]
+    (binary,) = lint(one_layer(make(input_quantizer="ste_sign"), shape))
+    assert not binary.binary
+    assert "only for 2-D convolutions and dense layers" in binary.problem
+    assert way_on in binary.problem
+    (real,) = lint(one_layer(make(), shape))
+    assert real.problem == ""
+    assert "real-valued inputs" in real.note
+    assert way_on in real.note
+
+
+def test_the_way_on_from_a_1_d_layer_runs_binary_and_computes_the_same(path):
+    x = keras.Input((16, 32), name="sequence")
+    layer = lq.layers.QuantConv1D(8, 3, name="conv", **BINARY)
+    expected = randomised(keras.Model(x, layer(x)))
+    y = layers.Reshape((1, 16, 32))(x)
+    y = lq.layers.QuantConv2D(8, (1, 3), name="conv", **BINARY)(y)
+    model = keras.Model(x, layers.Reshape((14, 8))(y))
+    kernel, bias = expected.get_layer("conv").get_weights()
+    model.get_layer("conv").set_weights([kernel[None], bias])
+    data = images(model)
+    np.testing.assert_array_equal(model.predict(data), expected.predict(data))
+    check_binary(model, path, verify_data=data)
