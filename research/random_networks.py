@@ -105,7 +105,7 @@ class _Builder:
             lambda: keras.layers.ReLU(6.0),
             keras.layers.LeakyReLU,
             lambda: keras.layers.PReLU(shared_axes=[1, 2]),
-            lambda: keras.layers.Activation("tanh"),
+            lambda: keras.layers.Activation("swish"),
             lambda: keras.layers.Dropout(0.1),
         ]
         x = keras.layers.BatchNormalization()(x) if self._chance(0.7) else x
