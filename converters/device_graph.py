@@ -11,6 +11,7 @@ from kbnn.converters.lint_rules import pads
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call, Shape
 from kbnn.graph.larq_quantizers import is_sign
+from kbnn.graph.layers import from_config
 from kbnn.graph.padding import NEGATIVE, same_paddings
 from kbnn.graph.precision import dtype_policy
 from kbnn.graph.rewrite import REMOVE, Replacement, rewrite
@@ -101,7 +102,7 @@ def _simpler_convolution(
         config.update(padding="valid", pad_values=0.0)
     if negative or not _has_sign_directly_before(layer, frozen):
         config["input_quantizer"] = _sign_config()
-    simpler = type(layer).from_config(config)
+    simpler = from_config(layer, config)
     shape = _common_shape(frozen.calls_to(layer))
     return _padded_before(layer, simpler, shape) if negative else simpler
 

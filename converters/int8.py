@@ -15,6 +15,7 @@ from kbnn.converters.int8_rules import feeds_only_signs, fuses_activation, needs
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.samples import Samples
 from kbnn.graph.larq_quantizers import is_quantizer
+from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import Replacement, rewrite
 
 LAYERS = "layers"
@@ -93,7 +94,7 @@ def _separate_activation(layer: keras.layers.Layer) -> Replacement | None:
         return None
     if fuses_activation(layer.activation) or is_quantizer(layer.activation):
         return None
-    linear = type(layer).from_config({**layer.get_config(), "activation": "linear"})
+    linear = from_config(layer, {**layer.get_config(), "activation": "linear"})
     activation = keras.layers.Activation(
         layer.activation, name=f"{layer.name}_activation", dtype="float32"
     )
@@ -107,7 +108,7 @@ def _with_observed_tensors(model: LintedModel) -> keras.Model:
         calls = model.calls_to(layer)
         if not needs_range(layer, calls, model):
             return None
-        copy = type(layer).from_config(layer.get_config())
+        copy = from_config(layer, layer.get_config())
         observer = Observer(feeds_only_signs(calls), name=f"{layer.name}_range", dtype="float32")
         return Replacement(copy, layer.get_weights(), then=observer)
 

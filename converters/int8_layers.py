@@ -10,6 +10,7 @@ from kbnn.converters.fake_quantization import Observer
 from kbnn.converters.int8_rules import feeds_only_signs, fuses_activation
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call, Shape
+from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import Replacement, rewrite
 from kbnn.graph.signs import gives_signs
 
@@ -47,7 +48,7 @@ def with_observed_layers(model: LintedModel) -> keras.Model:
         output = outputs.get(id(layer))
         if id(layer) not in int8_layers and output is None:
             return None
-        copy = type(layer).from_config(layer.get_config())
+        copy = from_config(layer, layer.get_config())
         if id(layer) not in int8_layers:
             return Replacement(copy, layer.get_weights(), then=output)
         calls = model.calls_to(layer)

@@ -18,6 +18,7 @@ import tf_keras as keras
 
 from kbnn._larq import Quantizer, sign
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
+from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import Replacement, rewrite
 
 # An activation closer to zero than this can change its sign by rounding.
@@ -146,7 +147,7 @@ class TieProbe:
         }
         if not taps:
             return None
-        return Replacement(type(layer).from_config({**config, **taps}), layer.get_weights())
+        return Replacement(from_config(layer, {**config, **taps}), layer.get_weights())
 
 
 def largest_differences(ours: list[np.ndarray], theirs: list[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ finding at every layer that it does not know, so that networks that can learn ge
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import tensorflow as tf
 import tf_keras as keras
 
 from kbnn.converters.non_negative import describe, is_sign_layer, non_negative_source
@@ -23,6 +24,10 @@ NO_NORMALIZATION = (
     "{sign} takes the sums of {source} without normalization, and most of these are too large to "
     "pass a gradient through the sign, so the network hardly learns; put batch normalization in "
     "between"
+)
+NO_GRADIENT = (
+    "its input quantizer is tf.sign, which passes no gradient, so nothing before it learns; use "
+    'input_quantizer="ste_sign"'
 )
 
 # Layers that do not bring sums into the range in which a sign passes gradients.
@@ -60,6 +65,8 @@ def training_warning(calls: Sequence[Call]) -> str:
     Returns:
         One sentence; "" for nothing.
     """
+    if any(getattr(call.layer, "input_quantizer", None) is tf.sign for call in calls):
+        return NO_GRADIENT
     for call in calls:
         for sign in _signs_before(call):
             sources = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import tf_keras as keras
 
-_WAY_OUT = (
+WAY_OUT = (
     "Build it with tf_keras (Keras 2): `import kbnn` before anything else, then "
     "`import tf_keras as keras`. Larq, and so kbnn, does not run on Keras 3."
 )
@@ -170,4 +170,4 @@ def _wrong_type(name: str, expected: str, value: Any) -> str:
         f"Received: {name}={kind.__module__}.{kind.__qualname__}."
     )
     is_keras_3 = any(base.__module__.split(".")[0] == "keras" for base in kind.__mro__)
-    return f"{message} {_WAY_OUT}" if is_keras_3 else message
+    return f"{message} {WAY_OUT}" if is_keras_3 else message

@@ -5,12 +5,16 @@ user's model; kbnn reads their attributes `input_quantizer`, `kernel_quantizer` 
 other kernels), `pad_values`, `precision` and, of a kernel, `latent_variable`.
 """
 
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
 INSTALL = "pip install --no-deps larq==0.14.0 terminaltables"
 """Larq works with NumPy 2, but its metadata asks for NumPy 1, which Python 3.13 does not have."""
 
 try:
+    from larq import context
     from larq.constraints import WeightClip
-    from larq.context import quantized_scope, should_quantize
     from larq.layers import QuantConv1D, QuantConv2D, QuantConv3D, QuantDense
     from larq.layers_base import BaseLayer
     from larq.math import sign
@@ -34,6 +38,30 @@ except ModuleNotFoundError as error:
         f"Expected Larq to be installed. Received: {error}. Run `{INSTALL}`."
     ) from error
 
+
+def _left_after_errors(scope: Callable[..., Any]) -> Callable[..., Any]:
+    """A scope of Larq's that is left after an error too.
+
+    Larq itself stays inside. For example, a layer that fails while it is called leaves all kernels
+    quantized, so the next training replaces the latent weights by their signs.
+    """
+
+    @contextlib.contextmanager
+    def fixed(*arguments: Any, **options: Any) -> Iterator[Any]:
+        inner = scope(*arguments, **options)
+        value = inner.__enter__()
+        try:
+            yield value
+        finally:
+            inner.__exit__(None, None, None)
+
+    return fixed
+
+
+# Larq's layers look these names up in the module.
+quantized_scope = context.quantized_scope = _left_after_errors(context.quantized_scope)
+context.metrics_scope = _left_after_errors(context.metrics_scope)
+
 __all__ = [
     "ApproxSign",
     "BaseLayer",
@@ -52,7 +80,6 @@ __all__ = [
     "quantized_scope",
     "register_alias",
     "serialize_quantizer",
-    "should_quantize",
     "sign",
     "ste_sign",
 ]

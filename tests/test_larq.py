@@ -1,11 +1,13 @@
 """The behaviour of Larq that kbnn relies on, each in the smallest example."""
 
+import contextlib
 import re
 
 import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras as keras
+from larq import context
 
 from kbnn import _larq
 
@@ -142,19 +144,35 @@ def test_an_alias_registers_a_class_under_its_bare_name():
 def test_the_kernel_is_latent_outside_the_scope_and_quantized_inside(rng):
     latent = rng.normal(size=(3, 3, 2, 4)).astype("float32")
     layer = quantized_convolution(latent)
-    assert not _larq.should_quantize()
+    assert not context.should_quantize()
     np.testing.assert_array_equal(tf.convert_to_tensor(layer.kernel), latent)
     with _larq.quantized_scope(True):
-        assert _larq.should_quantize()
+        assert context.should_quantize()
         np.testing.assert_array_equal(tf.convert_to_tensor(layer.kernel), signs(latent))
         np.testing.assert_array_equal(layer.get_weights()[0], signs(latent))
         with _larq.quantized_scope(False):
             np.testing.assert_array_equal(tf.convert_to_tensor(layer.kernel), latent)
-        assert _larq.should_quantize()
-    assert not _larq.should_quantize()
+        assert context.should_quantize()
+    assert not context.should_quantize()
     np.testing.assert_array_equal(layer.kernel.latent_variable, latent)
     assert layer.kernel.precision == 1
     assert len(layer.weights) == 1
+
+
+def test_larq_s_scopes_are_left_after_an_error():
+    """Otherwise the next training would replace latent weights by their signs."""
+    layer = _larq.QuantConv2D(8, 3, kernel_quantizer="ste_sign", kernel_constraint="weight_clip")
+    with pytest.raises(ValueError, match=r"[Nn]egative dimension|smaller"):
+        layer(keras.Input((2, 2, 8)))
+    assert not context.should_quantize()
+    for scope in (context.quantized_scope, _larq.quantized_scope):
+        with contextlib.suppress(KeyError), scope(True):
+            assert context.should_quantize()
+            raise KeyError
+        assert not context.should_quantize()
+    with contextlib.suppress(KeyError), context.metrics_scope(["flip_ratio"]):
+        raise KeyError
+    assert not context.get_training_metrics()
 
 
 def test_training_changes_the_latent_kernel_through_the_pseudo_gradient():

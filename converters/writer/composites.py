@@ -17,6 +17,7 @@ from kbnn._larq import Quantizer, sign
 from kbnn.converters.fake_quantization import FakeQuantization
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.larq_quantizers import is_quantizer, is_sign
+from kbnn.graph.layers import from_config
 from kbnn.graph.padding import pads_nothing
 from kbnn.graph.rewrite import Replacement, rewrite
 
@@ -113,7 +114,7 @@ def _with_marked_signs(layer: keras.layers.Layer) -> Replacement | None:
     }
     if not signs:
         return None
-    copy = type(layer).from_config({**layer.get_config(), **signs})
+    copy = from_config(layer, {**layer.get_config(), **signs})
     return Replacement(copy, layer.get_weights())
 
 

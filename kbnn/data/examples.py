@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from kbnn.data.decode import decode_image
+
 
 class Examples(Protocol):
     """Labelled images that a pipeline can read by position."""
@@ -99,8 +101,7 @@ class FileExamples:
         return images.batch(batch_size)
 
     def _decode(self, path: tf.Tensor) -> tf.Tensor:
-        image = tf.io.decode_image(tf.io.read_file(path), channels=3, expand_animations=False)
-        image.set_shape([None, None, 3])
+        image = decode_image(tf.io.read_file(path))
         if self.image_shape[-1] == 1:
             image = tf.image.rgb_to_grayscale(image)
         return resize(image, self.image_shape[:2])

@@ -1,5 +1,6 @@
 """The layers of a model, a layer's weights by name, and a copy of a layer."""
 
+import inspect
 from typing import Any
 
 import tf_keras as keras
@@ -34,6 +35,10 @@ def weights_by_name(layer: keras.layers.Layer) -> dict[str, Any]:
 def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.layers.Layer:
     """Return a new layer of a layer's class, made from a config.
 
+    A config names functions and classes, such as an activation or an initializer of your own, and
+    Keras finds only those that are registered. The new layer therefore gets the layer's own ones,
+    unless the config differs from the layer's.
+
     Raises:
         ValueError: a quantizer in the config is not registered with Keras.
     """
@@ -51,7 +56,24 @@ def from_config(layer: keras.layers.Layer, config: dict[str, Any]) -> keras.laye
             'Put @keras.utils.register_keras_serializable("my_package") above the class, where '
             "keras is tf_keras."
         )
-    return type(layer).from_config(config)
+    return type(layer).from_config({**config, **_own_objects(layer, config)})
+
+
+def _own_objects(layer: keras.layers.Layer, config: dict[str, Any]) -> dict[str, Any]:
+    """Return the functions and unregistered objects of a layer that a config of it describes."""
+    own = {
+        argument: value
+        for argument in config
+        if argument != "function"  # an operation of TensorFlow, which Keras finds by its symbol
+        if inspect.isroutine(value := getattr(layer, argument, None))
+        or (not isinstance(value, keras.layers.Layer) and _unregistered_classes(config[argument]))
+    }
+    before = layer.get_config() if own else {}
+    return {
+        argument: value
+        for argument, value in own.items()
+        if argument in before and before[argument] == config[argument] is not None
+    }
 
 
 def _unregistered_classes(config: Any) -> list[str]:

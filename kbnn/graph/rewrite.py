@@ -1,17 +1,16 @@
 """Copies a model with some of its layers replaced: the one rewrite that all others are built on."""
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tf_keras as keras
 
 from kbnn import _checks
-from kbnn._larq import quantized_scope, should_quantize
 from kbnn.graph.layers import from_config, weights_by_name
 from kbnn.graph.nodes import has_graph
 from kbnn.graph.replay import copy_graph
+from kbnn.graph.variables import check_variables
 
 
 class Replacement(NamedTuple):
@@ -96,8 +95,7 @@ def rewrite(model: keras.Model, replace: Replace, *, name: str | None = None) ->
         replaced.append((layer, replacement))
         return _call_in_turn(replacement)
 
-    with _quantized_scope_restored():
-        new_model = copy_graph(model, substitute, name)
+    new_model = copy_graph(model, substitute, name)
     for layer, copy in copied:
         copy.set_weights(layer.get_weights())
     for layer, replacement in replaced:
@@ -133,18 +131,8 @@ def check_rewritable(model: Any, path: str = "model") -> None:
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             check_rewritable(layer, path=f"{path}/{layer.name}")
-
-
-@contextlib.contextmanager
-def _quantized_scope_restored() -> Iterator[None]:
-    """Leave Larq's quantized scope if a layer fails in it. Larq itself stays inside."""
-    before = should_quantize()
-    try:
-        yield
-    finally:
-        if should_quantize() != before:
-            # Entering Larq's scope without leaving it sets it permanently.
-            quantized_scope(before).__enter__()
+    if path == "model":
+        check_variables(model)
 
 
 def _pass_on_first_argument(first: Any, *_: Any, **__: Any) -> Any:

@@ -8,6 +8,7 @@ import tf_keras as keras
 from kbnn._larq import SteSign, larq_summary, serialize_quantizer
 from kbnn.graph.calls import Call, calls_of
 from kbnn.graph.freeze import freeze
+from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import rewrite
 from kbnn.graph.signs import takes_signs
 
@@ -46,4 +47,4 @@ def _with_input_bits(layer: keras.layers.Layer) -> keras.layers.Layer | None:
     if not hasattr(layer, "input_quantizer") or layer.input_quantizer is not None:
         return None
     sign = serialize_quantizer(SteSign(name=f"{layer.name}_input_quantizer"))
-    return type(layer).from_config({**layer.get_config(), "input_quantizer": sign})
+    return from_config(layer, {**layer.get_config(), "input_quantizer": sign})

@@ -118,7 +118,7 @@ def requantize(
         }
         _check_kernels(layer, new_quantizers)
         changed = {**new_quantizers, **_clips(layer, new_quantizers)}
-        new = type(layer).from_config({**layer.get_config(), **changed})
+        new = from_config(layer, {**layer.get_config(), **changed})
         replaced.append((layer, new))
         return new
 

@@ -9,6 +9,7 @@ import tf_keras as keras
 
 from kbnn import _checks
 from kbnn.graph.larq_quantizers import check_kernels
+from kbnn.graph.variables import check_variables
 from kbnn.training import batch_context
 
 # Names that the logs have already.
@@ -41,8 +42,9 @@ class Trainer(keras.Model):
         name: name of the trainer; by default the model's with "_trainer".
 
     Raises:
-        TypeError: the model is not a Keras 2 model, or has its own `train_step`.
-        ValueError: the model is not built.
+        TypeError: the model is not a Keras 2 model, has layers of Keras 3, or has its own
+            `train_step`.
+        ValueError: the model is not built, or computes with a variable that is not its weight.
 
     Example:
         >>> import kbnn
@@ -67,6 +69,7 @@ class Trainer(keras.Model):
                 "its model, `trainer.model`."
             )
         check_kernels(model)
+        check_variables(model)
         if type(model).train_step is not keras.Model.train_step:
             raise TypeError(
                 "Expected a model with Keras's own `train_step`, which the trainer replaces. "

@@ -150,6 +150,12 @@ def test_a_sign_as_activation_of_a_binary_layer():
     assert not warnings_of(keras.Model(image, conv(y, input_quantizer=None)))
 
 
+def test_the_sign_of_tensorflow_passes_no_gradient():
+    image = keras.Input(SHAPE)
+    model = keras.Model(image, conv(normalized(image), input_quantizer=tf.sign))
+    assert "passes no gradient" in warnings_of(model)["conv"]
+
+
 GOOD = {
     "batch normalization": normalized,
     "layer normalization": layers.LayerNormalization(),

@@ -7,6 +7,7 @@ import sys
 import larq as lq
 import numpy as np
 import pytest
+import tensorflow as tf
 import tf_keras as keras
 
 import kbnn
@@ -310,6 +311,49 @@ def test_a_quantizer_inside_another_and_an_activation_are_named():
     layer = keras.layers.Dense(4, activation=UnregisteredSign(), name="dense")
     with pytest.raises(ValueError, match=r"'dense' to be reg.*activation=UnregisteredSign"):
         freeze(one_layer(layer, (8,)))
+
+
+def swish6(x):
+    return x * tf.nn.relu6(x + 3.0) / 6.0
+
+
+def uniform(shape, dtype=None):
+    return tf.random.uniform(shape, -1.0, 1.0, dtype or tf.float32)
+
+
+class UnregisteredInitializer(keras.initializers.Initializer):
+    def __call__(self, shape, dtype=None, **kwargs):
+        return tf.zeros(shape, dtype or tf.float32) + 0.5
+
+
+class UnregisteredRegularizer(keras.regularizers.Regularizer):
+    def __call__(self, x):
+        return tf.reduce_sum(x)
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda: keras.layers.Activation(swish6),
+        lambda: keras.layers.Dense(32, activation=swish6),
+        lambda: lq.layers.QuantConv2D(8, 3, kernel_initializer=uniform, **BINARY),
+        lambda: lq.layers.QuantConv2D(8, 3, kernel_initializer=UnregisteredInitializer(), **BINARY),
+        lambda: lq.layers.QuantConv2D(8, 3, kernel_regularizer=UnregisteredRegularizer(), **BINARY),
+        lambda: lq.layers.QuantConv2D(8, 3, **{**BINARY, "input_quantizer": tf.sign}),
+    ],
+    ids=["activation", "of a layer", "initializer", "initializer object", "regularizer", "sign"],
+)
+@pytest.mark.filterwarnings("ignore:The `keras.initializers.serialize")
+def test_functions_and_objects_that_are_not_registered_are_copied(layer, rng):
+    image = keras.Input((6, 6, 32))
+    model = keras.Model(image, layer()(image))
+    data = rng.normal(size=(2, 6, 6, 32)).astype("f")
+    expected = model(data).numpy()
+    np.testing.assert_array_equal(kbnn.converters.freeze(model)(data), expected)
+    np.testing.assert_array_equal(kbnn.graph.rewrite(model, lambda layer: None)(data), expected)
 
 
 def test_a_kernel_quantizer_need_not_be_registered():

@@ -13,6 +13,7 @@ from kbnn.graph.larq_quantizers import (
     weights_without_quantizers,
 )
 from kbnn.graph.layer_choice import LayerChoice, input_quantizer_place
+from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import Replacement, check_rewritable, rewrite
 from kbnn.techniques.contrastive.contrastable_layers import select_layers
 from kbnn.techniques.contrastive.contrastive_sign import ContrastiveSign
@@ -105,7 +106,7 @@ def _add_term(layer: keras.layers.Layer, contrast: dict[str, Any]) -> Replacemen
     sign = ContrastiveSign(clone(base, f"{name}_base"), **contrast, name=name)
     if not argument:
         return Replacement(sign, lambda new: _copy_base_weights(base, new))
-    new = type(layer).from_config({**layer.get_config(), argument: sign})
+    new = from_config(layer, {**layer.get_config(), argument: sign})
 
     def copy_weights(copy: keras.layers.Layer) -> None:
         for weight, value in zip(

@@ -8,6 +8,7 @@ import tf_keras as keras
 from kbnn._larq import register_alias
 from kbnn.graph.hooks import base_quantizer
 from kbnn.graph.larq_quantizers import copy_quantizer_weights, quantizers_of
+from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import Replacement, rewrite
 from kbnn.techniques.self_binarizing.binary_batch_normalization import BinaryBatchNormalization
 from kbnn.techniques.self_binarizing.smooth_sign import SmoothSign
@@ -54,7 +55,7 @@ def smooth_network(model: keras.Model) -> keras.Model:
         if isinstance(layer, BinaryBatchNormalization):
             return _smooth_normalization(layer)
         changes = {argument: _always_smooth(one, one.name) for argument, one in own.items()}
-        copy = type(layer).from_config({**layer.get_config(), **changes})
+        copy = from_config(layer, {**layer.get_config(), **changes})
         replaced.append((layer, copy, quantizers_of(layer).keys() - own.keys()))
         return copy
 
