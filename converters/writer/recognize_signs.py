@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from kbnn.converters.writer.channelwise import fused_activation
 from kbnn.converters.writer.file_graph import FileGraph, Operator
 from kbnn.converters.writer.lower_signs import QUANTIZE
 
@@ -37,6 +38,8 @@ def _selected(graph: FileGraph, select: Operator) -> int | None:
     true, false = _scalar(graph, if_true), _scalar(graph, if_false)
     if comparison is None or true is None or false is None:
         return None
+    if comparison.name not in ("GREATER_EQUAL", "LESS"):
+        return None
     values, bound = comparison.inputs
     if _scalar(graph, bound) != 0 or graph.shape(values) != graph.shape(select.outputs[0]):
         return None
@@ -47,7 +50,7 @@ def _selected(graph: FileGraph, select: Operator) -> int | None:
 
 def _signed(graph: FileGraph, sign: Operator) -> int | None:
     add = graph.producer(sign.inputs[0])
-    if add is None or add.name != "ADD":
+    if add is None or add.name != "ADD" or fused_activation(add) is not None:
         return None
     for signs, constant in (add.inputs, add.inputs[::-1]):
         inner, shift = graph.producer(signs), _scalar(graph, constant)

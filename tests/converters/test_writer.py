@@ -207,6 +207,24 @@ def test_a_quantizer_that_only_says_it_gives_signs_is_noticed():
     assert "its outputs were not +1 and -1 when tried" in result.problem
 
 
+NO_SIGNS = {
+    "a condition that compares nothing": lambda x: tf.where(tf.cast(x, tf.bool), 1.0, -1.0),
+    "a ReLU in the sum": lambda x: tf.sign(tf.nn.relu(tf.sign(x) + 0.1)),
+    "another threshold": lambda x: tf.where(x >= 0.5, 1.0, -1.0),
+    "the opposite": lambda x: tf.where(x < 0, 1.0, -1.0),
+}
+
+
+@pytest.mark.parametrize("name", NO_SIGNS)
+def test_what_only_looks_like_a_sign_is_not_taken_for_one(name, tmp_path):
+    x = keras.Input(SHAPE, name="image")
+    y = lq.layers.QuantConv2D(8, 3, **BINARY)(NO_SIGNS[name](x))
+    model = randomised(keras.Model(x, y))
+    result = convert(model, tmp_path / "model.tflite", verify_data=images(model))
+    assert result.report.binary_ops == 1
+    assert result.report.parity.max_difference < 1e-4
+
+
 def test_an_operation_that_no_runtime_has_is_named(tmp_path):
     x = keras.Input(SHAPE, name="image")
     y = keras.layers.Conv2D(4, 1)(tf.math.betainc(x, x, x))
