@@ -73,8 +73,8 @@ def convert(
             layers that are not binary compute in int8 and need a quarter of the bytes. None keeps
             these layers in float32.
         int8: what computes in int8 with `calibration_data`. "layers": convolutional and dense
-            layers, while sums, pooling and batch normalization between them stay in float32, which
-            is faster and closer to Keras. "all": everything between binary layers.
+            layers, while sums, pooling and batch normalization between them stay in float32. "all":
+            everything between binary layers.
         input_type: "int8" or "uint8" for inputs that the file takes as integers, with a scale and a
             zero point. It needs `calibration_data`. None keeps the model's types.
         output_type: the same for the outputs.

@@ -9,7 +9,7 @@ import tf_keras as keras
 from kbnn._larq import QuantConv2D, Quantizer, SteSign, serialize_quantizer
 from kbnn.converters.lint_rules import pads
 from kbnn.converters.linted_model import LintedModel
-from kbnn.graph.calls import Call, Shape
+from kbnn.graph.calls import Call, Shape, common_shape
 from kbnn.graph.larq_quantizers import is_sign
 from kbnn.graph.layers import from_config
 from kbnn.graph.padding import NEGATIVE, same_paddings
@@ -57,7 +57,7 @@ class DenseAsConvolution(QuantConv2D):
 def _dense_as_convolution(layer: keras.layers.Dense, frozen: LintedModel) -> Replacement:
     config = layer.get_config()
     shared = ("name", "use_bias", "activation", "kernel_quantizer")
-    shape = _common_shape(frozen.calls_to(layer))
+    shape = common_shape(frozen.calls_to(layer))
     convolution = DenseAsConvolution(
         layer.units,
         1,
@@ -87,12 +87,6 @@ def _as_image(
     return nested
 
 
-def _common_shape(calls: list[Call]) -> Shape:
-    """The shape of a layer's input in all its calls, with None for sizes that differ."""
-    axes = zip(*(call.input_shapes[0] for call in calls), strict=True)
-    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes)
-
-
 def _simpler_convolution(
     layer: QuantConv2D, frozen: LintedModel
 ) -> Replacement | keras.layers.Layer:
@@ -103,7 +97,7 @@ def _simpler_convolution(
     if negative or not _has_sign_directly_before(layer, frozen):
         config["input_quantizer"] = _sign_config()
     simpler = from_config(layer, config)
-    shape = _common_shape(frozen.calls_to(layer))
+    shape = common_shape(frozen.calls_to(layer))
     return _padded_before(layer, simpler, shape) if negative else simpler
 
 
@@ -122,7 +116,7 @@ def _padded_before(
 def _takes_sign_again(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
     """Whether a binary layer's replacement takes the sign of its input itself."""
     dense = isinstance(layer, keras.layers.Dense)
-    reshaped = dense and len(_common_shape(frozen.calls_to(layer))) != 4
+    reshaped = dense and len(common_shape(frozen.calls_to(layer))) != 4
     return (
         getattr(layer, "input_quantizer", None) is not None
         or reshaped

@@ -1,7 +1,7 @@
 """int8 for real-valued convolutions and dense layers only.
 
-Each of these layers rounds its input and its output. What is between them computes in floats:
-sums, average pooling and lone batch normalization are slower in int8, and less precise.
+Each of these layers rounds its input and its output. What is between them computes in floats, so
+that sums, average pooling and lone batch normalization do not round once more.
 """
 
 import tf_keras as keras
@@ -9,7 +9,7 @@ import tf_keras as keras
 from kbnn.converters.fake_quantization import Observer
 from kbnn.converters.int8_rules import feeds_only_signs, fuses_activation
 from kbnn.converters.linted_model import LintedModel
-from kbnn.graph.calls import Call, Shape
+from kbnn.graph.calls import Call, common_shape
 from kbnn.graph.layers import from_config
 from kbnn.graph.rewrite import Replacement, rewrite
 from kbnn.graph.signs import gives_signs
@@ -59,7 +59,7 @@ def with_observed_layers(model: LintedModel) -> keras.Model:
             name=f"{layer.name}_input_range",
             dtype="float32",
         )
-        image = keras.Input(_common_shape(calls)[1:])
+        image = keras.Input(common_shape(calls)[1:])
         # The nested model has the layer's name too, because the outer model knows only this one.
         nested = keras.Model(image, copy(observer(image)), name=layer.name)
         return Replacement(nested, lambda _: copy.set_weights(layer.get_weights()), then=output)
@@ -138,9 +138,3 @@ def _source(calls: list[Call]) -> keras.layers.Layer | None:
             return None
         sources[id(producer.layer)] = producer.layer
     return next(iter(sources.values())) if len(sources) == 1 else None
-
-
-def _common_shape(calls: list[Call]) -> Shape:
-    """The shape of a layer's input in all its calls, with None for sizes that differ."""
-    axes = zip(*(call.input_shapes[0] for call in calls), strict=True)
-    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes)

@@ -102,7 +102,7 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
     if meant_binary:
         problem = _problem(layer, _input_shapes(calls))
         note = "; ".join(_notes(layer, calls))
-    elif own_sign and gives_signs(layer.input_quantizer, _input_shapes(calls)[0]):
+    elif own_sign and quantizes_to_signs(layer.input_quantizer, _input_shapes(calls)[0]):
         meant_binary = True
         problem = _problem(layer, _input_shapes(calls))
         note = "; ".join([OWN_SIGN, *_notes(layer, calls)])
@@ -120,7 +120,7 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
     )
 
 
-def gives_signs(quantizer: Any, shape: Shape) -> bool:
+def quantizes_to_signs(quantizer: Any, shape: Shape) -> bool:
     """Try whether a quantizer's outputs are +1 and -1, on values of many sizes around zero.
 
     Args:

@@ -74,3 +74,9 @@ def _walk(model: keras.Model, begin: list[Call | None], found: list[Call]) -> li
             given = [call] * len(outputs)
         producers.update(zip(map(id, outputs), given, strict=True))
     return [producers[id(tensor)] for tensor in model.outputs]
+
+
+def common_shape(calls: list[Call]) -> Shape:
+    """The shape of a layer's input in all its calls, with None for sizes that differ."""
+    axes = zip(*(call.input_shapes[0] for call in calls), strict=True)
+    return tuple(sizes[0] if len(set(sizes)) == 1 else None for sizes in axes)
