@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 import tf_keras as keras
 
@@ -10,7 +11,7 @@ from kbnn._larq import QuantConv2D, Quantizer, SteSign, serialize_quantizer
 from kbnn.converters.lint_rules import pads
 from kbnn.converters.linted_model import LintedModel
 from kbnn.graph.calls import Call, Shape, common_shape
-from kbnn.graph.larq_quantizers import is_sign
+from kbnn.graph.larq_quantizers import is_sign, weights_without_quantizers
 from kbnn.graph.layers import from_config
 from kbnn.graph.padding import NEGATIVE, same_paddings
 from kbnn.graph.precision import dtype_policy
@@ -29,13 +30,14 @@ def device_graph(frozen: LintedModel) -> keras.Model:
     - A sign layer before max-pooling, flattening or a binary dense layer is removed if only binary
       layers follow, which take the sign again: the largest number has the largest sign. LCE then
       pools packed bits and keeps the output of a dense layer packed.
+    - An input quantizer of the user's own becomes a layer, and the sign of its outputs is taken.
     """
 
     def replace(layer: keras.layers.Layer) -> Any:
         if isinstance(layer, keras.layers.Dense) and frozen.runs_binary(layer):
-            return _dense_as_convolution(layer, frozen)
+            return _behind_own_quantizer(layer, _dense_as_convolution(layer, frozen), frozen)
         if isinstance(layer, QuantConv2D) and frozen.runs_binary(layer):
-            return _simpler_convolution(layer, frozen)
+            return _behind_own_quantizer(layer, _simpler_convolution(layer, frozen), frozen)
         if _is_redundant_sign(layer, frozen):
             return REMOVE
         return None
@@ -65,7 +67,7 @@ def _dense_as_convolution(layer: keras.layers.Dense, frozen: LintedModel) -> Rep
         **{key: config[key] for key in shared},
     )
     convolution.replaced_class = type(layer).__name__
-    kernel, *bias = layer.get_weights()
+    kernel, *bias = _own_weights(layer)
     return Replacement(_as_image(layer, convolution, shape), [kernel[None, None], *bias])
 
 
@@ -87,30 +89,62 @@ def _as_image(
     return nested
 
 
-def _simpler_convolution(
-    layer: QuantConv2D, frozen: LintedModel
-) -> Replacement | keras.layers.Layer:
+def _simpler_convolution(layer: QuantConv2D, frozen: LintedModel) -> Replacement:
     config = layer.get_config()
     negative = pads(layer) and layer.pad_values == NEGATIVE
     if not pads(layer) or negative:
         config.update(padding="valid", pad_values=0.0)
-    if negative or not _has_sign_directly_before(layer, frozen):
+    directly = _has_sign_directly_before(layer, frozen)
+    if negative or not directly or _own_quantizer(layer) is not None:
         config["input_quantizer"] = _sign_config()
     simpler = from_config(layer, config)
     shape = common_shape(frozen.calls_to(layer))
-    return _padded_before(layer, simpler, shape) if negative else simpler
+    new = _padded_before(layer, simpler, shape) if negative else simpler
+    return Replacement(new, _own_weights(layer))
+
+
+def _behind_own_quantizer(
+    layer: keras.layers.Layer, replacement: Replacement, frozen: LintedModel
+) -> Replacement:
+    """Apply the user's own quantizer before a layer's replacement, which takes the sign of it."""
+    quantizer = _own_quantizer(layer)
+    if quantizer is None:
+        return replacement
+    if isinstance(quantizer, keras.layers.Layer):
+        copy = from_config(quantizer, quantizer.get_config())
+    else:
+        copy = keras.layers.Activation(quantizer, name=f"{layer.name}_quantizer", dtype="float32")
+    image = keras.Input(common_shape(frozen.calls_to(layer))[1:])
+    nested = keras.Model(image, replacement.layer(copy(image)), name=layer.name)
+
+    def give_weights(_: keras.layers.Layer) -> None:
+        if isinstance(quantizer, keras.layers.Layer):
+            copy.set_weights(quantizer.get_weights())
+        replacement.layer.set_weights(replacement.weights)
+
+    return Replacement(nested, give_weights)
+
+
+def _own_quantizer(layer: keras.layers.Layer) -> Any:
+    """The input quantizer of a layer, if it is not one of Larq's signs; or else None."""
+    quantizer = getattr(layer, "input_quantizer", None)
+    return None if quantizer is None or is_sign(quantizer) else quantizer
+
+
+def _own_weights(layer: keras.layers.Layer) -> list[np.ndarray]:
+    """A layer's weights, except for its quantizers'."""
+    return [weight.numpy() for weight in weights_without_quantizers(layer)]
 
 
 def _padded_before(
     layer: QuantConv2D, convolution: keras.layers.Layer, shape: Shape
-) -> Replacement:
+) -> keras.Model:
     """A convolution on an image padded with -1, for which LCE has no packed operator."""
     # The lint rules allow only one padding in all calls of such a layer.
     (padding,) = same_paddings(layer) or [()]
     image = keras.Input(shape[1:])
     padded = tf.pad(image, [(0, 0), *padding, (0, 0)], constant_values=NEGATIVE)
-    nested = keras.Model(image, convolution(padded), name=layer.name)
-    return Replacement(nested, layer.get_weights())
+    return keras.Model(image, convolution(padded), name=layer.name)
 
 
 def _takes_sign_again(layer: keras.layers.Layer, frozen: LintedModel) -> bool:
@@ -158,4 +192,5 @@ def _reaches_only_signs(call: Call, frozen: LintedModel) -> bool:
 def _leads_to_sign(call: Call, frozen: LintedModel) -> bool:
     if preserves_signs(call.layer):
         return _reaches_only_signs(call, frozen)
-    return frozen.runs_binary(call.layer) and _takes_sign_again(call.layer, frozen)
+    own = _own_quantizer(call.layer) is not None
+    return not own and frozen.runs_binary(call.layer) and _takes_sign_again(call.layer, frozen)

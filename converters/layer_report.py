@@ -10,7 +10,7 @@ from kbnn.converters import flatbuffer
 from kbnn.converters.device_file import DeviceFile
 from kbnn.converters.device_graph import DenseAsConvolution
 from kbnn.converters.flatbuffer import Operator
-from kbnn.converters.lint_rules import OWN_SIGN, LintResult
+from kbnn.converters.lint_rules import LintResult
 from kbnn.converters.linted_model import LintedModel
 from kbnn.converters.macs import macs_of
 from kbnn.converters.packing import UNKNOWN, why_not_packed
@@ -84,7 +84,7 @@ def _note(lint_result: LintResult, calls: list[Call], found: list[Operator]) -> 
         return LEFT_REAL
     if not found:
         return f"{note}; {NOT_FOUND}"
-    if _is_binary(found) and note in ("", OWN_SIGN):
+    if _is_binary(found) and not note:
         real = any(output_kind(operator) != "bit-packed" for operator in found)
         reasons = dict.fromkeys(map(why_not_packed, calls)) if real else {}
         return "; ".join([reason for reason in reasons if reason != UNKNOWN] or reasons)

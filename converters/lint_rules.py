@@ -108,6 +108,9 @@ def lint_layer(layer: keras.layers.Layer, calls: Sequence[Call]) -> LintResult:
         note = "; ".join([OWN_SIGN, *_notes(layer, calls)])
     elif own_sign:
         problem, note = NO_SIGN, ""
+    elif signs and _is_binary_by_value(layer) and not _problem(layer, _input_shapes(calls)):
+        meant_binary = True
+        note = "; ".join(_notes(layer, calls))
     elif binary_kernel:
         note = "; ".join(filter(None, (REAL_INPUT, _no_binary_operator(layer))))
     elif signs:
@@ -133,6 +136,15 @@ def quantizes_to_signs(quantizer: Any, shape: Shape) -> bool:
     with quantized_scope(True):
         outputs = np.asarray(quantizer(tf.constant(values, tf.float32)))
     return outputs.shape == values.shape and bool(np.all(np.abs(outputs) == 1.0))
+
+
+def _is_binary_by_value(layer: keras.layers.Layer) -> bool:
+    """Whether a layer of Larq's has a binary kernel, whatever its quantizer says of itself."""
+    return (
+        hasattr(layer, "kernel_quantizer")
+        and not _no_binary_operator(layer)
+        and has_one_scale_per_output(layer.get_weights()[0])
+    )
 
 
 def _claims_signs(layer: keras.layers.Layer) -> bool:

@@ -140,9 +140,6 @@ class _MarkedConvolution(keras.layers.Layer):
         super().__init__(name=layer.name, dtype="float32")
         self._bias = layer.get_weights()[1] if layer.use_bias else None
         self._activation = layer.activation
-        quantizer = layer.input_quantizer
-        # A quantizer of the user's own gives signs too, in its own way.
-        self._quantizer = None if quantizer is None or is_sign(quantizer) else quantizer
         self._kernel_shape = convolution.kernel.shape
         self._options = {
             "strides": convolution.strides,
@@ -152,8 +149,6 @@ class _MarkedConvolution(keras.layers.Layer):
         self._number = number
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        if self._quantizer is not None:
-            inputs = self._quantizer(inputs)
         # The sign of signs costs nothing in the file, and each convolution needs one before it.
         outputs = _composite(self._sums, CONVOLUTION, number=self._number)(_sign(inputs))
         if self._bias is not None:

@@ -24,6 +24,9 @@ from tests.converters.networks import BINARY, SHAPE, images, randomised
 pytest.importorskip("kbnn_runtime", reason="the files are run with kbnn-runtime")
 
 
+KERNEL = {name: value for name, value in BINARY.items() if name != "input_quantizer"}
+
+
 class Files(NamedTuple):
     """The file of kbnn's writer and of LCE's converter for one model."""
 
@@ -182,15 +185,6 @@ class HalfSign(lq.quantizers.Quantizer):
         return tf.where(inputs >= 0.5, 1.0, -1.0)
 
 
-def test_a_quantizer_of_the_users_own_stays_in_front_of_the_bits(tmp_path):
-    x = keras.Input(SHAPE, name="image")
-    y = lq.layers.QuantConv2D(8, 3, **{**BINARY, "input_quantizer": HalfSign()})(x)
-    model = randomised(keras.Model(x, y))
-    result = convert(model, tmp_path / "model.tflite", verify_data=images(model))
-    assert result.report.binary_ops == 1
-    assert result.report.parity.max_difference < 1e-4
-
-
 @keras.utils.register_keras_serializable("test_writer")
 class ZeroAndOne(HalfSign):
     """Says that its outputs are signs, which they are not."""
@@ -205,6 +199,57 @@ def test_a_quantizer_that_only_says_it_gives_signs_is_noticed():
     (result,) = kbnn.converters.lint(keras.Model(x, y))
     assert not result.binary
     assert "its outputs were not +1 and -1 when tried" in result.problem
+
+
+@keras.utils.register_keras_serializable("test_writer")
+class LearnedThreshold(HalfSign):
+    """A sign of the user's own that has a weight."""
+
+    def build(self, input_shape):
+        self.threshold = self.add_weight(name="threshold", shape=input_shape[-1:])
+
+    def call(self, inputs):
+        return tf.where(inputs >= self.threshold, 1.0, -1.0)
+
+
+OWN_QUANTIZERS = {
+    "convolution": lambda x, sign: lq.layers.QuantConv2D(8, 3, input_quantizer=sign, **KERNEL)(x),
+    "padded with -1": lambda x, sign: lq.layers.QuantConv2D(
+        8, 3, padding="same", pad_values=-1.0, input_quantizer=sign, **KERNEL
+    )(x),
+    "dense layer": lambda x, sign: lq.layers.QuantDense(8, input_quantizer=sign, **KERNEL)(
+        keras.layers.Flatten()(x)
+    ),
+    "behind a sign and pooling": lambda x, sign: lq.layers.QuantConv2D(
+        8, 3, input_quantizer=sign, **KERNEL
+    )(keras.layers.MaxPooling2D()(lq.quantizers.SteSign()(x))),
+}
+
+
+@pytest.mark.parametrize("sign", [HalfSign, LearnedThreshold])
+@pytest.mark.parametrize("place", OWN_QUANTIZERS)
+def test_a_quantizer_of_the_users_own_stays_in_front_of_the_bits(place, sign, tmp_path):
+    x = keras.Input(SHAPE, name="image")
+    model = randomised(keras.Model(x, OWN_QUANTIZERS[place](x, sign())))
+    result = convert(model, tmp_path / "model.tflite", verify_data=images(model))
+    assert result.report.binary_ops == 1
+    assert result.report.parity.max_difference < 1e-4
+
+
+@keras.utils.register_keras_serializable("test_writer")
+class TwoBits(lq.quantizers.SteSign):
+    """A sign that says it has two bits."""
+
+    precision = 2
+
+
+def test_a_binary_kernel_runs_binary_whatever_its_quantizer_says(tmp_path):
+    x = keras.Input(SHAPE, name="image")
+    y = lq.layers.QuantConv2D(8, 3, **{**BINARY, "kernel_quantizer": TwoBits()})(x)
+    model = randomised(keras.Model(x, y))
+    result = convert(model, tmp_path / "model.tflite", verify_data=images(model))
+    assert result.report.binary_ops == 1
+    assert result.report.parity.max_difference < 1e-4
 
 
 NO_SIGNS = {
